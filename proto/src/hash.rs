@@ -1,0 +1,188 @@
+//! BLAKE3, and every context string of the protocol.
+//!
+//! Nothing else in Vitrail hashes with a prefix of its own: whoever audits domain separation
+//! reads this one file. A derivation length-prefixes each of its parts, so two different lists
+//! of parts can never be fed to the hash as the same bytes.
+
+use std::fmt;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+/// Length of every hash in the protocol, in bytes.
+pub const HASH_BYTES: usize = 32;
+
+/// A BLAKE3 hash: a leaf, a pair, a root, a commitment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash([u8; HASH_BYTES]);
+
+impl Hash {
+    /// The hash with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; HASH_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; HASH_BYTES] {
+        &self.0
+    }
+
+    /// Reads exactly 32 bytes.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Reads the one canonical base64 spelling (RFC 4648, section 4, padded) of 32 bytes.
+    #[must_use]
+    pub fn from_base64(text: &str) -> Option<Self> {
+        Self::from_slice(&BASE64_STANDARD.decode(text).ok()?)
+    }
+
+    /// The padded base64 spelling that C2SP checkpoints use.
+    #[must_use]
+    pub fn to_base64(self) -> String {
+        BASE64_STANDARD.encode(self.0)
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_base64())
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hash({self})")
+    }
+}
+
+/// The use that a derived value is for. One variant per use, one string per variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Context {
+    /// A person token from the OPRF's output.
+    PersonToken,
+    /// A contract token from the OPRF's output.
+    ContractToken,
+    /// A slot key from a person token and a slot.
+    SlotKey,
+    /// A coverage key from a contract token and a grouped code.
+    CoverageKey,
+    /// The sealing secret from a contract token.
+    SealingSecret,
+    /// The key that seals one part of a payload, from a sealing secret and the entry's salt.
+    SealKey,
+    /// What binds a sealed part to the one key that opens it.
+    SealKeyCheck,
+    /// The commitment of an entry to its payload.
+    PayloadCommitment,
+    /// The salted commitment to an individual LPP code.
+    LppCodeCommitment,
+    /// The place of a slot in the map.
+    MapSlot,
+    /// The place of a coverage key in the map.
+    MapCoverage,
+    /// The place of a grant in the map.
+    MapGrant,
+    /// The place of one of the federation's own records (roster, catalogue) in the map.
+    MapFederation,
+    /// The hash by which the ledger names a catalogue.
+    Catalogue,
+    /// The hash by which one roster names the roster before it.
+    Roster,
+}
+
+impl Context {
+    /// The BLAKE3 `derive_key` context string: application, year of the format, purpose.
+    #[must_use]
+    pub const fn string(self) -> &'static str {
+        match self {
+            Self::PersonToken => "vitrail 2026 v1 person token",
+            Self::ContractToken => "vitrail 2026 v1 contract token",
+            Self::SlotKey => "vitrail 2026 v1 slot key",
+            Self::CoverageKey => "vitrail 2026 v1 coverage key",
+            Self::SealingSecret => "vitrail 2026 v1 sealing secret",
+            Self::SealKey => "vitrail 2026 v1 seal key",
+            Self::SealKeyCheck => "vitrail 2026 v1 seal key check",
+            Self::PayloadCommitment => "vitrail 2026 v1 payload commitment",
+            Self::LppCodeCommitment => "vitrail 2026 v1 lpp code commitment",
+            Self::MapSlot => "vitrail 2026 v1 map slot",
+            Self::MapCoverage => "vitrail 2026 v1 map coverage",
+            Self::MapGrant => "vitrail 2026 v1 map grant",
+            Self::MapFederation => "vitrail 2026 v1 map federation",
+            Self::Catalogue => "vitrail 2026 v1 catalogue",
+            Self::Roster => "vitrail 2026 v1 roster",
+        }
+    }
+}
+
+/// Prefix of a leaf: the 0x00 keeps a leaf from passing for a pair (RFC 6962, 2.1).
+pub const LEAF_PREFIX: u8 = 0x00;
+/// Prefix of a pair (RFC 6962, 2.1).
+pub const PAIR_PREFIX: u8 = 0x01;
+
+/// `derive_key(context, len(p1) || p1 || len(p2) || p2 ...)`, lengths as 8 bytes big-endian.
+#[must_use]
+pub fn derive(context: Context, parts: &[&[u8]]) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key(context.string());
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    Hash(*hasher.finalize().as_bytes())
+}
+
+/// `BLAKE3(prefix || a || b)`, the one unkeyed hash: tree leaves and pairs.
+#[must_use]
+pub fn prefixed(prefix: u8, a: &[u8], b: &[u8]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[prefix]).update(a).update(b);
+    Hash(*hasher.finalize().as_bytes())
+}
+
+/// `BLAKE3("")`, the root of an empty tree and of an empty branch of the map.
+#[must_use]
+pub fn empty() -> Hash {
+    Hash(*blake3::hash(b"").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moving_a_byte_between_two_parts_changes_the_hash() {
+        assert_ne!(
+            derive(Context::SlotKey, &[b"ab", b"c"]),
+            derive(Context::SlotKey, &[b"a", b"bc"])
+        );
+    }
+
+    #[test]
+    fn the_same_parts_under_two_contexts_differ() {
+        assert_ne!(
+            derive(Context::SlotKey, &[b"x"]),
+            derive(Context::CoverageKey, &[b"x"])
+        );
+    }
+
+    #[test]
+    fn the_empty_hash_is_the_published_one() {
+        // BLAKE3 test vectors, input_len 0.
+        assert_eq!(
+            empty().as_bytes()[..8],
+            [0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6]
+        );
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        let hash = empty();
+        assert_eq!(Hash::from_base64(&hash.to_base64()), Some(hash));
+        let mut sloppy = hash.to_base64();
+        sloppy.pop();
+        assert_eq!(Hash::from_base64(&sloppy), None);
+    }
+}

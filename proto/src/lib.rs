@@ -1,0 +1,44 @@
+//! The Vitrail protocol: what is hashed, signed, sealed, sent and proved.
+//!
+//! No socket, no file, no clock and no global randomness in here: time, random bytes and stored
+//! data are arguments. A module imports only modules declared above it.
+
+pub mod ids;
+
+pub mod hash;
+
+pub mod signing;
+
+pub mod certificate;
+
+pub mod identity;
+
+pub mod lpp;
+
+pub mod merkle;
+
+pub mod tile;
+
+pub mod map;
+
+pub mod oprf;
+
+pub mod token;
+
+pub mod note;
+
+pub mod roster;
+
+pub mod checkpoint;
+
+pub mod follower;
+
+pub mod entry;
+
+pub mod attestation;
+
+pub mod seal;
+
+pub mod receipt;
+
+pub mod wire;
