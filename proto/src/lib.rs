@@ -35,6 +35,8 @@ pub mod follower;
 
 pub mod entry;
 
+pub mod refusal;
+
 pub mod attestation;
 
 pub mod seal;

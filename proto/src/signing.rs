@@ -84,6 +84,14 @@ impl PublicKey {
     }
 }
 
+/// Whether the y coordinate is below the field's prime 2^255 - 19 (RFC 8032, 5.1.3): decompression
+/// tolerates the few that are not, and one key must have one spelling. The other non-canonical
+/// spelling, a sign bit on x = 0, belongs to low-order points, which are refused anyway.
+fn is_canonical(bytes: &[u8; PUBLIC_KEY_BYTES]) -> bool {
+    let [lowest, middle @ .., highest] = bytes;
+    !(highest & 0x7f == 0x7f && middle.iter().all(|b| *b == 0xff) && *lowest >= 0xed)
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({})", self.to_base64())

@@ -1,0 +1,157 @@
+//! The closed list of reasons for which a well-formed entry is refused.
+//!
+//! A refusal is an answer, not an error: the entry could be read, its signature held, and a rule
+//! says no. Schema, command output and documentation use the same names.
+
+use crate::ids::LeafIndex;
+
+/// Declares the list once: name, code, number of the schema, English and French sentence.
+macro_rules! reasons {
+    ($($name:ident = $number:literal, $code:literal, $english:literal, $french:literal;)*) => {
+        /// Why an entry was refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Reason {
+            $(#[doc = concat!("Because ", $english, ".")] $name = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name that schema, JSON output and metrics use.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// A sentence for the log of a till or the screen of an integrator.
+            #[must_use]
+            pub const fn english(self) -> &'static str {
+                match self { $(Self::$name => $english,)* }
+            }
+
+            /// The sentence for the counter.
+            #[must_use]
+            pub const fn french(self) -> &'static str {
+                match self { $(Self::$name => $french,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    IssuerUnknown = 1, "ISSUER_UNKNOWN",
+        "the issuer is neither a member of the roster nor a granted till",
+        "Ce poste ou cet organisme n'est pas admis dans la fédération.";
+    GrantRevoked = 2, "GRANT_REVOKED",
+        "the till's grant was revoked",
+        "L'habilitation de ce poste a été retirée.";
+    GrantExpired = 3, "GRANT_EXPIRED",
+        "the till's grant has expired",
+        "L'habilitation de ce poste a expiré.";
+    KindNotAllowed = 4, "KIND_NOT_ALLOWED",
+        "the issuer's role may not issue this kind of entry",
+        "Cet émetteur n'a pas le droit d'effectuer cette opération.";
+    RequestReused = 5, "REQUEST_REUSED",
+        "the request id was used before for other bytes",
+        "Cet identifiant de demande a déjà servi pour une autre demande.";
+    ReferenceUnknown = 6, "REFERENCE_UNKNOWN",
+        "a referenced entry is not in the log",
+        "La demande cite une écriture qui n'existe pas.";
+    ReferenceUnfit = 7, "REFERENCE_UNFIT",
+        "a referenced entry is not of the kind that is needed",
+        "La demande cite une écriture qui ne convient pas.";
+    CatalogueOutdated = 8, "CATALOGUE_OUTDATED",
+        "the catalogue is not the one in force",
+        "Le catalogue LPP utilisé n'est plus en vigueur.";
+    CoverageExpired = 9, "COVERAGE_EXPIRED",
+        "a coverage is no longer valid",
+        "La prise en charge n'est plus valable.";
+    CoverageSuperseded = 10, "COVERAGE_SUPERSEDED",
+        "the payer has replaced a coverage by a later one",
+        "La prise en charge a été remplacée par une plus récente.";
+    ClockSkew = 11, "CLOCK_SKEW",
+        "the entry was not issued within 120 s of its batch",
+        "L'horloge du poste est trop éloignée de celle de la fédération.";
+    DateOutOfRange = 12, "DATE_OUT_OF_RANGE",
+        "the date until which the entry runs is past or too far",
+        "La date de fin demandée est passée ou trop lointaine.";
+    SlotReserved = 13, "SLOT_RESERVED",
+        "another claim has reserved the slot",
+        "Cet équipement est déjà réservé par une autre demande.";
+    SlotHeld = 14, "SLOT_HELD",
+        "the slot is held until its renewal date",
+        "Le délai de renouvellement de cet équipement n'est pas écoulé.";
+    SlotNotHeld = 15, "SLOT_NOT_HELD",
+        "the claim named does not hold the slot",
+        "La demande citée ne réserve pas ou plus cet équipement.";
+    NotEntitled = 16, "NOT_ENTITLED",
+        "the issuer is neither the issuer of the entry named nor its payer",
+        "Seul l'émetteur de la demande, ou son payeur, peut faire cela.";
+    AlreadyGranted = 17, "ALREADY_GRANTED",
+        "the till's key has a grant already",
+        "Ce poste est déjà habilité.";
+    RosterUnfit = 18, "ROSTER_UNFIT",
+        "the roster does not follow from the one in force",
+        "La composition proposée ne découle pas de celle en vigueur.";
+}
+
+impl Reason {
+    /// The reason with this number of the schema.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| *reason as u8 == number)
+    }
+
+    /// The reason with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.code() == code)
+    }
+}
+
+/// What `decide` answers for an entry that it does not append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The first rule that said no.
+    pub reason: Reason,
+    /// The slot in the way, when the reason is a slot that another entry has taken.
+    pub taken: Option<TakenSlot>,
+}
+
+/// A slot that stands in the way of a claim, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenSlot {
+    /// Position of the slot key among the refused entry's keys.
+    pub key_position: usize,
+    /// The entry that has the slot.
+    pub holder: LeafIndex,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, taken: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_dense_and_codes_read_back() {
+        for (position, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, position + 1);
+            assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+            assert_eq!(Reason::from_number(*reason as u8), Some(*reason));
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_french_sentence() {
+        for reason in Reason::ALL {
+            assert!(reason.french().ends_with('.') && reason.french().len() > 20, "{reason:?}");
+        }
+    }
+}
