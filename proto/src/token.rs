@@ -5,6 +5,7 @@
 
 use crate::hash::{Context, derive};
 use crate::ids::{CoverageKey, SlotKey};
+use crate::lpp::{GroupedCode, Slot};
 use crate::oprf::OprfOutput;
 
 /// Declares a value of 32 secret bytes: it cannot be printed, is compared in constant time, and
@@ -72,8 +73,8 @@ impl PersonToken {
     /// What the ledger keeps the renewal clock of one slot under. Two slots of one person have
     /// keys that nobody can link without the token.
     #[must_use]
-    pub fn slot_key(&self, slot_name: &str) -> SlotKey {
-        let slot_key = derive(Context::SlotKey, &[&self.0, slot_name.as_bytes()]);
+    pub fn slot_key(&self, slot: Slot) -> SlotKey {
+        let slot_key = derive(Context::SlotKey, &[&self.0, slot.as_str().as_bytes()]);
         SlotKey::from_bytes(*slot_key.as_bytes())
     }
 }
@@ -87,8 +88,8 @@ impl ContractToken {
 
     /// What the ledger keeps the coverage of one grouped code under.
     #[must_use]
-    pub fn coverage_key(&self, grouped_code: &str) -> CoverageKey {
-        let coverage_key = derive(Context::CoverageKey, &[&self.0, grouped_code.as_bytes()]);
+    pub fn coverage_key(&self, grouped_code: GroupedCode) -> CoverageKey {
+        let coverage_key = derive(Context::CoverageKey, &[&self.0, grouped_code.as_str().as_bytes()]);
         CoverageKey::from_bytes(*coverage_key.as_bytes())
     }
 
