@@ -44,7 +44,6 @@ macro_rules! secret_bytes {
         }
     };
 }
-#[allow(unused_imports)]
 pub(crate) use secret_bytes;
 
 secret_bytes! {
