@@ -45,7 +45,6 @@ macro_rules! secret_bytes {
         }
     };
 }
-#[allow(unused_imports)]
 pub(crate) use secret_bytes;
 
 secret_bytes! {
