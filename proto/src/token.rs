@@ -136,11 +136,11 @@ mod tests {
             ),
             (
                 "aa169edd0a0ae36eb9f604f24538cd11c320bda6d572348a267f504ddc7efa7c",
-                *of_person.slot_key("frame").as_bytes(),
+                *of_person.slot_key(Slot::Frame).as_bytes(),
             ),
             (
                 "d3d898d4ebe3bdb5a1c3a282976f4afe59da75ae032188cb3416ee7851d18401",
-                *of_contract.coverage_key("M01").as_bytes(),
+                *of_contract.coverage_key("M01".parse().unwrap()).as_bytes(),
             ),
             (
                 "7367537e22abc9efa5df8a47c4aa20a801839cc5b00c1682f7bb79b7a708d44c",
@@ -163,9 +163,9 @@ mod tests {
     #[test]
     fn two_slots_of_one_person_have_two_keys() {
         let token = PersonToken::from_bytes(TOKEN);
-        assert_ne!(token.slot_key("frame"), token.slot_key("right lens"));
+        assert_ne!(token.slot_key(Slot::Frame), token.slot_key(Slot::RightLens));
         let other = PersonToken::from_bytes([0x43; 32]);
-        assert_ne!(token.slot_key("frame"), other.slot_key("frame"));
+        assert_ne!(token.slot_key(Slot::Frame), other.slot_key(Slot::Frame));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::oprf::{
 };
 use crate::receipt::{EntryProof, Receipt, RefusalReceipt};
 use crate::refusal::{Reason, Refusal};
-use crate::seal::{Salt, SealError, SealedPayload};
+use crate::seal::{self, Salt, SealedPayload};
 
 /// The generated messages, clients and servers of `vitrail.v1`.
 #[allow(
@@ -82,7 +82,7 @@ pub enum WireError {
     RequestId(#[from] IdError),
     /// A sealed payload or its salt cannot be read.
     #[error("payload: {0}")]
-    Payload(#[from] SealError),
+    Payload(#[from] seal::DecodeError),
     /// A blinded element, an evaluation or its proof cannot be read.
     #[error("evaluation: {0}")]
     Evaluation(#[from] DecodeError),
