@@ -26,7 +26,7 @@ use proto::wire::StateAnswer;
 use thiserror::Error;
 
 use crate::ledger::{Answered, RequestKey, View};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreAt, StoreError};
 
 /// Why a snapshot cannot answer. None of these carries content.
 #[derive(Debug, Error)]
@@ -220,7 +220,7 @@ impl Snapshot {
     /// What is stored cannot be read or does not fit.
     pub fn tile(&self, path: &TilePath) -> Result<Option<Vec<u8>>, ReadError> {
         match path {
-            TilePath::Hashes { id, width } => match self.tiled().tile(*id) {
+            TilePath::Hashes { tile, width } => match self.tiled().tile(*tile) {
                 Ok(tile) => Ok(tile.to_partial_bytes(*width)),
                 Err(TileError::Missing(_)) => Ok(None),
                 Err(error) => Err(unreadable(error)),
@@ -245,7 +245,7 @@ impl Snapshot {
     }
 
     fn answer(&self, index: &MapIndex) -> Result<StateAnswer, ReadError> {
-        let map_proof = self.crown.prove(index, &self.store).map_err(unreadable_map)?;
+        let map_proof = self.crown.prove(index, &self.buckets()).map_err(unreadable_map)?;
         let state = self.state(index)?;
         let entry = state.map(|state| self.prove_entry(state.by())).transpose()?.flatten();
         Ok(StateAnswer { map_proof, entry, payload: None })
@@ -266,13 +266,18 @@ impl Snapshot {
         self.tiled().subtree(0, index.get()).map_err(unreadable)
     }
 
+    /// The store as it was at this size: later commits overwrite buckets in place.
+    fn buckets(&self) -> StoreAt<'_> {
+        self.store.as_of(self.size())
+    }
+
     fn tiled(&self) -> TiledLog<'_, Store> {
         TiledLog::new(&self.edge, &self.store)
     }
 
     fn unprovable(&self, asked: u64, error: ProveError<TileError<StoreError>>) -> ReadError {
         match error {
-            ProveError::Subtree(error) => unreadable(error),
+            ProveError::Subtrees(error) => unreadable(error),
             _ => ReadError::BeyondEnd { size: self.size(), asked },
         }
     }
@@ -290,7 +295,7 @@ impl View for Snapshot {
     }
 
     fn state(&self, index: &MapIndex) -> Result<Option<State>, ReadError> {
-        let value = self.crown.read(index, &self.store).map_err(unreadable_map)?;
+        let value = self.crown.read(index, &self.buckets()).map_err(unreadable_map)?;
         let corrupt = |_| ReadError::Corrupt { what: "map value" };
         value.map(|value| State::from_bytes(value.as_bytes()).map_err(corrupt)).transpose()
     }

@@ -46,7 +46,7 @@ pub(super) fn issuer_may<V: View>(
     at: UnixMillis,
 ) -> Result<Result<(), Reason>, V::Error> {
     let allowed = match overlay.roster().member_by_key(&header.issuer) {
-        Some(member) => member_may_issue(member.role(), header.kind),
+        Some(member) => member_may_issue(member.role, header.kind),
         None => {
             match overlay.state(&grant_index(&header.issuer))? {
                 Some(State::Grant(GrantState::Active { expires_at, .. })) if at < expires_at => {}

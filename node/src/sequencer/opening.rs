@@ -3,20 +3,19 @@
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, RwLock};
 
-use proto::attestation::{Attestation, ShapeError, State, roster_index};
+use proto::attestation::{Attestation, ShapeError};
 use proto::checkpoint::{Checkpoint, CheckpointError};
 use proto::entry::{Entry, EntryError, VerifiedEntry};
 use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis};
 use proto::map::Crown;
-use proto::note::NoteError;
-use proto::roster::{SignedRoster, SuccessionError};
+use proto::roster::SignedRoster;
 use proto::tile::RightEdge;
 use thiserror::Error;
 
 use super::steps::{Worker, grow_from};
 use super::{BatchObserver, Condition, QUEUE_ENTRIES_MAX, Sequencer, Shared};
 use crate::clock;
-use crate::ledger::{GenesisError, View as _, genesis};
+use crate::ledger::{GenesisError, genesis};
 use crate::order::ClusterOfOne;
 use crate::snapshot::{ReadError, Snapshot};
 use crate::store::{Recovered, RecoverError, Store, StoreError, Writes};
@@ -57,32 +56,18 @@ pub enum OpenError {
     /// The roots that were recomputed are not those that were signed, or a byte is missing.
     #[error(transparent)]
     Recover(#[from] RecoverError),
-    /// What is stored cannot be read or does not fit.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Entry 0 or the roster in force is not a roster.
-    #[error("the ledger's roster entry {index} is not a roster: {error}")]
-    RosterEntry {
-        /// Which entry.
-        index: LeafIndex,
-        /// Why not.
-        error: ShapeError,
-    },
-    /// The map names no roster in force.
+    /// The entry that the map names as roster does not have the shape of one.
+    #[error("the roster in force: {0}")]
+    RosterShape(#[from] ShapeError),
+    /// The entry that the map names as roster is of another kind.
     #[error("the ledger's map names no roster in force")]
     NoRoster,
-    /// The rosters do not follow from one another.
-    #[error("the ledger's rosters do not follow from one another: {0}")]
-    Succession(#[from] SuccessionError),
     /// The stored checkpoint does not verify.
     #[error("the stored checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
     /// The key is not one of the roster's.
     #[error("this node's key is not that of member {0} in the roster in force")]
     NotAMember(proto::ids::MemberName),
-    /// The stored checkpoint could not be written again.
-    #[error(transparent)]
-    Note(#[from] NoteError),
 }
 
 /// Makes entry 0 out of the first roster and commits it.
@@ -157,35 +142,15 @@ pub fn open(
     Ok(start(store.clone(), witness, observer, snapshot))
 }
 
-/// The state that was on disk, with the roster that its map says is in force.
+/// The state that was on disk, with the roster that its map says is in force. That this roster
+/// followed from the ones before was decided when it was appended.
 fn first_snapshot(store: &Store, recovered: Recovered) -> Result<Snapshot, OpenError> {
-    let Recovered { checkpoint, edge, crown, .. } = recovered;
-    let genesis = signed_roster(store, LeafIndex::new(0))?;
-    let with = |roster| {
-        let (edge, crown) = (edge.clone(), crown.clone());
-        Snapshot::new(checkpoint.clone(), edge, crown, roster, store.clone())
-    };
-    let first = with(Arc::new(genesis.verify_genesis()?));
-    let Some(State::Roster { by }) = first.state(&roster_index())? else {
+    let Recovered { checkpoint, edge, crown, roster } = recovered;
+    let Attestation::Roster(signed) = Attestation::read(roster.header())? else {
         return Err(OpenError::NoRoster);
     };
-    if by == LeafIndex::new(0) {
-        return Ok(first);
-    }
-    // Whether each roster followed from the one before was decided when it was appended, and the
-    // map root that a quorum signed says which one is in force.
-    Ok(with(Arc::new(signed_roster(store, by)?.admitted().clone())))
-}
-
-fn signed_roster(store: &Store, index: LeafIndex) -> Result<SignedRoster, OpenError> {
-    let corrupt = || OpenError::Read(ReadError::Corrupt { what: "roster entry" });
-    let bytes = store.entry_bytes(index).map_err(ReadError::from)?;
-    let entry = Entry::parse(&bytes).map_err(|_| corrupt())?;
-    match Attestation::read(entry.header()) {
-        Ok(Attestation::Roster(signed)) => Ok(signed),
-        Ok(_) => Err(corrupt()),
-        Err(error) => Err(OpenError::RosterEntry { index, error }),
-    }
+    let roster = Arc::new(signed.admitted().clone());
+    Ok(Snapshot::new(checkpoint, edge, crown, roster, store.clone()))
 }
 
 fn start(

@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
-use proto::entry::Entry;
 use proto::hash::Hash;
 use proto::ids::LeafIndex;
 use proto::map::{Crown, MapIndex, MapUpdate, MapValue};
 use proto::roster::Roster;
 use proto::seal::{Salt, SealedPayload};
 use proto::tile::{RightEdge, Tile, TileId};
+use thiserror::Error;
 
 use super::{
     BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BatchObserver, BatchReport, Condition, Decided, Message,
@@ -40,17 +40,32 @@ pub(super) struct Worker {
 
 /// What a batch makes of log and map, in memory.
 pub(super) struct Grown {
-    edge: RightEdge,
-    tiles: Vec<(TileId, Arc<Tile>)>,
-    map: MapUpdate,
+    pub(super) edge: RightEdge,
+    pub(super) tiles: Vec<(TileId, Arc<Tile>)>,
+    pub(super) map: MapUpdate,
     roster: Arc<Roster>,
 }
 
 /// Why a batch was thrown away before it was durable.
+#[derive(Debug, Error)]
 enum Failure {
-    Read(ReadError),
-    Store(StoreError),
-    Witness(WitnessError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+}
+
+impl Failure {
+    const fn stop_reason(&self) -> StopReason {
+        match self {
+            Self::Store(StoreError::DiskFull { .. }) => StopReason::DiskFull,
+            Self::Store(_) => StopReason::SyncFailed,
+            Self::Read(_) => StopReason::Corrupt,
+            Self::Witness(_) => StopReason::RootMismatch,
+        }
+    }
 }
 
 impl Worker {
@@ -100,14 +115,14 @@ impl Worker {
     }
 
     /// Carries a batch through all its steps, or answers all of it with why not.
-    fn carry_through(&mut self, waiting: Vec<Waiting>) {
+    fn carry_through(&mut self, mut waiting: Vec<Waiting>) {
         if waiting.is_empty() {
             return;
         }
         if let Condition::Stopped(reason) = self.shared.condition() {
             return refuse_all(waiting, reason);
         }
-        match self.batch(&waiting) {
+        match self.batch(&mut waiting) {
             Ok((verdicts, snapshot)) => answer(waiting, &verdicts, &snapshot),
             Err(failure) => {
                 let reason = failure.stop_reason();
@@ -118,7 +133,7 @@ impl Worker {
         }
     }
 
-    fn batch(&mut self, waiting: &[Waiting]) -> Result<(Vec<Verdict>, Arc<Snapshot>), Failure> {
+    fn batch(&mut self, waiting: &mut [Waiting]) -> Result<(Vec<Verdict>, Arc<Snapshot>), Failure> {
         let started = Instant::now();
         let before = self.shared.snapshot();
         let entries = waiting.iter().map(|waiting| waiting.entry.clone()).collect();
@@ -128,7 +143,7 @@ impl Worker {
         let checkpoint = self.cosign(&before, &grown)?;
         let prepared_in = started.elapsed();
         let payloads = payloads(waiting, &verdicts);
-        commit_batch(&self.store, &before, &commit, &grown, payloads, &checkpoint)?;
+        commit_batch(&self.store, &before, &commit, &grown, &payloads, &checkpoint)?;
         // From here the batch is in the ledger, whatever happens to this process.
         let committed_in = started.elapsed().saturating_sub(prepared_in);
         let snapshot = self.publish(grown, checkpoint);
@@ -175,7 +190,7 @@ impl Worker {
     }
 
     /// Cosigns the same roots at a later time. They are durable already, so nothing is written.
-    fn renew(&mut self) {
+    pub(super) fn renew(&mut self) {
         let snapshot = self.shared.snapshot();
         let same = snapshot.checkpoint().claimed().clone();
         match self.witness.cosign(same, clock::now().seconds()) {
@@ -226,15 +241,15 @@ fn map_changes(commit: &Commit) -> Result<BTreeMap<MapIndex, Option<MapValue>>, 
 }
 
 /// The payloads of the entries that this batch appended.
-fn payloads<'a>(
-    waiting: &'a [Waiting],
+fn payloads(
+    waiting: &mut [Waiting],
     verdicts: &[Verdict],
-) -> Vec<(LeafIndex, &'a SealedPayload, &'a Salt)> {
-    let pairs = waiting.iter().zip(verdicts);
+) -> Vec<(LeafIndex, SealedPayload, Salt)> {
+    let pairs = waiting.iter_mut().zip(verdicts);
     pairs
-        .filter_map(|(waiting, verdict)| match (verdict, &waiting.payload) {
-            (Verdict { outcome: Outcome::Appended(leaf), repeated: false }, Some(payload)) => {
-                Some((*leaf, &payload.0, &payload.1))
+        .filter_map(|(waiting, verdict)| match verdict {
+            Verdict { outcome: Outcome::Appended(leaf), repeated: false } => {
+                waiting.payload.take().map(|(sealed, salt)| (*leaf, sealed, salt))
             }
             _ => None,
         })
@@ -246,7 +261,7 @@ fn commit_batch(
     before: &Snapshot,
     commit: &Commit,
     grown: &Grown,
-    payloads: Vec<(LeafIndex, &SealedPayload, &Salt)>,
+    payloads: &[(LeafIndex, SealedPayload, Salt)],
     checkpoint: &SignedCheckpoint,
 ) -> Result<(), StoreError> {
     store.commit(&Writes {
@@ -255,7 +270,7 @@ fn commit_batch(
         tiles: &grown.tiles,
         map: &grown.map,
         answers: &commit.answers,
-        payloads: &payloads,
+        payloads,
         erased: &commit.erased,
         checkpoint,
     })
