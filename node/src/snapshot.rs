@@ -1,0 +1,321 @@
+//! One published state of the ledger, and every proof that is made from it.
+//!
+//! A snapshot is what a checkpoint commits to: the right edge of the log, the crown of the map,
+//! the roster in force. Older tiles, buckets and entries come from the store, and each is checked
+//! against those hashes before it is used: a byte that changed on disk is an error, never an
+//! answer. All parts of one answer come from one snapshot.
+
+use std::sync::Arc;
+
+use proto::attestation::{
+    GrantState, State, coverage_index, grant_index, slot_index,
+};
+use proto::checkpoint::SignedCheckpoint;
+use proto::entry::{Entry, Kind};
+use proto::hash::Hash;
+use proto::ids::{CoverageKey, LeafIndex, SlotKey, TreeSize};
+use proto::map::{Crown, MapError, MapIndex};
+use proto::merkle::{ConsistencyProof, InclusionProof, ProveError, Subtrees as _};
+use proto::merkle::{prove_consistency, prove_inclusion};
+use proto::receipt::{EntryProof, RefusalReceipt};
+use proto::refusal::{Refusal, TakenSlot};
+use proto::roster::Roster;
+use proto::signing::PublicKey;
+use proto::tile::{RightEdge, TileError, TilePath, TileWidth, TiledLog};
+use proto::wire::StateAnswer;
+use thiserror::Error;
+
+use crate::ledger::{Answered, RequestKey, View};
+use crate::store::{Store, StoreError};
+
+/// Why a snapshot cannot answer. None of these carries content.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The store could not read.
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// A stored entry, tile or bucket is not the one that the roots commit to.
+    #[error("stored {what} does not fit the ledger's roots")]
+    Corrupt {
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// The log is not that long.
+    #[error("the log has {size} entries, which leaves out {asked}")]
+    BeyondEnd {
+        /// The size of the log.
+        size: TreeSize,
+        /// The index or size asked for.
+        asked: u64,
+    },
+}
+
+/// A published state. Cheap to share; it stays valid while newer ones are published.
+#[derive(Debug)]
+pub struct Snapshot {
+    checkpoint: SignedCheckpoint,
+    checkpoint_text: String,
+    edge: RightEdge,
+    crown: Crown,
+    roster: Arc<Roster>,
+    store: Store,
+}
+
+impl Snapshot {
+    pub(crate) fn new(
+        checkpoint: SignedCheckpoint,
+        edge: RightEdge,
+        crown: Crown,
+        roster: Arc<Roster>,
+        store: Store,
+    ) -> Self {
+        let checkpoint_text = checkpoint.to_text();
+        Self { checkpoint, checkpoint_text, edge, crown, roster, store }
+    }
+
+    /// The same state under a newer cosignature.
+    pub(crate) fn renewed(&self, checkpoint: SignedCheckpoint) -> Self {
+        let (edge, crown) = (self.edge.clone(), self.crown.clone());
+        Self::new(checkpoint, edge, crown, self.roster.clone(), self.store.clone())
+    }
+
+    pub(crate) const fn edge(&self) -> &RightEdge {
+        &self.edge
+    }
+
+    pub(crate) const fn crown(&self) -> &Crown {
+        &self.crown
+    }
+
+    /// The cosigned checkpoint.
+    #[must_use]
+    pub const fn checkpoint(&self) -> &SignedCheckpoint {
+        &self.checkpoint
+    }
+
+    /// The cosigned checkpoint as it is sent.
+    #[must_use]
+    pub fn checkpoint_text(&self) -> &str {
+        &self.checkpoint_text
+    }
+
+    /// The number of entries.
+    #[must_use]
+    pub const fn size(&self) -> TreeSize {
+        self.edge.size()
+    }
+
+    /// The roster in force.
+    #[must_use]
+    pub const fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    /// The audit path of an entry.
+    ///
+    /// # Errors
+    /// [`ReadError::BeyondEnd`], or what is stored cannot be read or does not fit.
+    pub fn place(&self, index: LeafIndex) -> Result<InclusionProof, ReadError> {
+        let proof = prove_inclusion(index, self.size(), &self.tiled());
+        proof.map_err(|error| self.unprovable(index.get(), error))
+    }
+
+    /// An entry, checked against the log; `None` when the log is not that long.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn entry(&self, index: LeafIndex) -> Result<Option<Arc<Entry>>, ReadError> {
+        if !self.size().contains(index) {
+            return Ok(None);
+        }
+        if let Some(entry) = self.store.checked_entry(index) {
+            return Ok(Some(entry));
+        }
+        let corrupt = ReadError::Corrupt { what: "entry" };
+        let bytes = self.store.entry_bytes(index)?;
+        let Ok(entry) = Entry::parse(&bytes) else { return Err(corrupt) };
+        if self.leaf(index)? != entry.leaf_hash() {
+            return Err(corrupt);
+        }
+        let entry = Arc::new(entry);
+        // What fits this log fits every later one: the log only grows.
+        self.store.remember_checked(index, &entry);
+        Ok(Some(entry))
+    }
+
+    /// An entry with its audit path; `None` when the log is not that long.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn prove_entry(&self, index: LeafIndex) -> Result<Option<EntryProof>, ReadError> {
+        let Some(entry) = self.entry(index)? else { return Ok(None) };
+        Ok(Some(EntryProof { entry: (*entry).clone(), index, inclusion: self.place(index)? }))
+    }
+
+    /// Proof that this log extends an earlier one.
+    ///
+    /// # Errors
+    /// [`ReadError::BeyondEnd`], or what is stored cannot be read or does not fit.
+    pub fn prove_consistency(&self, old: TreeSize) -> Result<ConsistencyProof, ReadError> {
+        let proof = prove_consistency(old, self.size(), &self.tiled());
+        proof.map_err(|error| self.unprovable(old.get(), error))
+    }
+
+    /// A slot's state with its map proof, and the entry that made it.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn slot(&self, slot: &SlotKey) -> Result<StateAnswer, ReadError> {
+        self.answer(&slot_index(slot))
+    }
+
+    /// The newest coverage under a key with its map proof, entry and payload.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn coverage(&self, coverage: &CoverageKey) -> Result<StateAnswer, ReadError> {
+        let mut answer = self.answer(&coverage_index(coverage))?;
+        if let Some(proved) = &answer.entry {
+            answer.payload = self.payload(&proved.entry, proved.index)?;
+        }
+        Ok(answer)
+    }
+
+    /// Whether a till's key is admitted, as the map has it.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn grant(&self, till: &PublicKey) -> Result<Option<GrantState>, ReadError> {
+        match self.state(&grant_index(till))? {
+            Some(State::Grant(state)) => Ok(Some(state)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The receipt of a refusal, as long as the slot is still held by the entry it names.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn refusal_receipt(
+        &self,
+        refused: &Entry,
+        refusal: Refusal,
+    ) -> Result<Option<RefusalReceipt>, ReadError> {
+        let Some(TakenSlot { key_position, holder }) = refusal.taken else { return Ok(None) };
+        let Some(key) = refused.header().keys.get(key_position) else { return Ok(None) };
+        let answer = self.slot(&SlotKey::from_bytes(*key))?;
+        Ok(answer.entry.filter(|proved| proved.index == holder).map(|holder| RefusalReceipt {
+            reason: refusal.reason,
+            refused: refused.clone(),
+            key_position,
+            state: answer.map_proof,
+            holder,
+            checkpoint: self.checkpoint.clone(),
+        }))
+    }
+
+    /// The bytes of a tile or entry bundle (C2SP tlog-tiles); `None` for what is not there yet.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn tile(&self, path: &TilePath) -> Result<Option<Vec<u8>>, ReadError> {
+        match path {
+            TilePath::Hashes { id, width } => match self.tiled().tile(*id) {
+                Ok(tile) => Ok(tile.to_partial_bytes(*width)),
+                Err(TileError::Missing(_)) => Ok(None),
+                Err(error) => Err(unreadable(error)),
+            },
+            TilePath::Entries { index, width } => self.bundle(*index, *width),
+        }
+    }
+
+    fn bundle(&self, index: u64, width: TileWidth) -> Result<Option<Vec<u8>>, ReadError> {
+        let first = index.saturating_mul(proto::tile::TILE_WIDTH as u64);
+        let end = first.saturating_add(width.get().into());
+        if end > self.size().get() {
+            return Ok(None);
+        }
+        let mut bundle = Vec::new();
+        for leaf in first..end {
+            let Some(entry) = self.entry(LeafIndex::new(leaf))? else { return Ok(None) };
+            let too_long = ReadError::Corrupt { what: "entry" };
+            proto::tile::encode_entry(entry.bytes(), &mut bundle).map_err(|_| too_long)?;
+        }
+        Ok(Some(bundle))
+    }
+
+    fn answer(&self, index: &MapIndex) -> Result<StateAnswer, ReadError> {
+        let map_proof = self.crown.prove(index, &self.store).map_err(unreadable_map)?;
+        let state = self.state(index)?;
+        let entry = state.map(|state| self.prove_entry(state.by())).transpose()?.flatten();
+        Ok(StateAnswer { map_proof, entry, payload: None })
+    }
+
+    fn payload(
+        &self,
+        entry: &Entry,
+        index: LeafIndex,
+    ) -> Result<Option<(proto::seal::SealedPayload, proto::seal::Salt)>, ReadError> {
+        let Some((sealed, salt)) = self.store.payload(index)? else { return Ok(None) };
+        let commits = entry.header().kind == Kind::Coverage
+            && entry.header().commitment == Some(sealed.commitment(&salt).hash());
+        commits.then_some(Some((sealed, salt))).ok_or(ReadError::Corrupt { what: "payload" })
+    }
+
+    fn leaf(&self, index: LeafIndex) -> Result<Hash, ReadError> {
+        self.tiled().subtree(0, index.get()).map_err(unreadable)
+    }
+
+    fn tiled(&self) -> TiledLog<'_, Store> {
+        TiledLog::new(&self.edge, &self.store)
+    }
+
+    fn unprovable(&self, asked: u64, error: ProveError<TileError<StoreError>>) -> ReadError {
+        match error {
+            ProveError::Subtree(error) => unreadable(error),
+            _ => ReadError::BeyondEnd { size: self.size(), asked },
+        }
+    }
+}
+
+impl View for Snapshot {
+    type Error = ReadError;
+
+    fn size(&self) -> TreeSize {
+        self.edge.size()
+    }
+
+    fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    fn state(&self, index: &MapIndex) -> Result<Option<State>, ReadError> {
+        let value = self.crown.read(index, &self.store).map_err(unreadable_map)?;
+        let corrupt = |_| ReadError::Corrupt { what: "map value" };
+        value.map(|value| State::from_bytes(value.as_bytes()).map_err(corrupt)).transpose()
+    }
+
+    fn entry(&self, index: LeafIndex) -> Result<Option<Arc<Entry>>, ReadError> {
+        Self::entry(self, index)
+    }
+
+    fn answered(&self, request: &RequestKey) -> Result<Option<Answered>, ReadError> {
+        Ok(self.store.answered(request)?)
+    }
+}
+
+fn unreadable(error: TileError<StoreError>) -> ReadError {
+    match error {
+        TileError::Source(error) => ReadError::Store(error),
+        TileError::CorruptTile { .. } | TileError::Missing(_) => {
+            ReadError::Corrupt { what: "tile" }
+        }
+    }
+}
+
+pub(crate) fn unreadable_map(error: MapError<StoreError>) -> ReadError {
+    match error {
+        MapError::Source(error) => ReadError::Store(error),
+        _ => ReadError::Corrupt { what: "map bucket" },
+    }
+}

@@ -1,0 +1,129 @@
+//! This member's cosignatures, and the rule that it never signs two histories.
+
+use proto::checkpoint::{Checkpoint, SignedCheckpoint};
+use proto::hash::Hash;
+use proto::ids::{MemberName, TreeSize, UnixSeconds};
+use proto::signing::SecretKey;
+use thiserror::Error;
+
+/// Cosigns what this node found itself. The state of the last signature must be durable before
+/// the signature leaves the process: the sequencer commits it with the batch.
+#[derive(Debug)]
+pub struct Witness {
+    name: MemberName,
+    secret: SecretKey,
+    last: Option<Signed>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signed {
+    size: TreeSize,
+    log_root: Hash,
+    map_root: Hash,
+}
+
+/// A checkpoint that contradicts one that this member has signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum WitnessError {
+    /// Same size, other roots.
+    #[error("this member has signed other roots at size {size}")]
+    Contradiction {
+        /// The size of both.
+        size: TreeSize,
+    },
+    /// A smaller size than the last one.
+    #[error("this member has signed size {last}, and does not go back to {got}")]
+    Rollback {
+        /// The last size signed.
+        last: TreeSize,
+        /// The size asked for.
+        got: TreeSize,
+    },
+}
+
+impl Witness {
+    /// A witness that has signed nothing yet.
+    #[must_use]
+    pub const fn new(name: MemberName, secret: SecretKey) -> Self {
+        Self { name, secret, last: None }
+    }
+
+    /// Takes up what it signed before, as the store has it.
+    pub fn resume(&mut self, checkpoint: &Checkpoint) {
+        self.last = Some(Signed::of(checkpoint));
+    }
+
+    /// Its member name.
+    #[must_use]
+    pub const fn name(&self) -> &MemberName {
+        &self.name
+    }
+
+    /// Its secret key.
+    #[must_use]
+    pub const fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    /// Cosigns a checkpoint; the same one again gets a newer time.
+    ///
+    /// # Errors
+    /// [`WitnessError`] when it contradicts the last one signed. Nothing is then signed.
+    pub fn cosign(
+        &mut self,
+        checkpoint: Checkpoint,
+        at: UnixSeconds,
+    ) -> Result<SignedCheckpoint, WitnessError> {
+        let asked = Signed::of(&checkpoint);
+        if let Some(last) = self.last {
+            if asked.size < last.size {
+                return Err(WitnessError::Rollback { last: last.size, got: asked.size });
+            }
+            if asked.size == last.size && asked != last {
+                return Err(WitnessError::Contradiction { size: last.size });
+            }
+        }
+        self.last = Some(asked);
+        let cosignature = checkpoint.cosign(&self.name, &self.secret, at);
+        Ok(SignedCheckpoint::cosigned(checkpoint, cosignature))
+    }
+}
+
+impl Signed {
+    const fn of(checkpoint: &Checkpoint) -> Self {
+        let Checkpoint { size, log_root, map_root, .. } = checkpoint;
+        Self { size: *size, log_root: *log_root, map_root: *map_root }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(size: u64, root: u8) -> Checkpoint {
+        Checkpoint {
+            origin: "vitrail.test/optique".parse().unwrap(),
+            size: TreeSize::new(size),
+            log_root: Hash::from_bytes([root; 32]),
+            map_root: Hash::from_bytes([root; 32]),
+        }
+    }
+
+    #[test]
+    fn two_roots_of_one_size_are_never_both_signed() {
+        let mut witness = Witness::new("a".parse().unwrap(), SecretKey::from_seed(&[1; 32]));
+        let at = UnixSeconds::new(1);
+        assert!(witness.cosign(checkpoint(5, 1), at).is_ok());
+        assert!(witness.cosign(checkpoint(5, 1), at).is_ok());
+        let size = TreeSize::new(5);
+        assert_eq!(
+            witness.cosign(checkpoint(5, 2), at),
+            Err(WitnessError::Contradiction { size })
+        );
+        let got = TreeSize::new(4);
+        assert_eq!(
+            witness.cosign(checkpoint(4, 1), at),
+            Err(WitnessError::Rollback { last: size, got })
+        );
+    }
+}
