@@ -23,7 +23,9 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use thiserror::Error;
 
 use crate::attestation::{Attestation, ShapeError, SlotState, SlotStatus, State, slot_index};
-use crate::checkpoint::{CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
+use crate::checkpoint::{
+    CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
+};
 use crate::entry::{Entry, EntryError, VerifiedEntry};
 use crate::hash::Hash;
 use crate::ids::{LeafIndex, Origin, SlotKey};
@@ -107,6 +109,9 @@ pub enum ReceiptError {
         /// Its length in bytes.
         got: usize,
     },
+    /// The checkpoint has not the one spelling of a signed checkpoint.
+    #[error("checkpoint: {0}")]
+    CheckpointText(#[from] SignedCheckpointError),
     /// The checkpoint does not verify against the roster.
     #[error("checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
@@ -145,7 +150,7 @@ impl ReceiptError {
     pub const fn step(&self) -> Step {
         match self {
             Self::Line { .. } | Self::TooLong { .. } => Step::Format,
-            Self::Checkpoint(_) => Step::Checkpoint,
+            Self::Checkpoint(_) | Self::CheckpointText(_) => Step::Checkpoint,
             Self::Entry(_) => Step::Entry,
             Self::Inclusion(_) => Step::Inclusion,
             Self::MapProof(_) | Self::NotTheHolder { .. } => Step::State,
@@ -420,7 +425,7 @@ impl<'a> Lines<'a> {
 
     fn receipt(mut self) -> Result<Receipt, ReceiptError> {
         let proved = self.entry_proof("entry", "entry <base64>")?;
-        Ok(Receipt { proved, checkpoint: SignedCheckpoint::parse(self.rest)? })
+        Ok(Receipt { proved, checkpoint: SignedCheckpoint::parse(self.rest.as_bytes())? })
     }
 
     fn refusal(mut self) -> Result<RefusalReceipt, ReceiptError> {
@@ -438,7 +443,7 @@ impl<'a> Lines<'a> {
             key_position: usize::try_from(key_position).unwrap_or(usize::MAX),
             state,
             holder,
-            checkpoint: SignedCheckpoint::parse(self.rest)?,
+            checkpoint: SignedCheckpoint::parse(self.rest.as_bytes())?,
         })
     }
 

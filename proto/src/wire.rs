@@ -5,19 +5,19 @@
 
 use thiserror::Error;
 
-use crate::checkpoint::{CheckpointError, SignedCheckpoint};
+use crate::checkpoint::{SignedCheckpoint, SignedCheckpointError};
 use crate::entry::{Entry, EntryError};
 use crate::hash::Hash;
 use crate::ids::{CoverageKey, IdError, LeafIndex, RequestId, SlotKey};
 use crate::map::{MapProof, MapProofError};
 use crate::merkle::{ConsistencyProof, InclusionProof, ProofError};
 use crate::oprf::{
-    BlindedElement, DleqProof, ELEMENTS_MAX, EvaluatedElement, OprfError, PartialEvaluation,
+    BlindedElement, DecodeError, DleqProof, ELEMENTS_MAX, PartialElement, PartialEvaluation,
     ShareIndex,
 };
 use crate::receipt::{EntryProof, Receipt, RefusalReceipt};
 use crate::refusal::{Reason, Refusal};
-use crate::seal::{Salt, SealError, SealedPayload};
+use crate::seal::{self, Salt, SealedPayload};
 
 /// The generated messages, clients and servers of `vitrail.v1`.
 #[allow(
@@ -82,10 +82,10 @@ pub enum WireError {
     RequestId(#[from] IdError),
     /// A sealed payload or its salt cannot be read.
     #[error("payload: {0}")]
-    Payload(#[from] SealError),
+    Payload(#[from] seal::DecodeError),
     /// A blinded element, an evaluation or its proof cannot be read.
     #[error("evaluation: {0}")]
-    Evaluation(#[from] OprfError),
+    Evaluation(#[from] DecodeError),
     /// An inclusion or consistency proof cannot be read.
     #[error("hashes: {0}")]
     Proof(#[from] ProofError),
@@ -94,7 +94,7 @@ pub enum WireError {
     MapProof(#[from] MapProofError),
     /// A checkpoint cannot be read.
     #[error("checkpoint: {0}")]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(#[from] SignedCheckpointError),
 }
 
 impl WireError {
@@ -142,11 +142,11 @@ pub enum AppendAnswer {
 /// From messages to the types of this crate.
 pub mod read {
     use super::{
-        Append, AppendAnswer, BlindedElement, CheckpointError, ConsistencyProof, CoverageKey,
-        DleqProof, ELEMENTS_MAX, Entry, EntryProof, EvaluatedElement, Hash, InclusionProof,
-        LOOKUP_KEYS_MAX, LeafIndex, MapProof, PartialEvaluation, Reason, Receipt, RefusalReceipt,
-        RequestId, Salt, SealedPayload, ShareIndex, SignedCheckpoint, SlotKey, StateAnswer,
-        WireError, v1,
+        Append, AppendAnswer, BlindedElement, ConsistencyProof, CoverageKey, DleqProof,
+        ELEMENTS_MAX, Entry, EntryProof, Hash, InclusionProof,
+        LOOKUP_KEYS_MAX, LeafIndex, MapProof, PartialElement, PartialEvaluation, Reason, Receipt, RefusalReceipt,
+        RequestId, Salt, SealedPayload, ShareIndex, SignedCheckpoint, SignedCheckpointError, SlotKey,
+        StateAnswer, WireError, v1,
     };
 
     /// Reads an append.
@@ -225,7 +225,7 @@ pub mod read {
         let value = WireError::Value { field: "share_index", got: message.share_index.into() };
         let evaluated = message.evaluated.iter().map(|bytes| {
             let bytes = array("evaluated", bytes)?;
-            EvaluatedElement::from_bytes(&bytes).map_err(WireError::Evaluation)
+            PartialElement::from_bytes(&bytes).map_err(WireError::Evaluation)
         });
         Ok(PartialEvaluation {
             index: index.ok_or(value)?,
@@ -322,8 +322,8 @@ pub mod read {
     ///
     /// # Errors
     /// The text is not a C2SP checkpoint of this ledger's form.
-    pub fn checkpoint(text: &str) -> Result<SignedCheckpoint, CheckpointError> {
-        SignedCheckpoint::parse(text)
+    pub fn checkpoint(text: &str) -> Result<SignedCheckpoint, SignedCheckpointError> {
+        SignedCheckpoint::parse(text.as_bytes())
     }
 
     fn hash(field: &'static str, bytes: &[u8]) -> Result<Hash, WireError> {

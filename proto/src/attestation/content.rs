@@ -7,11 +7,11 @@
 use std::fmt;
 
 use thiserror::Error;
-use zeroize::Zeroize;
 
-use crate::hash::{Context, Hash, derive};
+use crate::hash::Hash;
 use crate::ids::Cents;
 use crate::lpp::{GroupedCode, LppCode};
+use crate::seal::{LppCodeCommitment, LppCodeSalt};
 
 /// Most lines in a claim: one equipment with its supplements.
 pub const CLAIM_LINES_MAX: usize = 8;
@@ -58,26 +58,20 @@ pub struct CodeOpening {
     /// The individual code.
     pub lpp_code: LppCode,
     /// The salt of the commitment.
-    pub salt: [u8; 32],
+    pub salt: LppCodeSalt,
 }
 
 impl CodeOpening {
     /// The commitment that this opens.
     #[must_use]
-    pub fn commitment(&self) -> Hash {
-        derive(Context::LppCodeCommitment, &[&self.salt, self.lpp_code.as_str().as_bytes()])
+    pub fn commitment(&self) -> LppCodeCommitment {
+        LppCodeCommitment::new(self.lpp_code.as_str(), &self.salt)
     }
 }
 
 impl fmt::Debug for CodeOpening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CodeOpening(<secret>)")
-    }
-}
-
-impl Drop for CodeOpening {
-    fn drop(&mut self) {
-        self.salt.zeroize();
     }
 }
 
@@ -91,7 +85,7 @@ pub struct ClaimLine {
     /// What this payer pays of it.
     pub amount: Cents,
     /// The salted commitment to its individual code.
-    pub code_commitment: Hash,
+    pub code_commitment: LppCodeCommitment,
     /// The opening of that commitment; for the CNAM alone.
     pub opening: Option<CodeOpening>,
 }
@@ -143,11 +137,11 @@ impl ClaimTerms {
             bytes.extend_from_slice(line.grouped_code.as_str().as_bytes());
             bytes.extend_from_slice(&line.price.get().to_be_bytes());
             bytes.extend_from_slice(&line.amount.get().to_be_bytes());
-            bytes.extend_from_slice(line.code_commitment.as_bytes());
+            bytes.extend_from_slice(line.code_commitment.as_hash().as_bytes());
             bytes.push(u8::from(line.opening.is_some()));
             if let Some(opening) = &line.opening {
                 bytes.extend_from_slice(opening.lpp_code.as_str().as_bytes());
-                bytes.extend_from_slice(&opening.salt);
+                bytes.extend_from_slice(opening.salt.as_bytes());
             }
         }
         bytes
@@ -206,7 +200,7 @@ impl Reader<'_> {
             grouped_code: self.grouped_code()?,
             price: Cents::new(u64::from_be_bytes(self.array()?)),
             amount: Cents::new(u64::from_be_bytes(self.array()?)),
-            code_commitment: Hash::from_bytes(self.array()?),
+            code_commitment: LppCodeCommitment::from_hash(Hash::from_bytes(self.array()?)),
             opening: match self.array()? {
                 [0] => None,
                 [1] => Some(self.opening()?),
@@ -222,7 +216,7 @@ impl Reader<'_> {
         let code: [u8; 7] = self.array()?;
         let text = str::from_utf8(&code).map_err(|_| self.form())?;
         let lpp_code = text.parse().map_err(|_| self.form())?;
-        Ok(CodeOpening { lpp_code, salt: self.array()? })
+        Ok(CodeOpening { lpp_code, salt: LppCodeSalt::from_bytes(self.array()?) })
     }
 }
 
@@ -232,7 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn claim() -> ClaimTerms {
-        let opening = CodeOpening { lpp_code: "2264861".parse().unwrap(), salt: [4; 32] };
+        let opening = CodeOpening { lpp_code: "2264861".parse().unwrap(), salt: LppCodeSalt::from_bytes([4; 32]) };
         let line = |opening: Option<CodeOpening>, code_commitment| ClaimLine {
             grouped_code: "M03".parse().unwrap(),
             price: Cents::new(12_000),
@@ -258,7 +252,7 @@ mod tests {
     #[test]
     fn an_opening_of_another_code_is_refused() {
         let mut terms = claim();
-        terms.lines[0].code_commitment = Hash::from_bytes([0; 32]);
+        terms.lines[0].code_commitment = LppCodeCommitment::from_hash(Hash::from_bytes([0; 32]));
         let refused = ClaimTerms::from_bytes(&terms.to_bytes());
         assert_eq!(refused, Err(ContentError::Opening { line: 0 }));
     }

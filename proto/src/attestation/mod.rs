@@ -21,7 +21,7 @@ use crate::entry::{Header, Kind};
 use crate::hash::Hash;
 use crate::ids::{CoverageKey, Day, Finess, IdError, LeafIndex, RequestId, SlotKey, UnixMillis};
 use crate::map::MapIndex;
-use crate::roster::{RosterError, SignedRoster};
+use crate::roster::{SignedRoster, SignedRosterError};
 use crate::signing::{PublicKey, SigningError};
 
 /// Names a version of the LPP catalogue by its hash.
@@ -156,7 +156,7 @@ pub enum ShapeError {
     Finess(#[from] IdError),
     /// The statement is not a signed roster.
     #[error("roster: {0}")]
-    Roster(#[from] RosterError),
+    Roster(#[from] SignedRosterError),
 }
 
 impl Attestation {
@@ -300,9 +300,7 @@ struct Shape<'a>(&'a Header);
 impl Shape<'_> {
     fn roster(&self) -> Result<Attestation, ShapeError> {
         self.only_statement()?;
-        let needs = self.needs("a roster as UTF-8 text");
-        let text = str::from_utf8(&self.0.statement).map_err(|_| needs)?;
-        Ok(Attestation::Roster(SignedRoster::parse(text)?))
+        Ok(Attestation::Roster(SignedRoster::parse(&self.0.statement)?))
     }
 
     fn catalogue(&self) -> Result<Attestation, ShapeError> {
