@@ -88,7 +88,10 @@ impl ContractToken {
     /// What the ledger keeps the coverage of one grouped code under.
     #[must_use]
     pub fn coverage_key(&self, grouped_code: GroupedCode) -> CoverageKey {
-        let coverage_key = derive(Context::CoverageKey, &[&self.0, grouped_code.as_str().as_bytes()]);
+        let coverage_key = derive(
+            Context::CoverageKey,
+            &[&self.0, grouped_code.as_str().as_bytes()],
+        );
         CoverageKey::from_bytes(*coverage_key.as_bytes())
     }
 

@@ -16,7 +16,7 @@ use proto::hash::Hash;
 use proto::ids::{LeafIndex, RequestId, TreeSize, UnixMillis};
 use proto::map::MapIndex;
 use proto::refusal::{Reason, Refusal};
-use proto::roster::{Roster, RosterError};
+use proto::roster::{Roster, SuccessionError};
 use proto::signing::PublicKey;
 
 use self::overlay::Overlay;
@@ -127,7 +127,7 @@ pub enum GenesisError {
     NotARoster,
     /// The roster is not a first one, or not signed by all its voting members.
     #[error("the first roster: {0}")]
-    Roster(#[from] RosterError),
+    Roster(#[from] SuccessionError),
 }
 
 /// The commit that opens a ledger: entry 0 is the first roster, signed by all its voting members.

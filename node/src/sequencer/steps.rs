@@ -42,7 +42,6 @@ pub(super) struct Worker {
 pub(super) struct Grown {
     edge: RightEdge,
     tiles: Vec<(TileId, Arc<Tile>)>,
-    crown: Crown,
     map: MapUpdate,
     roster: Arc<Roster>,
 }
@@ -149,13 +148,14 @@ impl Worker {
             origin: before.roster().origin().clone(),
             size: grown.edge.size(),
             log_root: grown.edge.root(),
-            map_root: grown.crown.root(),
+            map_root: grown.map.root(),
         };
         Ok(self.witness.cosign(checkpoint, clock::now().seconds())?)
     }
 
     fn publish(&self, grown: Grown, checkpoint: SignedCheckpoint) -> Arc<Snapshot> {
-        let Grown { edge, crown, roster, .. } = grown;
+        let Grown { edge, map, roster, .. } = grown;
+        let crown = map.crown().clone();
         let snapshot = Snapshot::new(checkpoint, edge, crown, roster, self.store.clone());
         let snapshot = Arc::new(snapshot);
         self.shared.publish(snapshot.clone());
@@ -198,12 +198,12 @@ pub(super) fn grow(
     store: &Store,
 ) -> Result<Grown, ReadError> {
     let roster = commit.roster.as_ref().unwrap_or_else(|| before.roster()).clone();
-    grow_from(before.edge().clone(), before.crown().clone(), roster, commit, store)
+    grow_from(before.edge().clone(), before.crown(), roster, commit, store)
 }
 
 pub(super) fn grow_from(
     mut edge: RightEdge,
-    mut crown: Crown,
+    crown: &Crown,
     roster: Arc<Roster>,
     commit: &Commit,
     store: &Store,
@@ -211,12 +211,11 @@ pub(super) fn grow_from(
     let leaves: Vec<Hash> = commit.entries.iter().map(|entry| entry.leaf_hash()).collect();
     let tiles = edge.append_all(&leaves);
     let map = crown.update(&map_changes(commit)?, store).map_err(unreadable_map)?;
-    crown.apply(&map);
-    Ok(Grown { edge, tiles, crown, map, roster })
+    Ok(Grown { edge, tiles, map, roster })
 }
 
 fn map_changes(commit: &Commit) -> Result<BTreeMap<MapIndex, Option<MapValue>>, ReadError> {
-    let value = |bytes| MapValue::new(bytes).map_err(|_| ReadError::Corrupt { what: "map value" });
+    let value = |bytes: &[u8]| MapValue::from_bytes(bytes).map_err(|_| ReadError::Corrupt { what: "map value" });
     let changes = commit.map.iter();
     changes
         .map(|(index, state)| {

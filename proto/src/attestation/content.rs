@@ -113,7 +113,10 @@ impl CoverageTerms {
     /// # Errors
     /// [`ContentError::Form`] when the bytes are anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
-        let mut reader = Reader { rest: bytes, what: "coverage terms" };
+        let mut reader = Reader {
+            rest: bytes,
+            what: "coverage terms",
+        };
         reader.version()?;
         let terms = Self {
             grouped_code: reader.grouped_code()?,
@@ -152,14 +155,19 @@ impl ClaimTerms {
     /// # Errors
     /// The first thing that is not of its form.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
-        let mut reader = Reader { rest: bytes, what: "claim terms" };
+        let mut reader = Reader {
+            rest: bytes,
+            what: "claim terms",
+        };
         reader.version()?;
         let [count] = reader.array()?;
         let got = usize::from(count);
         if !(1..=CLAIM_LINES_MAX).contains(&got) {
             return Err(ContentError::Lines { got });
         }
-        let lines = (0..got).map(|line| reader.claim_line(line)).collect::<Result<_, _>>()?;
+        let lines = (0..got)
+            .map(|line| reader.claim_line(line))
+            .collect::<Result<_, _>>()?;
         reader.end()?;
         Ok(Self { lines })
     }
@@ -182,7 +190,9 @@ impl Reader<'_> {
     }
 
     fn version(&mut self) -> Result<(), ContentError> {
-        (self.array()? == [VERSION]).then_some(()).ok_or(self.form())
+        (self.array()? == [VERSION])
+            .then_some(())
+            .ok_or(self.form())
     }
 
     fn end(&self) -> Result<(), ContentError> {
@@ -216,7 +226,10 @@ impl Reader<'_> {
         let code: [u8; 7] = self.array()?;
         let text = str::from_utf8(&code).map_err(|_| self.form())?;
         let lpp_code = text.parse().map_err(|_| self.form())?;
-        Ok(CodeOpening { lpp_code, salt: LppCodeSalt::from_bytes(self.array()?) })
+        Ok(CodeOpening {
+            lpp_code,
+            salt: LppCodeSalt::from_bytes(self.array()?),
+        })
     }
 }
 
@@ -226,7 +239,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn claim() -> ClaimTerms {
-        let opening = CodeOpening { lpp_code: "2264861".parse().unwrap(), salt: LppCodeSalt::from_bytes([4; 32]) };
+        let opening = CodeOpening {
+            lpp_code: "2264861".parse().unwrap(),
+            salt: LppCodeSalt::from_bytes([4; 32]),
+        };
         let line = |opening: Option<CodeOpening>, code_commitment| ClaimLine {
             grouped_code: "M03".parse().unwrap(),
             price: Cents::new(12_000),
@@ -235,7 +251,9 @@ mod tests {
             opening,
         };
         let commitment = opening.commitment();
-        ClaimTerms { lines: vec![line(Some(opening), commitment), line(None, commitment)] }
+        ClaimTerms {
+            lines: vec![line(Some(opening), commitment), line(None, commitment)],
+        }
     }
 
     #[test]
@@ -261,7 +279,10 @@ mod tests {
     fn every_cut_is_refused_and_so_is_an_addition() {
         let bytes = claim().to_bytes();
         for length in 0..bytes.len() {
-            assert!(ClaimTerms::from_bytes(&bytes[..length]).is_err(), "{length}");
+            assert!(
+                ClaimTerms::from_bytes(&bytes[..length]).is_err(),
+                "{length}"
+            );
         }
         assert!(ClaimTerms::from_bytes(&[bytes.as_slice(), &[0]].concat()).is_err());
     }
