@@ -2,24 +2,24 @@
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
 
 use proto::attestation::{Attestation, ShapeError, State, roster_index};
 use proto::checkpoint::{Checkpoint, CheckpointError};
 use proto::entry::{Entry, EntryError, VerifiedEntry};
 use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis};
 use proto::map::Crown;
-use proto::note::NoteError;
-use proto::roster::{SignedRoster, SuccessionError};
+use proto::roster::{Roster, SignedRoster};
 use proto::tile::RightEdge;
 use thiserror::Error;
 
 use super::steps::{Worker, grow_from};
 use super::{BatchObserver, Condition, QUEUE_ENTRIES_MAX, Sequencer, Shared};
 use crate::clock;
-use crate::ledger::{GenesisError, View as _, genesis};
+use crate::ledger::{GenesisError, genesis};
 use crate::order::ClusterOfOne;
-use crate::snapshot::{ReadError, Snapshot};
-use crate::store::{Recovered, RecoverError, Store, StoreError, Writes};
+use crate::snapshot::{ReadError, Snapshot, unreadable_map};
+use crate::store::{RecoverError, Recovered, Store, StoreError, Writes};
 use crate::witness::{Witness, WitnessError};
 
 /// Why a ledger cannot be founded.
@@ -57,32 +57,24 @@ pub enum OpenError {
     /// The roots that were recomputed are not those that were signed, or a byte is missing.
     #[error(transparent)]
     Recover(#[from] RecoverError),
-    /// What is stored cannot be read or does not fit.
+    /// What is stored cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Entry 0 or the roster in force is not a roster.
-    #[error("the ledger's roster entry {index} is not a roster: {error}")]
-    RosterEntry {
-        /// Which entry.
-        index: LeafIndex,
-        /// Why not.
-        error: ShapeError,
-    },
-    /// The map names no roster in force.
+    /// The entry that the map names as roster is not an entry.
+    #[error("the roster in force: {0}")]
+    RosterEntry(#[from] EntryError),
+    /// The entry that the map names as roster does not have the shape of one.
+    #[error("the roster in force: {0}")]
+    RosterShape(#[from] ShapeError),
+    /// The entry that the map names as roster is of another kind.
     #[error("the ledger's map names no roster in force")]
     NoRoster,
-    /// The rosters do not follow from one another.
-    #[error("the ledger's rosters do not follow from one another: {0}")]
-    Succession(#[from] SuccessionError),
     /// The stored checkpoint does not verify.
     #[error("the stored checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
     /// The key is not one of the roster's.
     #[error("this node's key is not that of member {0} in the roster in force")]
     NotAMember(proto::ids::MemberName),
-    /// The stored checkpoint could not be written again.
-    #[error(transparent)]
-    Note(#[from] NoteError),
 }
 
 /// Makes entry 0 out of the first roster and commits it.
@@ -157,43 +149,40 @@ pub fn open(
     Ok(start(store.clone(), witness, observer, snapshot))
 }
 
-/// The state that was on disk, with the roster that its map says is in force.
+/// The state that was on disk, with the roster that its map says is in force. That this roster
+/// followed from the ones before was decided when it was appended.
 fn first_snapshot(store: &Store, recovered: Recovered) -> Result<Snapshot, OpenError> {
-    let Recovered { checkpoint, edge, crown, .. } = recovered;
-    let genesis = signed_roster(store, LeafIndex::new(0))?;
-    let with = |roster| {
-        let (edge, crown) = (edge.clone(), crown.clone());
-        Snapshot::new(checkpoint.clone(), edge, crown, roster, store.clone())
-    };
-    let first = with(Arc::new(genesis.verify_genesis()?));
-    let Some(State::Roster { by }) = first.state(&roster_index())? else {
+    let Recovered {
+        checkpoint,
+        edge,
+        crown,
+    } = recovered;
+    let roster = roster_in_force(store, &crown)?;
+    Ok(Snapshot::new(
+        checkpoint,
+        edge,
+        crown,
+        roster,
+        store.clone(),
+    ))
+}
+
+/// Recovery has checked every bucket and entry against the roots, so this only reads.
+fn roster_in_force(store: &Store, crown: &Crown) -> Result<Arc<Roster>, OpenError> {
+    let value = crown.read(&roster_index(), store).map_err(unreadable_map)?;
+    let Some(Ok(State::Roster { by })) = value.map(|value| State::from_bytes(value.as_bytes()))
+    else {
         return Err(OpenError::NoRoster);
     };
-    if by == LeafIndex::new(0) {
-        return Ok(first);
-    }
-    // Whether each roster followed from the one before was decided when it was appended, and the
-    // map root that a quorum signed says which one is in force.
-    Ok(with(Arc::new(signed_roster(store, by)?.admitted().clone())))
-}
-
-fn signed_roster(store: &Store, index: LeafIndex) -> Result<SignedRoster, OpenError> {
-    let corrupt = || OpenError::Read(ReadError::Corrupt { what: "roster entry" });
-    let bytes = store.entry_bytes(index).map_err(ReadError::from)?;
-    let entry = Entry::parse(&bytes).map_err(|_| corrupt())?;
-    match Attestation::read(entry.header()) {
-        Ok(Attestation::Roster(signed)) => Ok(signed),
-        Ok(_) => Err(corrupt()),
-        Err(error) => Err(OpenError::RosterEntry { index, error }),
+    let bytes = store.entry_bytes(by).map_err(ReadError::from)?;
+    let entry = Entry::parse(&bytes)?;
+    match Attestation::read(entry.header())? {
+        Attestation::Roster(signed) => Ok(Arc::new(signed.admitted().clone())),
+        _ => Err(OpenError::NoRoster),
     }
 }
 
-fn start(
-    store: Store,
-    witness: Witness,
-    observer: BatchObserver,
-    snapshot: Snapshot,
-) -> Sequencer {
+fn start(store: Store, witness: Witness, observer: BatchObserver, snapshot: Snapshot) -> Sequencer {
     let (inbox, outbox) = sync_channel(QUEUE_ENTRIES_MAX);
     let shared = Arc::new(Shared {
         snapshot: RwLock::new(Arc::new(snapshot)),
@@ -206,9 +195,14 @@ fn start(
         witness,
         store,
         observer,
+        expired_at: Instant::now(),
     };
     // What is on disk may be hours old: readers get a fresh cosignature from the start.
     worker.renew();
     let thread = std::thread::spawn(move || worker.run());
-    Sequencer { inbox, shared, thread: Arc::new(Mutex::new(Some(thread))) }
+    Sequencer {
+        inbox,
+        shared,
+        thread: Arc::new(Mutex::new(Some(thread))),
+    }
 }
