@@ -23,21 +23,43 @@ fn a_reopened_store_goes_on_where_it_was() {
     let mut ledger = Ledger::new(folder.open());
     for claims in [1, 7, 8, 250] {
         ledger.claims(claims);
-        let Ledger { secret, edge, crown, map, entries, store } = ledger;
+        let Ledger {
+            secret,
+            edge,
+            crown,
+            map,
+            entries,
+            store,
+        } = ledger;
         drop(store);
         let store = folder.open();
         let found = store.recover().unwrap().unwrap();
         assert_eq!((&found.edge, found.crown.root()), (&edge, crown.root()));
         let (edge, crown) = (found.edge, found.crown);
-        ledger = Ledger { store, secret, edge, crown, map, entries };
+        ledger = Ledger {
+            store,
+            secret,
+            edge,
+            crown,
+            map,
+            entries,
+        };
     }
     for (at, entry) in (0..).zip(&ledger.entries) {
-        assert_eq!(ledger.store.entry_bytes(LeafIndex::new(at)).unwrap(), entry.bytes());
+        assert_eq!(
+            ledger.store.entry_bytes(LeafIndex::new(at)).unwrap(),
+            entry.bytes()
+        );
         let (request, answered) = answer(at, entry);
         assert_eq!(ledger.store.answered(&request).unwrap(), Some(answered));
     }
     let beyond = ledger.store.entry_bytes(LeafIndex::new(266));
-    assert!(matches!(beyond, Err(StoreError::Corrupt { what: Stored::Chunk(16) })));
+    assert!(matches!(
+        beyond,
+        Err(StoreError::Corrupt {
+            what: Stored::Chunk(16)
+        })
+    ));
 }
 
 #[test]
@@ -46,7 +68,10 @@ fn nothing_is_committed_before_recover_or_out_of_place() {
     let mut ledger = Ledger::new(folder.open());
     ledger.claims(20);
     let edge = std::mem::take(&mut ledger.edge);
-    let batch = Batch { claims: 1, ..Batch::default() };
+    let batch = Batch {
+        claims: 1,
+        ..Batch::default()
+    };
     let refused = ledger.commit(&batch);
     assert!(matches!(refused, Err(StoreError::OutOfPlace { .. })));
     ledger.edge = edge;
@@ -54,7 +79,10 @@ fn nothing_is_committed_before_recover_or_out_of_place() {
     let Ledger { store, .. } = ledger;
     drop(store);
     ledger.store = folder.open();
-    assert!(matches!(ledger.commit(&batch), Err(StoreError::NotRecovered)));
+    assert!(matches!(
+        ledger.commit(&batch),
+        Err(StoreError::NotRecovered)
+    ));
     let expired = ledger.store.expire_answers(moment(0), 1);
     assert!(matches!(expired, Err(StoreError::NotRecovered)));
 }
@@ -72,28 +100,55 @@ fn after_a_failed_sync_nothing_is_committed_and_reads_go_on() {
     let folder = Folder::new();
     let mut ledger = Ledger::new(folder.open());
     ledger.claims(40);
-    ledger.store.0.syncs.fail_next.store(true, Ordering::Relaxed);
-    let batch = Batch { claims: 5, removed: vec![3], ..Batch::default() };
-    assert!(matches!(ledger.commit(&batch), Err(StoreError::SyncFailed(_))));
+    ledger
+        .store
+        .0
+        .syncs
+        .fail_next
+        .store(true, Ordering::Relaxed);
+    let batch = Batch {
+        claims: 5,
+        removed: vec![3],
+        ..Batch::default()
+    };
+    assert!(matches!(
+        ledger.commit(&batch),
+        Err(StoreError::SyncFailed(_))
+    ));
     for _ in 0..2 {
         assert!(matches!(ledger.commit(&batch), Err(StoreError::Poisoned)));
     }
-    assert!(matches!(ledger.store.expire_answers(moment(9), 9), Err(StoreError::Poisoned)));
+    assert!(matches!(
+        ledger.store.expire_answers(moment(9), 9),
+        Err(StoreError::Poisoned)
+    ));
     // The published state is the one before, and it stays readable.
     let source = ledger.store.as_of(ledger.edge.size());
-    assert_eq!(ledger.crown.read(&slot(3), &source).unwrap(), Some(state(3)));
+    assert_eq!(
+        ledger.crown.read(&slot(3), &source).unwrap(),
+        Some(state(3))
+    );
     assert!(ledger.store.entry_bytes(LeafIndex::new(39)).is_ok());
 }
 
 #[test]
 fn a_disk_below_the_watermark_takes_no_commit_until_it_has_room_again() {
     let folder = Folder::new();
-    let watermark = StoreOptions { disk_watermark_bytes: u64::MAX, ..OPTIONS };
+    let watermark = StoreOptions {
+        disk_watermark_bytes: u64::MAX,
+        ..OPTIONS
+    };
     let store = Store::open(&folder.path(), watermark).unwrap();
     let mut ledger = Ledger::new(store);
-    let batch = Batch { claims: 1, ..Batch::default() };
+    let batch = Batch {
+        claims: 1,
+        ..Batch::default()
+    };
     assert!(!ledger.store.has_room());
-    assert!(matches!(ledger.commit(&batch), Err(StoreError::DiskFull { .. })));
+    assert!(matches!(
+        ledger.commit(&batch),
+        Err(StoreError::DiskFull { .. })
+    ));
     let Ledger { store, .. } = ledger;
     drop(store);
     let mut ledger = Ledger::new(folder.open());
@@ -110,7 +165,13 @@ fn a_reader_of_an_earlier_state_reads_it_while_commits_replace_it() {
     for round in 0..20 {
         states.push((ledger.edge.size(), ledger.crown.clone(), ledger.map.clone()));
         let removed = vec![round * 2, round * 2 + 1];
-        ledger.commit(&Batch { claims: 10, removed, ..Batch::default() }).unwrap();
+        ledger
+            .commit(&Batch {
+                claims: 10,
+                removed,
+                ..Batch::default()
+            })
+            .unwrap();
     }
     for (size, crown, map) in &states {
         let source = ledger.store.as_of(*size);
@@ -156,7 +217,12 @@ fn no_value_ever_becomes_a_blob() {
         };
         let payloads = (first..first + 16).map(payload).collect();
         let removed = (first.saturating_sub(20)..first.saturating_sub(16)).collect();
-        let batch = Batch { claims: 16 + round % 2, payloads, removed, ..Batch::default() };
+        let batch = Batch {
+            claims: 16 + round % 2,
+            payloads,
+            removed,
+            ..Batch::default()
+        };
         ledger.commit(&batch).unwrap();
     }
     assert_eq!(recovered(&ledger.store).unwrap(), Some(ledger.roots()));
@@ -175,12 +241,21 @@ fn a_store_with_a_blob_is_refused() {
 #[test]
 fn a_commit_without_payload_is_one_sync_and_with_one_is_two() {
     let folder = Folder::new();
-    let options = StoreOptions { sync: SyncMode::Durable, ..OPTIONS };
+    let options = StoreOptions {
+        sync: SyncMode::Durable,
+        ..OPTIONS
+    };
     let mut ledger = Ledger::new(Store::open(&folder.path(), options).unwrap());
     ledger.claims(5);
     assert_eq!(ledger.store.syncs(), 1);
     let (payload, salt) = sealed([1; 32]);
     let payloads = vec![(LeafIndex::new(5), payload, salt)];
-    ledger.commit(&Batch { claims: 1, payloads, ..Batch::default() }).unwrap();
+    ledger
+        .commit(&Batch {
+            claims: 1,
+            payloads,
+            ..Batch::default()
+        })
+        .unwrap();
     assert_eq!(ledger.store.syncs(), 3);
 }

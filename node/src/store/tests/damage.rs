@@ -80,7 +80,9 @@ fn one_flipped_bit_of_any_stored_value_is_never_a_valid_answer() {
         // No root covers answers, and who may sign a head is for the caller to say.
         match key[0] {
             b'q' => assert_eq!(recovered(&store).unwrap(), Some(ledger.roots())),
-            b'h' => assert!(!matches!(recovered(&store), Ok(Some(roots)) if roots != ledger.roots())),
+            b'h' => {
+                assert!(!matches!(recovered(&store), Ok(Some(roots)) if roots != ledger.roots()))
+            }
             _ => assert!(recovered(&store).is_err(), "key {key:?}"),
         }
         database.insert(key, value).unwrap();
@@ -105,7 +107,12 @@ fn a_lost_or_surplus_value_is_found() {
         database.insert(&key, value).unwrap();
     }
     let tile = keys::tile(TileId { level: 0, index: 2 }).to_vec();
-    for surplus in [keys::chunk(38).to_vec(), tile, b"m\x01\x80".to_vec(), b"mx".to_vec()] {
+    for surplus in [
+        keys::chunk(38).to_vec(),
+        tile,
+        b"m\x01\x80".to_vec(),
+        b"mx".to_vec(),
+    ] {
         assert!(database.insert(&surplus, &[0, 1, 2][..]).unwrap().is_none());
         let store = uncached(&ledger.store, &folder);
         assert!(recovered(&store).is_err(), "with {surplus:?}");
@@ -118,7 +125,9 @@ fn opened_damaged(ledger: &Path, damage: impl FnOnce(&Path), history: &[Roots]) 
     let damaged = tempfile::tempdir().unwrap();
     copy(ledger, damaged.path());
     damage(&damaged.path().join("ledger/db"));
-    let Ok(store) = Store::open(damaged.path(), OPTIONS) else { return false };
+    let Ok(store) = Store::open(damaged.path(), OPTIONS) else {
+        return false;
+    };
     match recovered(&store) {
         Ok(Some(roots)) => assert!(history.contains(&roots), "an earlier state, not another"),
         Ok(None) | Err(_) => return false,
@@ -150,7 +159,11 @@ fn a_cut_tail_gives_an_earlier_state_or_an_error() {
     let mut dice = Dice(99);
     let mut opened = 0;
     for round in 0..60 {
-        let cut = if round % 3 == 0 { dice.below(length) } else { length - dice.below(20_000) };
+        let cut = if round % 3 == 0 {
+            dice.below(length)
+        } else {
+            length - dice.below(20_000)
+        };
         opened += usize::from(opened_damaged(
             &folder.path(),
             |db| {

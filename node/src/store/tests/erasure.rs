@@ -25,12 +25,22 @@ fn with_two_payloads(folder: &Folder) -> Ledger {
         let (payload, salt) = sealed(salt);
         (LeafIndex::new(at), payload, salt)
     });
-    ledger.commit(&Batch { claims: 10, payloads: payloads.into(), ..Batch::default() }).unwrap();
+    ledger
+        .commit(&Batch {
+            claims: 10,
+            payloads: payloads.into(),
+            ..Batch::default()
+        })
+        .unwrap();
     ledger
 }
 
 fn erase(at: u64) -> Batch {
-    Batch { claims: 1, erased: vec![LeafIndex::new(at)], ..Batch::default() }
+    Batch {
+        claims: 1,
+        erased: vec![LeafIndex::new(at)],
+        ..Batch::default()
+    }
 }
 
 #[test]
@@ -47,7 +57,10 @@ fn a_payload_reads_back_with_its_salt() {
 fn an_erased_salt_is_nowhere_in_the_data_folder() {
     let folder = Folder::new();
     let mut ledger = with_two_payloads(&folder);
-    assert!(contains(&folder.path(), &SALT), "the search finds what is there");
+    assert!(
+        contains(&folder.path(), &SALT),
+        "the search finds what is there"
+    );
     ledger.commit(&erase(3)).unwrap();
     assert!(!contains(&folder.path(), &SALT));
     assert!(contains(&folder.path(), &OTHER_SALT));
@@ -62,7 +75,12 @@ fn a_payload_that_its_own_batch_erases_is_never_written() {
     let mut ledger = Ledger::new(folder.open());
     let (payload, salt) = sealed(SALT);
     let payloads = vec![(LeafIndex::new(0), payload, salt)];
-    ledger.commit(&Batch { payloads, ..erase(0) }).unwrap();
+    ledger
+        .commit(&Batch {
+            payloads,
+            ..erase(0)
+        })
+        .unwrap();
     assert!(!contains(&folder.path(), &SALT));
     assert!(ledger.store.payload(LeafIndex::new(0)).unwrap().is_none());
 }
@@ -73,7 +91,12 @@ fn an_erasure_that_a_crash_interrupts_is_carried_out_at_the_next_start() {
     let mut ledger = with_two_payloads(&folder);
     ledger.commit(&erase(3)).unwrap();
     // As if the power had gone between the commit and the overwriting of the salt.
-    ledger.store.0.vault.write(LeafIndex::new(3), &Salt::from_bytes(SALT)).unwrap();
+    ledger
+        .store
+        .0
+        .vault
+        .write(LeafIndex::new(3), &Salt::from_bytes(SALT))
+        .unwrap();
     let crashed = tempfile::tempdir().unwrap();
     copy(&folder.path(), crashed.path());
     assert!(contains(crashed.path(), &SALT));
@@ -86,8 +109,7 @@ fn an_erasure_that_a_crash_interrupts_is_carried_out_at_the_next_start() {
 fn the_mark_of_an_erasure_goes_with_the_next_commit() {
     let folder = Folder::new();
     let mut ledger = with_two_payloads(&folder);
-    let marks =
-        |ledger: &Ledger| ledger.store.0.database.scan_prefix(keys::ERASURES).count();
+    let marks = |ledger: &Ledger| ledger.store.0.database.scan_prefix(keys::ERASURES).count();
     ledger.commit(&erase(3)).unwrap();
     assert_eq!(marks(&ledger), 1);
     ledger.commit(&erase(4)).unwrap();
@@ -100,10 +122,19 @@ fn the_mark_of_an_erasure_goes_with_the_next_commit() {
 fn an_entry_whose_salt_was_not_synced_is_not_committed() {
     let folder = Folder::new();
     let mut ledger = with_two_payloads(&folder);
-    ledger.store.0.syncs.fail_next.store(true, Ordering::Relaxed);
+    ledger
+        .store
+        .0
+        .syncs
+        .fail_next
+        .store(true, Ordering::Relaxed);
     let (payload, salt) = sealed(SALT);
     let payloads = vec![(LeafIndex::new(10), payload, salt)];
-    let refused = ledger.commit(&Batch { claims: 1, payloads, ..Batch::default() });
+    let refused = ledger.commit(&Batch {
+        claims: 1,
+        payloads,
+        ..Batch::default()
+    });
     assert!(matches!(refused, Err(StoreError::SyncFailed(_))));
     assert_eq!(recovered(&ledger.store).unwrap(), Some(ledger.roots()));
 }

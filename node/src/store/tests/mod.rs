@@ -22,8 +22,11 @@ use super::*;
 use crate::ledger::Outcome;
 
 /// Small caches and a watermark that any disk has.
-const OPTIONS: StoreOptions =
-    StoreOptions { sync: SyncMode::Skipped, cache_bytes: 8 << 20, disk_watermark_bytes: 1 };
+const OPTIONS: StoreOptions = StoreOptions {
+    sync: SyncMode::Skipped,
+    cache_bytes: 8 << 20,
+    disk_watermark_bytes: 1,
+};
 
 /// The size and roots of a ledger.
 type Roots = (TreeSize, Hash, Hash);
@@ -83,15 +86,22 @@ impl Ledger {
     }
 
     fn claims(&mut self, claims: u64) {
-        self.commit(&Batch { claims, ..Batch::default() }).unwrap();
+        self.commit(&Batch {
+            claims,
+            ..Batch::default()
+        })
+        .unwrap();
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let first = self.edge.size().next_index();
         let indexes = first.get()..first.get() + batch.claims;
         let entries: Vec<_> = indexes.clone().map(|at| self.claim(at)).collect();
-        let answers: BTreeMap<_, _> =
-            indexes.clone().zip(&entries).map(|(at, entry)| answer(at, entry)).collect();
+        let answers: BTreeMap<_, _> = indexes
+            .clone()
+            .zip(&entries)
+            .map(|(at, entry)| answer(at, entry))
+            .collect();
         let mut changes: BTreeMap<_, _> = indexes.map(|at| (slot(at), Some(state(at)))).collect();
         changes.extend(batch.removed.iter().map(|at| (slot(*at), None)));
 
@@ -100,7 +110,11 @@ impl Ledger {
         let tiles = edge.append_all(&leaves);
         let source = self.store.as_of(self.edge.size());
         let map = self.crown.update(&changes, &source).unwrap();
-        let payloads: Vec<_> = batch.payloads.iter().map(|(at, p, salt)| (*at, p, salt)).collect();
+        let payloads: Vec<_> = batch
+            .payloads
+            .iter()
+            .map(|(at, p, salt)| (*at, p, salt))
+            .collect();
         self.store.commit(&Writes {
             first,
             entries: &entries,
@@ -156,20 +170,35 @@ fn moment(at: u64) -> UnixMillis {
 }
 
 fn slot(at: u64) -> MapIndex {
-    slot_index(&SlotKey::from_bytes([at.to_be_bytes(); 4].concat().try_into().unwrap()))
+    slot_index(&SlotKey::from_bytes(
+        [at.to_be_bytes(); 4].concat().try_into().unwrap(),
+    ))
 }
 
 fn state(at: u64) -> MapValue {
     let (status, until) = (SlotStatus::Reserved, Day::new(20_500));
-    let state = State::Slot(SlotState { status, until, by: LeafIndex::new(at) });
+    let state = State::Slot(SlotState {
+        status,
+        until,
+        by: LeafIndex::new(at),
+    });
     MapValue::from_bytes(&state.to_bytes()).unwrap()
 }
 
 fn answer(at: u64, entry: &VerifiedEntry) -> (RequestKey, Answered) {
     let header = entry.header();
-    let request = RequestKey { request_id: header.request_id, issuer: header.issuer };
+    let request = RequestKey {
+        request_id: header.request_id,
+        issuer: header.issuer,
+    };
     let outcome = Outcome::Appended(LeafIndex::new(at));
-    (request, Answered { leaf: entry.leaf_hash(), outcome })
+    (
+        request,
+        Answered {
+            leaf: entry.leaf_hash(),
+            outcome,
+        },
+    )
 }
 
 fn sealed(salt: [u8; 32]) -> (SealedPayload, Salt) {
