@@ -9,6 +9,8 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod evaluator;
+#[cfg(test)]
+mod example;
 pub mod http;
 pub mod init;
 pub mod ledger;
