@@ -6,13 +6,22 @@ use std::{env, fs};
 use protox::prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let concepts = ["evaluator", "ledger", "log", "payload", "receipt", "refusal"];
+    let concepts = [
+        "evaluator",
+        "ledger",
+        "log",
+        "payload",
+        "receipt",
+        "refusal",
+    ];
     let files = concepts.map(|concept| format!("vitrail/v1/{concept}.proto"));
     let descriptors = protox::compile(files, ["schema"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // The same descriptors as bytes: reflection serves them, the method table is tested with them.
     fs::write(out.join("vitrail.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=schema");
     Ok(())
 }

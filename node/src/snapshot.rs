@@ -258,7 +258,7 @@ impl Snapshot {
     ) -> Result<Option<(proto::seal::SealedPayload, proto::seal::Salt)>, ReadError> {
         let Some((sealed, salt)) = self.store.payload(index)? else { return Ok(None) };
         let commits = entry.header().kind == Kind::Coverage
-            && entry.header().commitment == Some(sealed.commitment(&salt).hash());
+            && entry.header().commitment == Some(*sealed.commitment(&salt).as_hash());
         commits.then_some(Some((sealed, salt))).ok_or(ReadError::Corrupt { what: "payload" })
     }
 

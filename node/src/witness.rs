@@ -3,6 +3,7 @@
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::hash::Hash;
 use proto::ids::{MemberName, TreeSize, UnixSeconds};
+use proto::note::NoteError;
 use proto::signing::SecretKey;
 use thiserror::Error;
 
@@ -22,8 +23,8 @@ struct Signed {
     map_root: Hash,
 }
 
-/// A checkpoint that contradicts one that this member has signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+/// Why this member does not sign a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WitnessError {
     /// Same size, other roots.
     #[error("this member has signed other roots at size {size}")]
@@ -39,6 +40,9 @@ pub enum WitnessError {
         /// The size asked for.
         got: TreeSize,
     },
+    /// The checkpoint cannot be written as a note.
+    #[error(transparent)]
+    Note(#[from] NoteError),
 }
 
 impl Witness {
@@ -85,7 +89,7 @@ impl Witness {
         }
         self.last = Some(asked);
         let cosignature = checkpoint.cosign(&self.name, &self.secret, at);
-        Ok(SignedCheckpoint::cosigned(checkpoint, cosignature))
+        Ok(SignedCheckpoint::new(checkpoint, vec![cosignature])?)
     }
 }
 

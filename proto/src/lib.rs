@@ -35,11 +35,11 @@ pub mod follower;
 
 pub mod entry;
 
+pub mod seal;
+
 pub mod refusal;
 
 pub mod attestation;
-
-pub mod seal;
 
 pub mod receipt;
 

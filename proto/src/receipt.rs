@@ -23,11 +23,13 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use thiserror::Error;
 
 use crate::attestation::{Attestation, ShapeError, SlotState, SlotStatus, State, slot_index};
-use crate::checkpoint::{CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
+use crate::checkpoint::{
+    CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
+};
 use crate::entry::{Entry, EntryError, VerifiedEntry};
 use crate::hash::Hash;
 use crate::ids::{LeafIndex, Origin, SlotKey};
-use crate::map::{MapProof, MapProofError};
+use crate::map::{MapProof, MapProofBytesError, MapProofError};
 use crate::merkle::{INCLUSION_PROOF_HASHES_MAX, InclusionProof, ProofError};
 use crate::refusal::Reason;
 use crate::roster::Roster;
@@ -107,6 +109,9 @@ pub enum ReceiptError {
         /// Its length in bytes.
         got: usize,
     },
+    /// The checkpoint has not the one spelling of a signed checkpoint.
+    #[error("checkpoint: {0}")]
+    CheckpointText(#[from] SignedCheckpointError),
     /// The checkpoint does not verify against the roster.
     #[error("checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
@@ -119,6 +124,9 @@ pub enum ReceiptError {
     /// The map proof does not lead to the checkpoint's map root.
     #[error("state: {0}")]
     MapProof(#[from] MapProofError),
+    /// The map proof has not the one spelling of a map proof.
+    #[error("state: {0}")]
+    MapProofBytes(#[from] MapProofBytesError),
     /// The map does not say that the holder has the slot for this reason.
     #[error("state: the map does not say that entry {holder} has the slot")]
     NotTheHolder {
@@ -145,10 +153,10 @@ impl ReceiptError {
     pub const fn step(&self) -> Step {
         match self {
             Self::Line { .. } | Self::TooLong { .. } => Step::Format,
-            Self::Checkpoint(_) => Step::Checkpoint,
+            Self::Checkpoint(_) | Self::CheckpointText(_) => Step::Checkpoint,
             Self::Entry(_) => Step::Entry,
             Self::Inclusion(_) => Step::Inclusion,
-            Self::MapProof(_) | Self::NotTheHolder { .. } => Step::State,
+            Self::MapProof(_) | Self::MapProofBytes(_) | Self::NotTheHolder { .. } => Step::State,
             Self::Refused(_) | Self::RefusedShape(_) | Self::NotAsked { .. } => Step::Refused,
         }
     }
@@ -175,7 +183,11 @@ impl EntryProof {
         checkpoint: &VerifiedCheckpoint,
         passed: &mut dyn FnMut(Step),
     ) -> Result<VerifiedEntry, ReceiptError> {
-        let entry = self.entry.clone().verify(checkpoint.origin()).map_err(ReceiptError::Entry)?;
+        let entry = self
+            .entry
+            .clone()
+            .verify(checkpoint.origin())
+            .map_err(ReceiptError::Entry)?;
         passed(Step::Entry);
         self.verify_inclusion(checkpoint)?;
         passed(Step::Inclusion);
@@ -188,7 +200,9 @@ impl EntryProof {
     /// [`ReceiptError::Inclusion`].
     pub fn verify_inclusion(&self, checkpoint: &VerifiedCheckpoint) -> Result<(), ReceiptError> {
         let (size, root) = (checkpoint.size(), checkpoint.log_root());
-        Ok(self.inclusion.verify(self.entry.leaf_hash(), self.index, size, root)?)
+        Ok(self
+            .inclusion
+            .verify(self.entry.leaf_hash(), self.index, size, root)?)
     }
 }
 
@@ -225,7 +239,11 @@ impl Receipt {
         let checkpoint = self.checkpoint.verify(roster)?;
         passed(Step::Checkpoint);
         let entry = self.proved.verify(&checkpoint, passed)?;
-        Ok(VerifiedReceipt { entry, index: self.proved.index, checkpoint })
+        Ok(VerifiedReceipt {
+            entry,
+            index: self.proved.index,
+            checkpoint,
+        })
     }
 }
 
@@ -275,11 +293,17 @@ impl RefusalReceipt {
         passed(Step::State);
         self.verify_refused(checkpoint.origin())?;
         passed(Step::Refused);
-        Ok(VerifiedRefusal { slot, state, checkpoint })
+        Ok(VerifiedRefusal {
+            slot,
+            state,
+            checkpoint,
+        })
     }
 
     fn asked_slot(&self) -> Result<SlotKey, ReceiptError> {
-        let not_asked = ReceiptError::NotAsked { position: self.key_position };
+        let not_asked = ReceiptError::NotAsked {
+            position: self.key_position,
+        };
         let Attestation::Claim(claim) = Attestation::read(self.refused.header())? else {
             return Err(not_asked);
         };
@@ -291,7 +315,9 @@ impl RefusalReceipt {
         slot: &SlotKey,
         checkpoint: &VerifiedCheckpoint,
     ) -> Result<SlotState, ReceiptError> {
-        let value = self.state.verify(&slot_index(slot), checkpoint.map_root())?;
+        let value = self
+            .state
+            .verify(&slot_index(slot), checkpoint.map_root())?;
         let state = value.map(|value| State::from_bytes(value.as_bytes()));
         let reason = |status| match status {
             SlotStatus::Reserved => Reason::SlotReserved,
@@ -303,12 +329,17 @@ impl RefusalReceipt {
             {
                 Ok(state)
             }
-            _ => Err(ReceiptError::NotTheHolder { holder: self.holder.index }),
+            _ => Err(ReceiptError::NotTheHolder {
+                holder: self.holder.index,
+            }),
         }
     }
 
     fn verify_refused(&self, origin: &Origin) -> Result<(), ReceiptError> {
-        self.refused.clone().verify(origin).map_err(ReceiptError::Refused)?;
+        self.refused
+            .clone()
+            .verify(origin)
+            .map_err(ReceiptError::Refused)?;
         Ok(())
     }
 }
@@ -355,7 +386,10 @@ impl ReceiptFile {
         if text.len() > RECEIPT_BYTES_MAX {
             return Err(ReceiptError::TooLong { got: text.len() });
         }
-        let mut lines = Lines { rest: text, line: 0 };
+        let mut lines = Lines {
+            rest: text,
+            line: 0,
+        };
         match lines.next() {
             Some(RECEIPT_TITLE) => lines.receipt().map(Self::Accepted),
             Some(REFUSAL_TITLE) => lines.refusal().map(Self::Refused),
@@ -373,8 +407,14 @@ impl ReceiptFile {
                 format!("{RECEIPT_TITLE}\n{proved}\n{}", checkpoint.to_text())
             }
             Self::Refused(refusal) => {
-                let RefusalReceipt { reason, refused, key_position, state, holder, checkpoint } =
-                    refusal;
+                let RefusalReceipt {
+                    reason,
+                    refused,
+                    key_position,
+                    state,
+                    holder,
+                    checkpoint,
+                } = refusal;
                 let refused = BASE64_STANDARD.encode(refused.bytes());
                 let state = BASE64_STANDARD.encode(state.to_bytes());
                 let holder = entry_lines("holder", holder);
@@ -391,8 +431,16 @@ impl ReceiptFile {
 
 fn entry_lines(name: &str, proved: &EntryProof) -> String {
     let entry = BASE64_STANDARD.encode(proved.entry.bytes());
-    let path = proved.inclusion.hashes().iter().map(|hash| format!("path {hash}\n"));
-    format!("{name} {entry}\nindex {}\n{}", proved.index, path.collect::<String>())
+    let path = proved
+        .inclusion
+        .hashes()
+        .iter()
+        .map(|hash| format!("path {hash}\n"));
+    format!(
+        "{name} {entry}\nindex {}\n{}",
+        proved.index,
+        path.collect::<String>()
+    )
 }
 
 /// The lines of a receipt file that are still to be read.
@@ -410,17 +458,25 @@ impl<'a> Lines<'a> {
     }
 
     const fn wrong(&self, want: &'static str) -> ReceiptError {
-        ReceiptError::Line { line: self.line, want }
+        ReceiptError::Line {
+            line: self.line,
+            want,
+        }
     }
 
     fn field(&mut self, name: &str, want: &'static str) -> Result<&'a str, ReceiptError> {
-        let value = self.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = self
+            .next()
+            .and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.ok_or(self.wrong(want))
     }
 
     fn receipt(mut self) -> Result<Receipt, ReceiptError> {
         let proved = self.entry_proof("entry", "entry <base64>")?;
-        Ok(Receipt { proved, checkpoint: SignedCheckpoint::parse(self.rest)? })
+        Ok(Receipt {
+            proved,
+            checkpoint: SignedCheckpoint::parse(self.rest.as_bytes())?,
+        })
     }
 
     fn refusal(mut self) -> Result<RefusalReceipt, ReceiptError> {
@@ -438,14 +494,18 @@ impl<'a> Lines<'a> {
             key_position: usize::try_from(key_position).unwrap_or(usize::MAX),
             state,
             holder,
-            checkpoint: SignedCheckpoint::parse(self.rest)?,
+            checkpoint: SignedCheckpoint::parse(self.rest.as_bytes())?,
         })
     }
 
     fn entry_proof(&mut self, name: &str, want: &'static str) -> Result<EntryProof, ReceiptError> {
         let entry = self.entry(name, want, ReceiptError::Entry)?;
         let index = LeafIndex::new(self.number("index", "index <decimal>")?);
-        Ok(EntryProof { entry, index, inclusion: self.inclusion()? })
+        Ok(EntryProof {
+            entry,
+            index,
+            inclusion: self.inclusion()?,
+        })
     }
 
     fn entry(
@@ -462,7 +522,9 @@ impl<'a> Lines<'a> {
         let text = self.field(name, want)?;
         let value: u64 = text.parse().map_err(|_| self.wrong(want))?;
         // One spelling: no sign, no leading zero.
-        (value.to_string() == text).then_some(value).ok_or(self.wrong(want))
+        (value.to_string() == text)
+            .then_some(value)
+            .ok_or(self.wrong(want))
     }
 
     fn inclusion(&mut self) -> Result<InclusionProof, ReceiptError> {

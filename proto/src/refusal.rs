@@ -101,13 +101,19 @@ impl Reason {
     /// The reason with this number of the schema.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.iter().copied().find(|reason| *reason as u8 == number)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| *reason as u8 == number)
     }
 
     /// The reason with this code.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|reason| reason.code() == code)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.code() == code)
     }
 }
 
@@ -131,7 +137,10 @@ pub struct TakenSlot {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, taken: None }
+        Self {
+            reason,
+            taken: None,
+        }
     }
 }
 
@@ -151,7 +160,10 @@ mod tests {
     #[test]
     fn every_reason_has_a_french_sentence() {
         for reason in Reason::ALL {
-            assert!(reason.french().ends_with('.') && reason.french().len() > 20, "{reason:?}");
+            assert!(
+                reason.french().ends_with('.') && reason.french().len() > 20,
+                "{reason:?}"
+            );
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::hash::{Context, derive};
 use crate::ids::{CoverageKey, SlotKey};
+use crate::lpp::{GroupedCode, Slot};
 use crate::oprf::OprfOutput;
 
 /// Declares a value of 32 secret bytes: it cannot be printed, is compared in constant time, and
@@ -44,7 +45,6 @@ macro_rules! secret_bytes {
         }
     };
 }
-#[allow(unused_imports)]
 pub(crate) use secret_bytes;
 
 secret_bytes! {
@@ -72,8 +72,8 @@ impl PersonToken {
     /// What the ledger keeps the renewal clock of one slot under. Two slots of one person have
     /// keys that nobody can link without the token.
     #[must_use]
-    pub fn slot_key(&self, slot_name: &str) -> SlotKey {
-        let slot_key = derive(Context::SlotKey, &[&self.0, slot_name.as_bytes()]);
+    pub fn slot_key(&self, slot: Slot) -> SlotKey {
+        let slot_key = derive(Context::SlotKey, &[&self.0, slot.as_str().as_bytes()]);
         SlotKey::from_bytes(*slot_key.as_bytes())
     }
 }
@@ -87,8 +87,11 @@ impl ContractToken {
 
     /// What the ledger keeps the coverage of one grouped code under.
     #[must_use]
-    pub fn coverage_key(&self, grouped_code: &str) -> CoverageKey {
-        let coverage_key = derive(Context::CoverageKey, &[&self.0, grouped_code.as_bytes()]);
+    pub fn coverage_key(&self, grouped_code: GroupedCode) -> CoverageKey {
+        let coverage_key = derive(
+            Context::CoverageKey,
+            &[&self.0, grouped_code.as_str().as_bytes()],
+        );
         CoverageKey::from_bytes(*coverage_key.as_bytes())
     }
 
@@ -136,11 +139,11 @@ mod tests {
             ),
             (
                 "aa169edd0a0ae36eb9f604f24538cd11c320bda6d572348a267f504ddc7efa7c",
-                *of_person.slot_key("frame").as_bytes(),
+                *of_person.slot_key(Slot::Frame).as_bytes(),
             ),
             (
                 "d3d898d4ebe3bdb5a1c3a282976f4afe59da75ae032188cb3416ee7851d18401",
-                *of_contract.coverage_key("M01").as_bytes(),
+                *of_contract.coverage_key("M01".parse().unwrap()).as_bytes(),
             ),
             (
                 "7367537e22abc9efa5df8a47c4aa20a801839cc5b00c1682f7bb79b7a708d44c",
@@ -163,9 +166,9 @@ mod tests {
     #[test]
     fn two_slots_of_one_person_have_two_keys() {
         let token = PersonToken::from_bytes(TOKEN);
-        assert_ne!(token.slot_key("frame"), token.slot_key("right lens"));
+        assert_ne!(token.slot_key(Slot::Frame), token.slot_key(Slot::RightLens));
         let other = PersonToken::from_bytes([0x43; 32]);
-        assert_ne!(token.slot_key("frame"), other.slot_key("frame"));
+        assert_ne!(token.slot_key(Slot::Frame), other.slot_key(Slot::Frame));
     }
 
     #[test]

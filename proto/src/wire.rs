@@ -5,19 +5,19 @@
 
 use thiserror::Error;
 
-use crate::checkpoint::{CheckpointError, SignedCheckpoint};
+use crate::checkpoint::{SignedCheckpoint, SignedCheckpointError};
 use crate::entry::{Entry, EntryError};
 use crate::hash::Hash;
 use crate::ids::{CoverageKey, IdError, LeafIndex, RequestId, SlotKey};
-use crate::map::{MapProof, MapProofError};
+use crate::map::{MapProof, MapProofBytesError};
 use crate::merkle::{ConsistencyProof, InclusionProof, ProofError};
 use crate::oprf::{
-    BlindedElement, DleqProof, ELEMENTS_MAX, EvaluatedElement, OprfError, PartialEvaluation,
+    BlindedElement, DecodeError, DleqProof, ELEMENTS_MAX, PartialElement, PartialEvaluation,
     ShareIndex,
 };
 use crate::receipt::{EntryProof, Receipt, RefusalReceipt};
 use crate::refusal::{Reason, Refusal};
-use crate::seal::{Salt, SealError, SealedPayload};
+use crate::seal::{self, Salt, SealedPayload};
 
 /// The generated messages, clients and servers of `vitrail.v1`.
 #[allow(
@@ -82,19 +82,19 @@ pub enum WireError {
     RequestId(#[from] IdError),
     /// A sealed payload or its salt cannot be read.
     #[error("payload: {0}")]
-    Payload(#[from] SealError),
+    Payload(#[from] seal::DecodeError),
     /// A blinded element, an evaluation or its proof cannot be read.
     #[error("evaluation: {0}")]
-    Evaluation(#[from] OprfError),
+    Evaluation(#[from] DecodeError),
     /// An inclusion or consistency proof cannot be read.
     #[error("hashes: {0}")]
     Proof(#[from] ProofError),
     /// A map proof cannot be read.
     #[error("map_proof: {0}")]
-    MapProof(#[from] MapProofError),
+    MapProof(#[from] MapProofBytesError),
     /// A checkpoint cannot be read.
     #[error("checkpoint: {0}")]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(#[from] SignedCheckpointError),
 }
 
 impl WireError {
@@ -136,17 +136,20 @@ pub struct StateAnswer {
 #[allow(missing_docs, reason = "each variant is the answer it holds")]
 pub enum AppendAnswer {
     Accepted(Receipt),
-    Refused { reason: Reason, evidence: Option<Box<RefusalReceipt>> },
+    Refused {
+        reason: Reason,
+        evidence: Option<Box<RefusalReceipt>>,
+    },
 }
 
 /// From messages to the types of this crate.
 pub mod read {
     use super::{
-        Append, AppendAnswer, BlindedElement, CheckpointError, ConsistencyProof, CoverageKey,
-        DleqProof, ELEMENTS_MAX, Entry, EntryProof, EvaluatedElement, Hash, InclusionProof,
-        LOOKUP_KEYS_MAX, LeafIndex, MapProof, PartialEvaluation, Reason, Receipt, RefusalReceipt,
-        RequestId, Salt, SealedPayload, ShareIndex, SignedCheckpoint, SlotKey, StateAnswer,
-        WireError, v1,
+        Append, AppendAnswer, BlindedElement, ConsistencyProof, CoverageKey, DleqProof,
+        ELEMENTS_MAX, Entry, EntryProof, Hash, InclusionProof, LOOKUP_KEYS_MAX, LeafIndex,
+        MapProof, PartialElement, PartialEvaluation, Reason, Receipt, RefusalReceipt, RequestId,
+        Salt, SealedPayload, ShareIndex, SignedCheckpoint, SignedCheckpointError, SlotKey,
+        StateAnswer, WireError, v1,
     };
 
     /// Reads an append.
@@ -165,7 +168,10 @@ pub mod read {
     /// The first field that is wrong.
     pub fn payload(message: &v1::SealedPayload) -> Result<(SealedPayload, Salt), WireError> {
         let parts = SealedPayload::from_bytes(&message.parts)?;
-        Ok((parts, Salt::from_bytes(array("payload.salt", &message.salt)?)))
+        Ok((
+            parts,
+            Salt::from_bytes(array("payload.salt", &message.salt)?),
+        ))
     }
 
     /// Reads a lookup: its slot keys and its coverage keys.
@@ -177,13 +183,24 @@ pub mod read {
     ) -> Result<(Vec<SlotKey>, Vec<CoverageKey>), WireError> {
         let got = request.slot_keys.len() + request.coverage_keys.len();
         if got > LOOKUP_KEYS_MAX {
-            return Err(WireError::TooMany { field: "slot_keys", got, max: LOOKUP_KEYS_MAX });
+            return Err(WireError::TooMany {
+                field: "slot_keys",
+                got,
+                max: LOOKUP_KEYS_MAX,
+            });
         }
         let slots = request.slot_keys.iter().map(|key| array("slot_keys", key));
-        let coverages = request.coverage_keys.iter().map(|key| array("coverage_keys", key));
+        let coverages = request
+            .coverage_keys
+            .iter()
+            .map(|key| array("coverage_keys", key));
         Ok((
-            slots.map(|key| key.map(SlotKey::from_bytes)).collect::<Result<_, _>>()?,
-            coverages.map(|key| key.map(CoverageKey::from_bytes)).collect::<Result<_, _>>()?,
+            slots
+                .map(|key| key.map(SlotKey::from_bytes))
+                .collect::<Result<_, _>>()?,
+            coverages
+                .map(|key| key.map(CoverageKey::from_bytes))
+                .collect::<Result<_, _>>()?,
         ))
     }
 
@@ -196,14 +213,21 @@ pub mod read {
     ) -> Result<(RequestId, v1::TokenKind, Vec<BlindedElement>), WireError> {
         let id = RequestId::from_bytes(array("request_id", &request.request_id)?)?;
         if request.kind() == v1::TokenKind::Unspecified {
-            return Err(WireError::Value { field: "kind", got: request.kind.into() });
+            return Err(WireError::Value {
+                field: "kind",
+                got: request.kind.into(),
+            });
         }
         let got = request.blinded.len();
         if got == 0 {
             return Err(WireError::Missing { field: "blinded" });
         }
         if got > ELEMENTS_MAX {
-            return Err(WireError::TooMany { field: "blinded", got, max: ELEMENTS_MAX });
+            return Err(WireError::TooMany {
+                field: "blinded",
+                got,
+                max: ELEMENTS_MAX,
+            });
         }
         let blinded = request.blinded.iter().map(|bytes| {
             let bytes = array("blinded", bytes)?;
@@ -219,13 +243,22 @@ pub mod read {
     pub fn evaluation(message: &v1::EvaluateResponse) -> Result<PartialEvaluation, WireError> {
         let got = message.evaluated.len();
         if got > ELEMENTS_MAX {
-            return Err(WireError::TooMany { field: "evaluated", got, max: ELEMENTS_MAX });
+            return Err(WireError::TooMany {
+                field: "evaluated",
+                got,
+                max: ELEMENTS_MAX,
+            });
         }
-        let index = u16::try_from(message.share_index).ok().and_then(ShareIndex::new);
-        let value = WireError::Value { field: "share_index", got: message.share_index.into() };
+        let index = u16::try_from(message.share_index)
+            .ok()
+            .and_then(ShareIndex::new);
+        let value = WireError::Value {
+            field: "share_index",
+            got: message.share_index.into(),
+        };
         let evaluated = message.evaluated.iter().map(|bytes| {
             let bytes = array("evaluated", bytes)?;
-            EvaluatedElement::from_bytes(&bytes).map_err(WireError::Evaluation)
+            PartialElement::from_bytes(&bytes).map_err(WireError::Evaluation)
         });
         Ok(PartialEvaluation {
             index: index.ok_or(value)?,
@@ -243,10 +276,14 @@ pub mod read {
         entry: &Entry,
     ) -> Result<AppendAnswer, WireError> {
         use v1::append_response::Answer;
-        match message.answer.ok_or(WireError::Missing { field: "answer" })? {
+        match message
+            .answer
+            .ok_or(WireError::Missing { field: "answer" })?
+        {
             Answer::Receipt(receipt) => {
-                let inclusion =
-                    receipt.inclusion.ok_or(WireError::Missing { field: "inclusion" })?;
+                let inclusion = receipt
+                    .inclusion
+                    .ok_or(WireError::Missing { field: "inclusion" })?;
                 Ok(AppendAnswer::Accepted(Receipt {
                     proved: place(entry.clone(), &inclusion)?,
                     checkpoint: checkpoint(&receipt.checkpoint)?,
@@ -254,8 +291,13 @@ pub mod read {
             }
             Answer::Refusal(refusal) => {
                 let reason = reason(refusal.reason)?;
-                let evidence = refusal.evidence.map(|found| evidence(reason, &found, entry));
-                Ok(AppendAnswer::Refused { reason, evidence: evidence.transpose()?.map(Box::new) })
+                let evidence = refusal
+                    .evidence
+                    .map(|found| evidence(reason, &found, entry));
+                Ok(AppendAnswer::Refused {
+                    reason,
+                    evidence: evidence.transpose()?.map(Box::new),
+                })
             }
         }
     }
@@ -265,7 +307,10 @@ pub mod read {
         found: &v1::SlotEvidence,
         refused: &Entry,
     ) -> Result<RefusalReceipt, WireError> {
-        let holder = found.holder.as_ref().ok_or(WireError::Missing { field: "holder" })?;
+        let holder = found
+            .holder
+            .as_ref()
+            .ok_or(WireError::Missing { field: "holder" })?;
         Ok(RefusalReceipt {
             reason,
             refused: refused.clone(),
@@ -278,7 +323,10 @@ pub mod read {
 
     fn reason(number: i32) -> Result<Reason, WireError> {
         let known = u8::try_from(number).ok().and_then(Reason::from_number);
-        known.ok_or(WireError::Value { field: "reason", got: number.into() })
+        known.ok_or(WireError::Value {
+            field: "reason",
+            got: number.into(),
+        })
     }
 
     /// Reads a key's state.
@@ -298,15 +346,24 @@ pub mod read {
     /// # Errors
     /// The first field that is missing or wrong.
     pub fn proved_entry(message: &v1::ProvedEntry) -> Result<EntryProof, WireError> {
-        let inclusion =
-            message.inclusion.as_ref().ok_or(WireError::Missing { field: "inclusion" })?;
+        let inclusion = message
+            .inclusion
+            .as_ref()
+            .ok_or(WireError::Missing { field: "inclusion" })?;
         place(Entry::parse(&message.entry)?, inclusion)
     }
 
     fn place(entry: Entry, message: &v1::Inclusion) -> Result<EntryProof, WireError> {
-        let hashes = message.hashes.iter().map(|bytes| hash("inclusion.hashes", bytes));
+        let hashes = message
+            .hashes
+            .iter()
+            .map(|bytes| hash("inclusion.hashes", bytes));
         let inclusion = InclusionProof::from_hashes(hashes.collect::<Result<_, _>>()?)?;
-        Ok(EntryProof { entry, index: LeafIndex::new(message.index), inclusion })
+        Ok(EntryProof {
+            entry,
+            index: LeafIndex::new(message.index),
+            inclusion,
+        })
     }
 
     /// Reads a consistency proof.
@@ -315,15 +372,17 @@ pub mod read {
     /// A hash that is not 32 bytes, or too many.
     pub fn consistency(hashes: &[Vec<u8>]) -> Result<ConsistencyProof, WireError> {
         let hashes = hashes.iter().map(|bytes| hash("hashes", bytes));
-        Ok(ConsistencyProof::from_hashes(hashes.collect::<Result<_, _>>()?)?)
+        Ok(ConsistencyProof::from_hashes(
+            hashes.collect::<Result<_, _>>()?,
+        )?)
     }
 
     /// Reads a signed checkpoint.
     ///
     /// # Errors
     /// The text is not a C2SP checkpoint of this ledger's form.
-    pub fn checkpoint(text: &str) -> Result<SignedCheckpoint, CheckpointError> {
-        SignedCheckpoint::parse(text)
+    pub fn checkpoint(text: &str) -> Result<SignedCheckpoint, SignedCheckpointError> {
+        SignedCheckpoint::parse(text.as_bytes())
     }
 
     fn hash(field: &'static str, bytes: &[u8]) -> Result<Hash, WireError> {
@@ -331,7 +390,11 @@ pub mod read {
     }
 
     fn array<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], WireError> {
-        bytes.try_into().map_err(|_| WireError::Length { field, got: bytes.len(), want: N })
+        bytes.try_into().map_err(|_| WireError::Length {
+            field,
+            got: bytes.len(),
+            want: N,
+        })
     }
 }
 
@@ -355,7 +418,10 @@ pub mod write {
     /// A sealed payload with its salt.
     #[must_use]
     pub fn payload(sealed: &SealedPayload, salt: &Salt) -> v1::SealedPayload {
-        v1::SealedPayload { parts: sealed.to_bytes(), salt: salt.as_bytes().to_vec() }
+        v1::SealedPayload {
+            parts: sealed.to_bytes(),
+            salt: salt.as_bytes().to_vec(),
+        }
     }
 
     /// A request for partial evaluations.
@@ -368,17 +434,27 @@ pub mod write {
         v1::EvaluateRequest {
             request_id: id.as_bytes().to_vec(),
             kind: kind.into(),
-            blinded: blinded.iter().map(|element| element.to_bytes().to_vec()).collect(),
+            blinded: blinded
+                .iter()
+                .map(|element| element.to_bytes().to_vec())
+                .collect(),
         }
     }
 
     /// A node's partial evaluation.
     #[must_use]
     pub fn evaluation(evaluation: &PartialEvaluation) -> v1::EvaluateResponse {
-        let PartialEvaluation { index, elements, dleq_proof } = evaluation;
+        let PartialEvaluation {
+            index,
+            elements,
+            dleq_proof,
+        } = evaluation;
         v1::EvaluateResponse {
             share_index: index.get().into(),
-            evaluated: elements.iter().map(|element| element.to_bytes().to_vec()).collect(),
+            evaluated: elements
+                .iter()
+                .map(|element| element.to_bytes().to_vec())
+                .collect(),
             dleq_proof: dleq_proof.to_bytes().to_vec(),
         }
     }
@@ -390,8 +466,13 @@ pub mod write {
         path: &InclusionProof,
         checkpoint: String,
     ) -> v1::AppendResponse {
-        let receipt = v1::Receipt { inclusion: Some(inclusion(index, path)), checkpoint };
-        v1::AppendResponse { answer: Some(v1::append_response::Answer::Receipt(receipt)) }
+        let receipt = v1::Receipt {
+            inclusion: Some(inclusion(index, path)),
+            checkpoint,
+        };
+        v1::AppendResponse {
+            answer: Some(v1::append_response::Answer::Receipt(receipt)),
+        }
     }
 
     /// The answer that an entry was refused.
@@ -402,7 +483,9 @@ pub mod write {
             sentence: refusal.reason.french().to_owned(),
             evidence,
         };
-        v1::AppendResponse { answer: Some(v1::append_response::Answer::Refusal(refusal)) }
+        v1::AppendResponse {
+            answer: Some(v1::append_response::Answer::Refusal(refusal)),
+        }
     }
 
     /// The evidence of a refusal receipt.
@@ -419,7 +502,9 @@ pub mod write {
     /// The answer that an entry is in the log, from its receipt.
     #[must_use]
     pub fn receipt(receipt: &Receipt) -> v1::AppendResponse {
-        let EntryProof { index, inclusion, .. } = &receipt.proved;
+        let EntryProof {
+            index, inclusion, ..
+        } = &receipt.proved;
         accepted(*index, inclusion, receipt.checkpoint.to_text())
     }
 
@@ -429,7 +514,10 @@ pub mod write {
         v1::State {
             map_proof: answer.map_proof.to_bytes(),
             entry: answer.entry.as_ref().map(proved_entry),
-            payload: answer.payload.as_ref().map(|(sealed, salt)| payload(sealed, salt)),
+            payload: answer
+                .payload
+                .as_ref()
+                .map(|(sealed, salt)| payload(sealed, salt)),
         }
     }
 
@@ -445,12 +533,22 @@ pub mod write {
     /// The hashes of a consistency proof.
     #[must_use]
     pub fn consistency(path: &ConsistencyProof) -> Vec<Vec<u8>> {
-        path.hashes().iter().map(|hash| hash.as_bytes().to_vec()).collect()
+        path.hashes()
+            .iter()
+            .map(|hash| hash.as_bytes().to_vec())
+            .collect()
     }
 
     fn inclusion(index: LeafIndex, path: &InclusionProof) -> v1::Inclusion {
-        let hashes = path.hashes().iter().map(|hash| hash.as_bytes().to_vec()).collect();
-        v1::Inclusion { index: index.get(), hashes }
+        let hashes = path
+            .hashes()
+            .iter()
+            .map(|hash| hash.as_bytes().to_vec())
+            .collect();
+        v1::Inclusion {
+            index: index.get(),
+            hashes,
+        }
     }
 }
 

@@ -7,11 +7,11 @@
 use std::fmt;
 
 use thiserror::Error;
-use zeroize::Zeroize;
 
-use crate::hash::{Context, Hash, derive};
+use crate::hash::Hash;
 use crate::ids::Cents;
 use crate::lpp::{GroupedCode, LppCode};
+use crate::seal::{LppCodeCommitment, LppCodeSalt};
 
 /// Most lines in a claim: one equipment with its supplements.
 pub const CLAIM_LINES_MAX: usize = 8;
@@ -58,26 +58,20 @@ pub struct CodeOpening {
     /// The individual code.
     pub lpp_code: LppCode,
     /// The salt of the commitment.
-    pub salt: [u8; 32],
+    pub salt: LppCodeSalt,
 }
 
 impl CodeOpening {
     /// The commitment that this opens.
     #[must_use]
-    pub fn commitment(&self) -> Hash {
-        derive(Context::LppCodeCommitment, &[&self.salt, self.lpp_code.as_str().as_bytes()])
+    pub fn commitment(&self) -> LppCodeCommitment {
+        LppCodeCommitment::new(self.lpp_code.as_str(), &self.salt)
     }
 }
 
 impl fmt::Debug for CodeOpening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CodeOpening(<secret>)")
-    }
-}
-
-impl Drop for CodeOpening {
-    fn drop(&mut self) {
-        self.salt.zeroize();
     }
 }
 
@@ -91,7 +85,7 @@ pub struct ClaimLine {
     /// What this payer pays of it.
     pub amount: Cents,
     /// The salted commitment to its individual code.
-    pub code_commitment: Hash,
+    pub code_commitment: LppCodeCommitment,
     /// The opening of that commitment; for the CNAM alone.
     pub opening: Option<CodeOpening>,
 }
@@ -119,7 +113,10 @@ impl CoverageTerms {
     /// # Errors
     /// [`ContentError::Form`] when the bytes are anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
-        let mut reader = Reader { rest: bytes, what: "coverage terms" };
+        let mut reader = Reader {
+            rest: bytes,
+            what: "coverage terms",
+        };
         reader.version()?;
         let terms = Self {
             grouped_code: reader.grouped_code()?,
@@ -143,11 +140,11 @@ impl ClaimTerms {
             bytes.extend_from_slice(line.grouped_code.as_str().as_bytes());
             bytes.extend_from_slice(&line.price.get().to_be_bytes());
             bytes.extend_from_slice(&line.amount.get().to_be_bytes());
-            bytes.extend_from_slice(line.code_commitment.as_bytes());
+            bytes.extend_from_slice(line.code_commitment.as_hash().as_bytes());
             bytes.push(u8::from(line.opening.is_some()));
             if let Some(opening) = &line.opening {
                 bytes.extend_from_slice(opening.lpp_code.as_str().as_bytes());
-                bytes.extend_from_slice(&opening.salt);
+                bytes.extend_from_slice(opening.salt.as_bytes());
             }
         }
         bytes
@@ -158,14 +155,19 @@ impl ClaimTerms {
     /// # Errors
     /// The first thing that is not of its form.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
-        let mut reader = Reader { rest: bytes, what: "claim terms" };
+        let mut reader = Reader {
+            rest: bytes,
+            what: "claim terms",
+        };
         reader.version()?;
         let [count] = reader.array()?;
         let got = usize::from(count);
         if !(1..=CLAIM_LINES_MAX).contains(&got) {
             return Err(ContentError::Lines { got });
         }
-        let lines = (0..got).map(|line| reader.claim_line(line)).collect::<Result<_, _>>()?;
+        let lines = (0..got)
+            .map(|line| reader.claim_line(line))
+            .collect::<Result<_, _>>()?;
         reader.end()?;
         Ok(Self { lines })
     }
@@ -188,7 +190,9 @@ impl Reader<'_> {
     }
 
     fn version(&mut self) -> Result<(), ContentError> {
-        (self.array()? == [VERSION]).then_some(()).ok_or(self.form())
+        (self.array()? == [VERSION])
+            .then_some(())
+            .ok_or(self.form())
     }
 
     fn end(&self) -> Result<(), ContentError> {
@@ -206,7 +210,7 @@ impl Reader<'_> {
             grouped_code: self.grouped_code()?,
             price: Cents::new(u64::from_be_bytes(self.array()?)),
             amount: Cents::new(u64::from_be_bytes(self.array()?)),
-            code_commitment: Hash::from_bytes(self.array()?),
+            code_commitment: LppCodeCommitment::from_hash(Hash::from_bytes(self.array()?)),
             opening: match self.array()? {
                 [0] => None,
                 [1] => Some(self.opening()?),
@@ -222,7 +226,10 @@ impl Reader<'_> {
         let code: [u8; 7] = self.array()?;
         let text = str::from_utf8(&code).map_err(|_| self.form())?;
         let lpp_code = text.parse().map_err(|_| self.form())?;
-        Ok(CodeOpening { lpp_code, salt: self.array()? })
+        Ok(CodeOpening {
+            lpp_code,
+            salt: LppCodeSalt::from_bytes(self.array()?),
+        })
     }
 }
 
@@ -232,7 +239,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn claim() -> ClaimTerms {
-        let opening = CodeOpening { lpp_code: "2264861".parse().unwrap(), salt: [4; 32] };
+        let opening = CodeOpening {
+            lpp_code: "2264861".parse().unwrap(),
+            salt: LppCodeSalt::from_bytes([4; 32]),
+        };
         let line = |opening: Option<CodeOpening>, code_commitment| ClaimLine {
             grouped_code: "M03".parse().unwrap(),
             price: Cents::new(12_000),
@@ -241,7 +251,9 @@ mod tests {
             opening,
         };
         let commitment = opening.commitment();
-        ClaimTerms { lines: vec![line(Some(opening), commitment), line(None, commitment)] }
+        ClaimTerms {
+            lines: vec![line(Some(opening), commitment), line(None, commitment)],
+        }
     }
 
     #[test]
@@ -258,7 +270,7 @@ mod tests {
     #[test]
     fn an_opening_of_another_code_is_refused() {
         let mut terms = claim();
-        terms.lines[0].code_commitment = Hash::from_bytes([0; 32]);
+        terms.lines[0].code_commitment = LppCodeCommitment::from_hash(Hash::from_bytes([0; 32]));
         let refused = ClaimTerms::from_bytes(&terms.to_bytes());
         assert_eq!(refused, Err(ContentError::Opening { line: 0 }));
     }
@@ -267,7 +279,10 @@ mod tests {
     fn every_cut_is_refused_and_so_is_an_addition() {
         let bytes = claim().to_bytes();
         for length in 0..bytes.len() {
-            assert!(ClaimTerms::from_bytes(&bytes[..length]).is_err(), "{length}");
+            assert!(
+                ClaimTerms::from_bytes(&bytes[..length]).is_err(),
+                "{length}"
+            );
         }
         assert!(ClaimTerms::from_bytes(&[bytes.as_slice(), &[0]].concat()).is_err());
     }

@@ -21,7 +21,7 @@ use crate::entry::{Header, Kind};
 use crate::hash::Hash;
 use crate::ids::{CoverageKey, Day, Finess, IdError, LeafIndex, RequestId, SlotKey, UnixMillis};
 use crate::map::MapIndex;
-use crate::roster::{RosterError, SignedRoster};
+use crate::roster::{SignedRoster, SignedRosterError};
 use crate::signing::{PublicKey, SigningError};
 
 /// Names a version of the LPP catalogue by its hash.
@@ -156,7 +156,7 @@ pub enum ShapeError {
     Finess(#[from] IdError),
     /// The statement is not a signed roster.
     #[error("roster: {0}")]
-    Roster(#[from] RosterError),
+    Roster(#[from] SignedRosterError),
 }
 
 impl Attestation {
@@ -243,11 +243,17 @@ impl Attestation {
         match self {
             Self::Roster(_) => vec![(roster_index(), Some(State::Roster { by: leaf }))],
             Self::Catalogue(notice) => {
-                let state = State::Catalogue { valid_from: notice.valid_from, by: leaf };
+                let state = State::Catalogue {
+                    valid_from: notice.valid_from,
+                    by: leaf,
+                };
                 vec![(catalogue_index(), Some(state))]
             }
             Self::Grant(grant) => {
-                let state = GrantState::Active { expires_at: grant.expires_at, by: leaf };
+                let state = GrantState::Active {
+                    expires_at: grant.expires_at,
+                    by: leaf,
+                };
                 vec![(grant_index(&grant.till), Some(State::Grant(state)))]
             }
             Self::Revocation(revocation) => {
@@ -255,18 +261,29 @@ impl Attestation {
                 vec![(grant_index(&revocation.till), Some(State::Grant(state)))]
             }
             Self::Coverage(coverage) => {
-                let state = CoverageState { until: coverage.until, by: leaf };
-                vec![(coverage_index(&coverage.coverage), Some(State::Coverage(state)))]
+                let state = CoverageState {
+                    until: coverage.until,
+                    by: leaf,
+                };
+                vec![(
+                    coverage_index(&coverage.coverage),
+                    Some(State::Coverage(state)),
+                )]
             }
             Self::Claim(claim) => {
-                let state =
-                    SlotState { status: SlotStatus::Reserved, until: claim.until, by: leaf };
+                let state = SlotState {
+                    status: SlotStatus::Reserved,
+                    until: claim.until,
+                    by: leaf,
+                };
                 let reserve = |slot| (slot_index(slot), Some(State::Slot(state)));
                 claim.slots.iter().map(reserve).collect()
             }
-            Self::Release(release) => {
-                release.slots.iter().map(|slot| (slot_index(slot), None)).collect()
-            }
+            Self::Release(release) => release
+                .slots
+                .iter()
+                .map(|slot| (slot_index(slot), None))
+                .collect(),
             Self::Erasure(_) => Vec::new(),
         }
     }
@@ -276,7 +293,11 @@ impl CatalogueNotice {
     const STATEMENT_BYTES: usize = 32 + 4;
 
     fn to_statement(self) -> Vec<u8> {
-        [self.hash.as_bytes().as_slice(), &self.valid_from.get().to_be_bytes()].concat()
+        [
+            self.hash.as_bytes().as_slice(),
+            &self.valid_from.get().to_be_bytes(),
+        ]
+        .concat()
     }
 }
 
@@ -300,9 +321,7 @@ struct Shape<'a>(&'a Header);
 impl Shape<'_> {
     fn roster(&self) -> Result<Attestation, ShapeError> {
         self.only_statement()?;
-        let needs = self.needs("a roster as UTF-8 text");
-        let text = str::from_utf8(&self.0.statement).map_err(|_| needs)?;
-        Ok(Attestation::Roster(SignedRoster::parse(text)?))
+        Ok(Attestation::Roster(SignedRoster::parse(&self.0.statement)?))
     }
 
     fn catalogue(&self) -> Result<Attestation, ShapeError> {
@@ -323,7 +342,9 @@ impl Shape<'_> {
         let finess: [u8; 9] = split_array(&mut rest);
         Ok(Attestation::Grant(Grant {
             till,
-            finess: str::from_utf8(&finess).map_err(|_| IdError::Finess)?.parse()?,
+            finess: str::from_utf8(&finess)
+                .map_err(|_| IdError::Finess)?
+                .parse()?,
             expires_at: UnixMillis::new(u64::from_be_bytes(split_array(&mut rest))),
             hourly_quota: u32::from_be_bytes(split_array(&mut rest)),
             daily_quota: u32::from_be_bytes(split_array(&mut rest)),
@@ -338,8 +359,12 @@ impl Shape<'_> {
 
     fn coverage(&self) -> Result<Attestation, ShapeError> {
         self.no_statement()?;
-        let [coverage] = self.0.keys[..] else { return Err(self.needs("one coverage key")) };
-        let [catalogue] = self.0.references[..] else { return Err(self.needs("one catalogue")) };
+        let [coverage] = self.0.keys[..] else {
+            return Err(self.needs("one coverage key"));
+        };
+        let [catalogue] = self.0.references[..] else {
+            return Err(self.needs("one catalogue"));
+        };
         Ok(Attestation::Coverage(Coverage {
             coverage: CoverageKey::from_bytes(coverage),
             catalogue,
@@ -370,8 +395,13 @@ impl Shape<'_> {
         self.no_statement()?;
         self.absent(self.0.hold_until.is_none(), "hold_until")?;
         self.absent(self.0.commitment.is_none(), "commitment")?;
-        let [claim] = self.0.references[..] else { return Err(self.needs("one claim")) };
-        Ok(Attestation::Release(Release { slots: self.slots()?, claim }))
+        let [claim] = self.0.references[..] else {
+            return Err(self.needs("one claim"));
+        };
+        Ok(Attestation::Release(Release {
+            slots: self.slots()?,
+            claim,
+        }))
     }
 
     fn erasure(&self) -> Result<Attestation, ShapeError> {
@@ -379,7 +409,9 @@ impl Shape<'_> {
         self.absent(self.0.keys.is_empty(), "keys")?;
         self.absent(self.0.hold_until.is_none(), "hold_until")?;
         self.absent(self.0.commitment.is_none(), "commitment")?;
-        let [erased] = self.0.references[..] else { return Err(self.needs("one reference")) };
+        let [erased] = self.0.references[..] else {
+            return Err(self.needs("one reference"));
+        };
         Ok(Attestation::Erasure(Erasure { erased }))
     }
 
@@ -395,11 +427,17 @@ impl Shape<'_> {
     }
 
     fn absent(&self, is_absent: bool, field: &'static str) -> Result<(), ShapeError> {
-        is_absent.then_some(()).ok_or(ShapeError::Excess { kind: self.0.kind, field })
+        is_absent.then_some(()).ok_or(ShapeError::Excess {
+            kind: self.0.kind,
+            field,
+        })
     }
 
     const fn needs(&self, need: &'static str) -> ShapeError {
-        ShapeError::Needs { kind: self.0.kind, need }
+        ShapeError::Needs {
+            kind: self.0.kind,
+            need,
+        }
     }
 
     fn statement<const N: usize>(&self) -> Result<[u8; N], ShapeError> {
@@ -413,7 +451,13 @@ impl Shape<'_> {
             return Err(self.needs("one slot key or more"));
         }
         ascending("slot keys", &self.0.keys)?;
-        Ok(self.0.keys.iter().copied().map(SlotKey::from_bytes).collect())
+        Ok(self
+            .0
+            .keys
+            .iter()
+            .copied()
+            .map(SlotKey::from_bytes)
+            .collect())
     }
 
     fn until(&self) -> Result<Day, ShapeError> {
@@ -421,18 +465,25 @@ impl Shape<'_> {
     }
 
     fn commitment(&self) -> Result<Hash, ShapeError> {
-        self.0.commitment.ok_or(self.needs("a commitment to its payload"))
+        self.0
+            .commitment
+            .ok_or(self.needs("a commitment to its payload"))
     }
 }
 
 /// Ascending order gives one spelling and rules out that an entry names a slot twice.
 fn ascending<T: PartialOrd>(field: &'static str, items: &[T]) -> Result<(), ShapeError> {
-    items.is_sorted_by(|a, b| a < b).then_some(()).ok_or(ShapeError::Unordered { field })
+    items
+        .is_sorted_by(|a, b| a < b)
+        .then_some(())
+        .ok_or(ShapeError::Unordered { field })
 }
 
 /// The next `N` bytes of an array whose length the caller has checked; zeros beyond its end.
 fn split_array<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
-    let Some((taken, left)) = rest.split_first_chunk() else { return [0; N] };
+    let Some((taken, left)) = rest.split_first_chunk() else {
+        return [0; N];
+    };
     *rest = left;
     *taken
 }

@@ -87,8 +87,16 @@ impl State {
     pub fn to_bytes(self) -> Vec<u8> {
         let day = |day: Day| u64::from(day.get());
         let (tag, time, by) = match self {
-            Self::Slot(SlotState { status: SlotStatus::Reserved, until, by }) => (1, day(until), by),
-            Self::Slot(SlotState { status: SlotStatus::Held, until, by }) => (2, day(until), by),
+            Self::Slot(SlotState {
+                status: SlotStatus::Reserved,
+                until,
+                by,
+            }) => (1, day(until), by),
+            Self::Slot(SlotState {
+                status: SlotStatus::Held,
+                until,
+                by,
+            }) => (2, day(until), by),
             Self::Coverage(CoverageState { until, by }) => (3, day(until), by),
             Self::Grant(GrantState::Active { expires_at, by }) => (4, expires_at.get(), by),
             Self::Grant(GrantState::Revoked { by }) => (5, 0, by),
@@ -110,10 +118,21 @@ impl State {
         let bytes: &[u8; STATE_BYTES] = bytes.try_into().map_err(|_| StateError)?;
         let [tag, rest @ ..] = bytes;
         let (time, by) = rest.split_at(8);
-        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).map_err(|_| StateError);
+        let number = |bytes: &[u8]| {
+            bytes
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| StateError)
+        };
         let (time, by) = (number(time)?, LeafIndex::new(number(by)?));
         let day = || u32::try_from(time).map(Day::new).map_err(|_| StateError);
-        let slot = |status| Ok(Self::Slot(SlotState { status, until: day()?, by }));
+        let slot = |status| {
+            Ok(Self::Slot(SlotState {
+                status,
+                until: day()?,
+                by,
+            }))
+        };
         let without_time = |state| (time == 0).then_some(state).ok_or(StateError);
         match tag {
             1 => slot(SlotStatus::Reserved),
@@ -125,7 +144,10 @@ impl State {
             }
             5 => without_time(Self::Grant(GrantState::Revoked { by })),
             6 => without_time(Self::Roster { by }),
-            7 => Ok(Self::Catalogue { valid_from: day()?, by }),
+            7 => Ok(Self::Catalogue {
+                valid_from: day()?,
+                by,
+            }),
             _ => Err(StateError),
         }
     }
@@ -182,13 +204,27 @@ mod tests {
     fn every_state_reads_back() {
         let (until, by) = (Day::new(20_000), LeafIndex::new(77));
         let states = [
-            State::Slot(SlotState { status: SlotStatus::Reserved, until, by }),
-            State::Slot(SlotState { status: SlotStatus::Held, until, by }),
+            State::Slot(SlotState {
+                status: SlotStatus::Reserved,
+                until,
+                by,
+            }),
+            State::Slot(SlotState {
+                status: SlotStatus::Held,
+                until,
+                by,
+            }),
             State::Coverage(CoverageState { until, by }),
-            State::Grant(GrantState::Active { expires_at: UnixMillis::new(5), by }),
+            State::Grant(GrantState::Active {
+                expires_at: UnixMillis::new(5),
+                by,
+            }),
             State::Grant(GrantState::Revoked { by }),
             State::Roster { by },
-            State::Catalogue { valid_from: until, by },
+            State::Catalogue {
+                valid_from: until,
+                by,
+            },
         ];
         for state in states {
             assert_eq!(State::from_bytes(&state.to_bytes()), Ok(state));
@@ -199,7 +235,11 @@ mod tests {
     #[test]
     fn a_slot_is_taken_through_its_last_day() {
         let by = LeafIndex::new(0);
-        let slot = SlotState { status: SlotStatus::Held, until: Day::new(100), by };
+        let slot = SlotState {
+            status: SlotStatus::Held,
+            until: Day::new(100),
+            by,
+        };
         assert!(slot.is_taken(Day::new(100)));
         assert!(!slot.is_taken(Day::new(101)));
     }

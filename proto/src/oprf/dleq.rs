@@ -72,10 +72,7 @@ impl DleqProof {
         let c = challenge(public, &[m, z, t2, t3]);
         // s = r - c * k, by way of a product that is wiped
         let product = Zeroizing::new(c * k);
-        Self {
-            c,
-            s: r - &*product,
-        }
+        Self { c, s: r - *product }
     }
 
     /// VerifyProof (RFC 9497, 2.2.2). Nothing in it is secret, so nothing needs constant time.

@@ -98,8 +98,7 @@ fn blind_with(input: &[u8], scalar: Scalar) -> Result<(Blind, BlindedElement), B
     // inputElement = G.HashToGroup(input); if it is the identity, raise InvalidInputError
     // blindedElement = blind * inputElement
     let input_element = Zeroizing::new(hash_to_group(input));
-    let blinded =
-        Element::new(&(scalar * &*input_element)).map_err(|_| BlindError::InvalidInput)?;
+    let blinded = Element::new(&(scalar * *input_element)).map_err(|_| BlindError::InvalidInput)?;
     Ok((kept, BlindedElement(blinded)))
 }
 
