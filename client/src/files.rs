@@ -81,9 +81,14 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too long from one that just fits.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(most).read_to_end(&mut bytes).map_err(|e| io_error(path, &e))?;
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(|e| io_error(path, &e))?;
     if bytes.len() > limit {
-        return Err(FileError::TooLong { path: path.to_owned(), limit });
+        return Err(FileError::TooLong {
+            path: path.to_owned(),
+            limit,
+        });
     }
     Ok(bytes)
 }
@@ -93,7 +98,9 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// [`FileError`], see its variants.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
-    String::from_utf8(read(path, limit)?).map_err(|_| FileError::NotText { path: path.to_owned() })
+    String::from_utf8(read(path, limit)?).map_err(|_| FileError::NotText {
+        path: path.to_owned(),
+    })
 }
 
 /// Writes a whole file, replacing what was there: after a crash there is the old one or the new.
@@ -138,14 +145,20 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     let mut file = options.open(path).map_err(|e| io_error(path, &e))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| io_error(path, &e))
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|e| io_error(path, &e))
 }
 
 /// A new name is durable only once its folder is.
 fn sync_folder_of(path: &Path) -> Result<(), FileError> {
-    let parent = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let folder = parent.unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| io_error(folder, &e))
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|e| io_error(folder, &e))
 }
 
 #[cfg(test)]
@@ -158,7 +171,10 @@ mod tests {
         let path = folder.path().join("file");
         replace(&path, b"1234").unwrap();
         assert_eq!(read(&path, 4).unwrap(), b"1234");
-        assert!(matches!(read(&path, 3), Err(FileError::TooLong { limit: 3, .. })));
+        assert!(matches!(
+            read(&path, 3),
+            Err(FileError::TooLong { limit: 3, .. })
+        ));
         let missing = read(&folder.path().join("none"), 3);
         assert!(matches!(missing, Err(FileError::Missing { .. })));
     }
@@ -180,8 +196,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         create_secret(&path, b"secret").unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(create_secret(&path, b"other"), Err(FileError::Exists { .. })));
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(matches!(
+            create_secret(&path, b"other"),
+            Err(FileError::Exists { .. })
+        ));
         assert_eq!(read(&path, 9).unwrap(), b"secret");
     }
 }

@@ -21,7 +21,9 @@ impl Failure for NoRandomness {
 /// The present moment; the epoch itself on a clock set before it.
 #[must_use]
 pub fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     UnixMillis::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -121,7 +121,9 @@ pub enum CallError {
 }
 
 fn reason_text(reason: Option<Reason>) -> String {
-    reason.map(|reason| format!(": {}", reason.english())).unwrap_or_default()
+    reason
+        .map(|reason| format!(": {}", reason.english()))
+        .unwrap_or_default()
 }
 
 impl Failure for CallError {
@@ -186,13 +188,20 @@ impl Connection {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(10));
         let channel = endpoint.connect_with_connector_lazy(dial);
-        Ok(Self { member, channel, observer: None })
+        Ok(Self {
+            member,
+            channel,
+            observer: None,
+        })
     }
 
     /// The same connection, with somebody who sees what leaves over it.
     #[must_use]
     pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
-        Self { observer: Some(observer), ..self }
+        Self {
+            observer: Some(observer),
+            ..self
+        }
     }
 
     /// Whose node it leads to.
@@ -231,7 +240,10 @@ impl Connection {
     ) -> Result<(Vec<StateAnswer>, Vec<StateAnswer>, SignedCheckpoint), CallError> {
         let request = v1::LookupRequest {
             slot_keys: slots.iter().map(|key| key.as_bytes().to_vec()).collect(),
-            coverage_keys: coverages.iter().map(|key| key.as_bytes().to_vec()).collect(),
+            coverage_keys: coverages
+                .iter()
+                .map(|key| key.as_bytes().to_vec())
+                .collect(),
         };
         let channel = &self.channel;
         let answer = self.call("vitrail.v1.LedgerService/Lookup", request, |request| {
@@ -239,10 +251,14 @@ impl Connection {
             async move { client.lookup(request).await }
         });
         let answer = answer.await?;
-        let states = |states: &[v1::State]| states.iter().map(read::state).collect();
         let read = || -> Result<_, WireError> {
-            let checkpoint = read::checkpoint(&answer.checkpoint)?;
-            Ok((states(&answer.slots)?, states(&answer.coverages)?, checkpoint))
+            let slots = answer.slots.iter().map(read::state);
+            let coverages = answer.coverages.iter().map(read::state);
+            Ok((
+                slots.collect::<Result<_, _>>()?,
+                coverages.collect::<Result<_, _>>()?,
+                read::checkpoint(&answer.checkpoint)?,
+            ))
         };
         read().map_err(|e| self.unreadable(e))
     }
@@ -289,12 +305,18 @@ impl Connection {
         &self,
         old_size: TreeSize,
     ) -> Result<(ConsistencyProof, SignedCheckpoint), CallError> {
-        let request = v1::ProveConsistencyRequest { old_size: old_size.get() };
+        let request = v1::ProveConsistencyRequest {
+            old_size: old_size.get(),
+        };
         let channel = &self.channel;
-        let answer = self.call("vitrail.v1.LogService/ProveConsistency", request, |request| {
-            let mut client = v1::log_service_client::LogServiceClient::new(channel.clone());
-            async move { client.prove_consistency(request).await }
-        });
+        let answer = self.call(
+            "vitrail.v1.LogService/ProveConsistency",
+            request,
+            |request| {
+                let mut client = v1::log_service_client::LogServiceClient::new(channel.clone());
+                async move { client.prove_consistency(request).await }
+            },
+        );
         let answer = answer.await?;
         let read = || -> Result<_, WireError> {
             let proof = read::consistency(&answer.hashes)?;
@@ -357,12 +379,19 @@ impl Connection {
     fn observe(&self, method: &'static str, request: &impl Message) {
         if let Some(observer) = &self.observer {
             let request = request.encode_to_vec();
-            observer.leaves(&Outbound { member: &self.member, method, request: &request });
+            observer.leaves(&Outbound {
+                member: &self.member,
+                method,
+                request: &request,
+            });
         }
     }
 
     fn unreadable(&self, reason: WireError) -> CallError {
-        CallError::Answer { member: self.member.clone(), reason }
+        CallError::Answer {
+            member: self.member.clone(),
+            reason,
+        }
     }
 
     fn call_error(&self, status: &Status) -> CallError {
@@ -370,9 +399,10 @@ impl Connection {
         match status.code() {
             Code::Unavailable => CallError::Unreachable { member },
             Code::DeadlineExceeded | Code::Cancelled => CallError::TooSlow { member },
-            Code::ResourceExhausted => {
-                CallError::Busy { member, retry_after: retry_delay(status) }
-            }
+            Code::ResourceExhausted => CallError::Busy {
+                member,
+                retry_after: retry_delay(status),
+            },
             Code::PermissionDenied | Code::Unauthenticated => {
                 let told = status.get_details_error_info();
                 let reason = told.and_then(|told| Reason::from_code(&told.reason));
@@ -429,9 +459,14 @@ mod tests {
     #[test]
     fn a_pause_doubles_and_ends_after_the_last_retry() {
         let status = Status::unavailable("down");
-        let pauses: Vec<_> = (0..=RETRIES_MAX).map(|n| pause_before_retry(&status, n)).collect();
+        let pauses: Vec<_> = (0..=RETRIES_MAX)
+            .map(|n| pause_before_retry(&status, n))
+            .collect();
         let millis = |n| Some(Duration::from_millis(n));
-        assert_eq!(pauses, [millis(100), millis(200), millis(400), millis(800), None]);
+        assert_eq!(
+            pauses,
+            [millis(100), millis(200), millis(400), millis(800), None]
+        );
     }
 
     #[test]
@@ -449,8 +484,16 @@ mod tests {
 
     #[test]
     fn what_will_not_change_is_not_asked_again() {
-        for code in [Code::InvalidArgument, Code::PermissionDenied, Code::DeadlineExceeded] {
-            assert_eq!(pause_before_retry(&Status::new(code, ""), 0), None, "{code:?}");
+        for code in [
+            Code::InvalidArgument,
+            Code::PermissionDenied,
+            Code::DeadlineExceeded,
+        ] {
+            assert_eq!(
+                pause_before_retry(&Status::new(code, ""), 0),
+                None,
+                "{code:?}"
+            );
         }
     }
 }

@@ -35,7 +35,10 @@ pub(super) fn connector(
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let own_certificate = certificate::self_signed(secret)?;
     let own_key = PrivatePkcs8KeyDer::from(secret.to_pkcs8_der()?.to_vec());
-    let pinned = PinnedKey { server_key, provider: provider.clone() };
+    let pinned = PinnedKey {
+        server_key,
+        provider: provider.clone(),
+    };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|_| IdentityError::Tls)?
@@ -71,7 +74,9 @@ impl ServerCertVerifier for PinnedKey {
         let refused = || TlsError::from(TlsCertificateError::ApplicationVerificationFailure);
         let shown = certificate::public_key(end_entity).map_err(|_| refused())?;
         let is_pinned = shown == self.server_key && intermediates.is_empty();
-        is_pinned.then(ServerCertVerified::assertion).ok_or_else(refused)
+        is_pinned
+            .then(ServerCertVerified::assertion)
+            .ok_or_else(refused)
     }
 
     fn verify_tls12_signature(
@@ -80,7 +85,9 @@ impl ServerCertVerifier for PinnedKey {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        Err(TlsError::from(TlsCertificateError::ApplicationVerificationFailure))
+        Err(TlsError::from(
+            TlsCertificateError::ApplicationVerificationFailure,
+        ))
     }
 
     fn verify_tls13_signature(
