@@ -135,12 +135,26 @@ pub fn derive(context: Context, parts: &[&[u8]]) -> Hash {
 }
 
 /// `BLAKE3(prefix || a || b)`, the one unkeyed hash: tree leaves and pairs.
+///
+/// Pairs and map leaves are short; joining them on the stack first is a third faster than feeding
+/// the incremental hasher, and these two are most of what a batch hashes.
 #[must_use]
 pub fn prefixed(prefix: u8, a: &[u8], b: &[u8]) -> Hash {
+    let mut joined = [0; 1 + SHORT_BYTES_MAX];
+    let end = 1 + a.len() + b.len();
+    if let Some(short) = joined.get_mut(..end) {
+        short[0] = prefix;
+        short[1..=a.len()].copy_from_slice(a);
+        short[1 + a.len()..].copy_from_slice(b);
+        return Hash(*blake3::hash(short).as_bytes());
+    }
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[prefix]).update(a).update(b);
     Hash(*hasher.finalize().as_bytes())
 }
+
+/// Longest input that is joined on the stack: two hashes, and a map leaf with its value.
+const SHORT_BYTES_MAX: usize = 128;
 
 /// `BLAKE3("")`, the root of an empty tree and of an empty branch of the map.
 #[must_use]

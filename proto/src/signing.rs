@@ -41,12 +41,11 @@ impl PublicKey {
     /// # Errors
     /// [`SigningError::PublicKey`] for a non-canonical or low-order encoding.
     pub fn from_bytes(bytes: &[u8; PUBLIC_KEY_BYTES]) -> Result<Self, SigningError> {
+        if !is_canonical(bytes) {
+            return Err(SigningError::PublicKey);
+        }
         let point = VerifyingKey::from_bytes(bytes).map_err(|_| SigningError::PublicKey)?;
-        // Decompression tolerates a few non-canonical spellings; one key must have one spelling.
-        let canonical = point.to_edwards().compress().as_bytes() == bytes;
-        (canonical && !point.is_weak())
-            .then_some(Self(point))
-            .ok_or(SigningError::PublicKey)
+        (!point.is_weak()).then_some(Self(point)).ok_or(SigningError::PublicKey)
     }
 
     /// The 32 bytes of the key.

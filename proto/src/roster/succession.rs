@@ -105,6 +105,12 @@ impl SignedRoster {
         Ok(self.roster.clone())
     }
 
+    /// The roster, whoever signed it: for a ledger that admitted it and knows so from its map.
+    #[must_use]
+    pub const fn admitted(&self) -> &Roster {
+        &self.roster
+    }
+
     /// Accepts the roster after `previous`, which a quorum of `previous` signed.
     ///
     /// # Errors

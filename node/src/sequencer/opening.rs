@@ -1,0 +1,208 @@
+//! Founding a ledger, and taking up one that is on disk.
+
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
+
+use proto::attestation::{Attestation, ShapeError, State, roster_index};
+use proto::checkpoint::{Checkpoint, CheckpointError};
+use proto::entry::{Entry, EntryError, VerifiedEntry};
+use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis};
+use proto::map::Crown;
+use proto::roster::{Roster, SignedRoster};
+use proto::tile::RightEdge;
+use thiserror::Error;
+
+use super::steps::{Worker, grow_from};
+use super::{BatchObserver, Condition, QUEUE_ENTRIES_MAX, Sequencer, Shared};
+use crate::clock;
+use crate::ledger::{GenesisError, genesis};
+use crate::order::ClusterOfOne;
+use crate::snapshot::{ReadError, Snapshot, unreadable_map};
+use crate::store::{RecoverError, Recovered, Store, StoreError, Writes};
+use crate::witness::{Witness, WitnessError};
+
+/// Why a ledger cannot be founded.
+#[derive(Debug, Error)]
+pub enum FoundError {
+    /// The store has a ledger already.
+    #[error("the folder has a ledger already")]
+    Founded,
+    /// The roster's entry cannot be signed.
+    #[error("the first entry: {0}")]
+    Entry(#[from] EntryError),
+    /// The roster cannot open a ledger.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The first state cannot be built.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the store has cannot be recovered.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The first checkpoint cannot be signed.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+}
+
+/// Why a ledger on disk is not taken up. Nothing has been signed.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// There is none.
+    #[error("the folder has no ledger yet")]
+    Empty,
+    /// The roots that were recomputed are not those that were signed, or a byte is missing.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The entry that the map names as roster is not an entry.
+    #[error("the roster in force: {0}")]
+    RosterEntry(#[from] EntryError),
+    /// The entry that the map names as roster does not have the shape of one.
+    #[error("the roster in force: {0}")]
+    RosterShape(#[from] ShapeError),
+    /// The entry that the map names as roster is of another kind.
+    #[error("the ledger's map names no roster in force")]
+    NoRoster,
+    /// The stored checkpoint does not verify.
+    #[error("the stored checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// The key is not one of the roster's.
+    #[error("this node's key is not that of member {0} in the roster in force")]
+    NotAMember(proto::ids::MemberName),
+}
+
+/// Makes entry 0 out of the first roster and commits it.
+///
+/// # Errors
+/// [`FoundError`]; nothing is then in the store.
+pub fn found(
+    store: &Store,
+    witness: &mut Witness,
+    roster: &SignedRoster,
+    origin: &Origin,
+    random: [u8; 10],
+) -> Result<(), FoundError> {
+    if store.recover()?.is_some() {
+        return Err(FoundError::Founded);
+    }
+    let now = clock::now();
+    let entry = first_entry(witness, roster, origin, RequestId::new(now, random))?;
+    let commit = genesis(&entry)?;
+    let roster = commit.roster.clone().ok_or(GenesisError::NotARoster)?;
+    let grown = grow_from(RightEdge::new(), &Crown::new(), roster, &commit, store)?;
+    let checkpoint = Checkpoint {
+        origin: origin.clone(),
+        size: grown.edge.size(),
+        log_root: grown.edge.root(),
+        map_root: grown.map.root(),
+    };
+    let checkpoint = witness.cosign(checkpoint, now.seconds())?;
+    store.commit(&Writes {
+        first: LeafIndex::new(0),
+        entries: &commit.entries,
+        tiles: &grown.tiles,
+        map: &grown.map,
+        answers: &commit.answers,
+        payloads: &[],
+        erased: &[],
+        checkpoint: &checkpoint,
+    })?;
+    Ok(())
+}
+
+fn first_entry(
+    witness: &Witness,
+    roster: &SignedRoster,
+    origin: &Origin,
+    request_id: RequestId,
+) -> Result<VerifiedEntry, EntryError> {
+    let attestation = Attestation::Roster(roster.clone());
+    let header = attestation.header(witness.secret().public(), request_id);
+    Entry::sign(&header, origin, witness.secret())
+}
+
+/// Takes up a ledger: recomputes its roots from what is on disk, checks them against what was
+/// signed, and only then starts the thread that may sign more.
+///
+/// # Errors
+/// [`OpenError`]; nothing has then been signed or written.
+pub fn open(
+    store: &Store,
+    mut witness: Witness,
+    observer: BatchObserver,
+) -> Result<Sequencer, OpenError> {
+    let recovered = store.recover()?.ok_or(OpenError::Empty)?;
+    let snapshot = first_snapshot(store, recovered)?;
+    let roster = snapshot.roster();
+    let own = roster.member(witness.name());
+    if own.is_none_or(|own| own.public_key != witness.secret().public()) {
+        return Err(OpenError::NotAMember(witness.name().clone()));
+    }
+    snapshot.checkpoint().verify(roster)?;
+    witness.resume(snapshot.checkpoint().claimed());
+    Ok(start(store.clone(), witness, observer, snapshot))
+}
+
+/// The state that was on disk, with the roster that its map says is in force. That this roster
+/// followed from the ones before was decided when it was appended.
+fn first_snapshot(store: &Store, recovered: Recovered) -> Result<Snapshot, OpenError> {
+    let Recovered {
+        checkpoint,
+        edge,
+        crown,
+    } = recovered;
+    let roster = roster_in_force(store, &crown)?;
+    Ok(Snapshot::new(
+        checkpoint,
+        edge,
+        crown,
+        roster,
+        store.clone(),
+    ))
+}
+
+/// Recovery has checked every bucket and entry against the roots, so this only reads.
+fn roster_in_force(store: &Store, crown: &Crown) -> Result<Arc<Roster>, OpenError> {
+    let value = crown.read(&roster_index(), store).map_err(unreadable_map)?;
+    let Some(Ok(State::Roster { by })) = value.map(|value| State::from_bytes(value.as_bytes()))
+    else {
+        return Err(OpenError::NoRoster);
+    };
+    let bytes = store.entry_bytes(by).map_err(ReadError::from)?;
+    let entry = Entry::parse(&bytes)?;
+    match Attestation::read(entry.header())? {
+        Attestation::Roster(signed) => Ok(Arc::new(signed.admitted().clone())),
+        _ => Err(OpenError::NoRoster),
+    }
+}
+
+fn start(store: Store, witness: Witness, observer: BatchObserver, snapshot: Snapshot) -> Sequencer {
+    let (inbox, outbox) = sync_channel(QUEUE_ENTRIES_MAX);
+    let shared = Arc::new(Shared {
+        snapshot: RwLock::new(Arc::new(snapshot)),
+        condition: RwLock::new(Condition::Writing),
+    });
+    let mut worker = Worker {
+        inbox: outbox,
+        shared: shared.clone(),
+        order: Box::new(ClusterOfOne::after(UnixMillis::new(0))),
+        witness,
+        store,
+        observer,
+        expired_at: Instant::now(),
+    };
+    // What is on disk may be hours old: readers get a fresh cosignature from the start.
+    worker.renew();
+    let thread = std::thread::spawn(move || worker.run());
+    Sequencer {
+        inbox,
+        shared,
+        thread: Arc::new(Mutex::new(Some(thread))),
+    }
+}
