@@ -1,1 +1,3 @@
-//! To be written.
+//! What several test programs share. Nothing imports this package.
+
+pub mod source;
