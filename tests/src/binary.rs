@@ -19,8 +19,16 @@ pub fn vitrail_node() -> &'static Path {
         let folder = profile_folder();
         build(&folder);
         let path = folder.join("vitrail-node");
-        let release = if is_release(&folder) { " --release" } else { "" };
-        assert!(path.exists(), "there is no {}: cargo build{release} -p node", path.display());
+        let release = if is_release(&folder) {
+            " --release"
+        } else {
+            ""
+        };
+        assert!(
+            path.exists(),
+            "there is no {}: cargo build{release} -p node",
+            path.display()
+        );
         path
     })
 }
@@ -41,10 +49,21 @@ fn is_release(folder: &Path) -> bool {
 
 fn build(folder: &Path) {
     // Cargo tells the programs that it runs where it is.
-    let (Some(cargo), Some(target)) = (env::var_os("CARGO"), folder.parent()) else { return };
+    let (Some(cargo), Some(target)) = (env::var_os("CARGO"), folder.parent()) else {
+        return;
+    };
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "node", "--bin", "vitrail-node"]);
-    build.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+    build.args([
+        "build",
+        "--quiet",
+        "--package",
+        "node",
+        "--bin",
+        "vitrail-node",
+    ]);
+    build
+        .arg("--manifest-path")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
     build.arg("--target-dir").arg(target);
     if is_release(folder) {
         build.arg("--release");

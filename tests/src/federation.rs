@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use client::federation::Admission;
 use client::issue::Issued;
 use client::session::{Session, SessionParts};
 use client::system;
+use proto::attestation::Grant;
 use proto::ids::{LeafIndex, MemberName, Origin};
 use proto::roster::{Roster, SignedRoster};
 use proto::signing::SecretKey;
@@ -47,7 +47,10 @@ impl Federation {
     pub fn found(dir: &Path) -> Self {
         let [alpha, beta, opticians] = [fresh_key(), fresh_key(), fresh_key()];
         let member = |name: &str, role: &str, payer: &str, key: &SecretKey| {
-            format!("{name} {role} {payer} following {} - -", key.public().to_base64())
+            format!(
+                "{name} {role} {payer} following {} - -",
+                key.public().to_base64()
+            )
         };
         let node = dir.join("node");
         let founded = Command::new(vitrail_node())
@@ -59,12 +62,20 @@ impl Federation {
             .args(["--grpc", "127.0.0.1:7443", "--http", "127.0.0.1:7480"])
             .args(["--member", &member("alpha", "amc", AMC_PAYERS[0], &alpha)])
             .args(["--member", &member("beta", "amc", AMC_PAYERS[1], &beta)])
-            .args(["--member", &member("opticians", "federation", "-", &opticians)])
+            .args([
+                "--member",
+                &member("opticians", "federation", "-", &opticians),
+            ])
             .output()
             .expect("vitrail-node can be run");
-        assert!(founded.status.success(), "{}", String::from_utf8_lossy(&founded.stderr));
+        assert!(
+            founded.status.success(),
+            "{}",
+            String::from_utf8_lossy(&founded.stderr)
+        );
         let signed = SignedRoster::parse(&fs::read(node.join("roster.txt")).unwrap()).unwrap();
-        let cnam = SecretKey::from_pem(&fs::read_to_string(node.join("node.key")).unwrap()).unwrap();
+        let cnam =
+            SecretKey::from_pem(&fs::read_to_string(node.join("node.key")).unwrap()).unwrap();
         Self {
             dir: dir.to_owned(),
             roster: signed.verify_genesis().unwrap(),
@@ -92,7 +103,8 @@ impl Federation {
     /// When it does not start.
     #[must_use]
     pub fn start(&self, flags: &[&str]) -> NodeProcess {
-        self.try_start(flags).unwrap_or_else(|said| panic!("the node did not start:\n{said}"))
+        self.try_start(flags)
+            .unwrap_or_else(|said| panic!("the node did not start:\n{said}"))
     }
 
     /// Starts the node, if it does.
@@ -131,7 +143,11 @@ impl Federation {
         let mut tills = Vec::new();
         for _ in 0..count {
             let till = fresh_key();
-            accepted(&client::federation::grant(&session, admission(&till)).await.unwrap());
+            accepted(
+                &client::federation::grant(&session, grant(&till))
+                    .await
+                    .unwrap(),
+            );
             tills.push(till);
         }
         tills
@@ -150,10 +166,10 @@ pub fn fresh_key() -> SecretKey {
     SecretKey::from_seed(&system::random().unwrap())
 }
 
-/// A month's admission with quotas that no scenario reaches.
+/// A month's grant with quotas that no scenario reaches.
 #[must_use]
-pub fn admission(till: &SecretKey) -> Admission {
-    Admission {
+pub fn grant(till: &SecretKey) -> Grant {
+    Grant {
         till: till.public(),
         finess: "750000001".parse().unwrap(),
         expires_at: system::now().day().plus(30).start(),

@@ -45,7 +45,11 @@ impl NodeProcess {
     /// What the node said on its standard error when it ended instead.
     pub fn start(dir: &Path, flags: &[&str]) -> Result<Self, String> {
         let log = dir.with_extension("log");
-        let stderr = OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let stderr = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let mut child = Command::new(vitrail_node())
             .arg("run")
             .arg("--dir")
@@ -59,7 +63,11 @@ impl NodeProcess {
             .expect("vitrail-node can be run");
         let stdout = child.stdout.take().expect("its output is a pipe");
         match ready(stdout) {
-            Some(addresses) => Ok(Self { child, addresses, log }),
+            Some(addresses) => Ok(Self {
+                child,
+                addresses,
+                log,
+            }),
             None => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -89,7 +97,10 @@ impl NodeProcess {
     /// Asks it to end, as a service manager does, and waits until it has.
     #[must_use]
     pub fn terminate(mut self) -> ExitStatus {
-        let told = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        let told = Command::new("kill")
+            .arg(self.pid().to_string())
+            .status()
+            .unwrap();
         assert!(told.success(), "the node had ended already");
         self.child.wait().unwrap()
     }
@@ -100,7 +111,11 @@ impl NodeProcess {
     /// The status line of another answer, or why there was none.
     pub fn page(&self, path: &str) -> Result<Vec<u8>, String> {
         let (status, body) = self.ask(path).map_err(|error| error.to_string())?;
-        if status.contains(" 200 ") { Ok(body) } else { Err(status) }
+        if status.contains(" 200 ") {
+            Ok(body)
+        } else {
+            Err(status)
+        }
     }
 
     /// The status line and the body of a page.
@@ -110,7 +125,10 @@ impl NodeProcess {
     pub fn ask(&self, path: &str) -> std::io::Result<(String, Vec<u8>)> {
         let mut stream = TcpStream::connect_timeout(&self.addresses.http, PAGE_MAX)?;
         stream.set_read_timeout(Some(PAGE_MAX))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: vitrail\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: vitrail\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
@@ -125,7 +143,9 @@ impl NodeProcess {
     pub fn metric(&self, name: &str) -> Option<f64> {
         let page = self.page("/metrics").ok()?;
         let text = String::from_utf8_lossy(&page).into_owned();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line?.parse().ok()
     }
 
@@ -144,7 +164,10 @@ impl NodeProcess {
     #[must_use]
     pub fn rss_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 }
@@ -181,7 +204,10 @@ fn ready(stdout: impl std::io::Read + Send + 'static) -> Option<Addresses> {
 #[must_use]
 pub fn disk_bytes(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
-    files(dir).iter().map(|file| fs::metadata(file).map_or(0, |file| file.blocks() * 512)).sum()
+    files(dir)
+        .iter()
+        .map(|file| fs::metadata(file).map_or(0, |file| file.blocks() * 512))
+        .sum()
 }
 
 /// Every file of a folder and the folders in it.
@@ -208,6 +234,11 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 pub fn write_secret(path: &Path, text: &str) {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = OpenOptions::new();
-    let file: std::io::Result<File> = options.create(true).write(true).truncate(true).mode(0o600).open(path);
+    let file: std::io::Result<File> = options
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
     file.unwrap().write_all(text.as_bytes()).unwrap();
 }

@@ -7,7 +7,8 @@ use client::issue::Issued;
 use client::session::Session;
 use client::system;
 use proto::attestation::{
-    Attestation, CatalogueNotice, Claim, ClaimLine, ClaimTerms, CodeOpening, Coverage, CoverageTerms,
+    Attestation, CatalogueNotice, Claim, ClaimLine, ClaimTerms, CodeOpening, Coverage,
+    CoverageTerms,
 };
 use proto::entry::{Entry, VerifiedEntry};
 use proto::hash::Hash;
@@ -21,8 +22,11 @@ use crate::federation::{Federation, accepted};
 use crate::process::NodeProcess;
 
 /// Frame and lenses of an equipment: grouped code, individual code, price in cents.
-const ITEMS: [(&str, &str, u64); 3] =
-    [("M01", "2223342", 12_000), ("VU1", "2200335", 9_000), ("VU1", "2200335", 9_000)];
+const ITEMS: [(&str, &str, u64); 3] = [
+    ("M01", "2223342", 12_000),
+    ("VU1", "2200335", 9_000),
+    ("VU1", "2200335", 9_000),
+];
 
 /// What claims rest on: a catalogue, and one person's coverages at two payers.
 #[derive(Debug, Clone)]
@@ -62,8 +66,16 @@ impl Ground {
             hash: Hash::from_bytes(random()),
             valid_from: system::now().day(),
         };
-        let catalogue = accepted(&cnam.issue(&Attestation::Catalogue(notice), None).await.unwrap());
-        let tokens = [ContractToken::from_bytes(random()), ContractToken::from_bytes(random())];
+        let catalogue = accepted(
+            &cnam
+                .issue(&Attestation::Catalogue(notice), None)
+                .await
+                .unwrap(),
+        );
+        let tokens = [
+            ContractToken::from_bytes(random()),
+            ContractToken::from_bytes(random()),
+        ];
         let mut ground = Self {
             origin: federation.origin().clone(),
             catalogue,
@@ -74,7 +86,9 @@ impl Ground {
         for (session, token) in [cnam, amc].iter().zip(ground.tokens.clone()) {
             for code in ["M01", "VU1"] {
                 let code = code.parse().unwrap();
-                ground.coverages.push(accepted(&cover(session, &token, code, catalogue).await));
+                ground
+                    .coverages
+                    .push(accepted(&cover(session, &token, code, catalogue).await));
                 ground.coverage_keys.push(token.coverage_key(code));
             }
         }
@@ -90,7 +104,8 @@ impl Ground {
         let fresh = Fresh::new();
         let salt = Salt::from_bytes(fresh.salt);
         let secrets = self.tokens.each_ref().map(ContractToken::sealing_secret);
-        let [amo, amc] = [true, false].map(|for_amo| terms(slots.len(), for_amo, &fresh).to_bytes());
+        let [amo, amc] =
+            [true, false].map(|for_amo| terms(slots.len(), for_amo, &fresh).to_bytes());
         let payload = seal::seal(&[(&secrets[0], &amo), (&secrets[1], &amc)], &salt).unwrap();
         let now = system::now();
         let mut slots = slots.to_vec();
@@ -102,9 +117,14 @@ impl Ground {
             until: now.day().plus(60),
             commitment: *payload.commitment(&salt).as_hash(),
         };
-        let header = Attestation::Claim(claim).header(till.public(), RequestId::new(now, fresh.request));
+        let header =
+            Attestation::Claim(claim).header(till.public(), RequestId::new(now, fresh.request));
         let entry = Entry::sign(&header, &self.origin, till).unwrap();
-        Prepared { entry, payload, salt }
+        Prepared {
+            entry,
+            payload,
+            salt,
+        }
     }
 
     /// `count` claims of fresh slots, signed on all cores, each till's in a list of its own.
@@ -119,7 +139,9 @@ impl Ground {
             let mut made = Vec::new();
             loop {
                 let till = next.fetch_add(1, Ordering::Relaxed);
-                let Some(key) = tills.get(till) else { return made };
+                let Some(key) = tills.get(till) else {
+                    return made;
+                };
                 let claim = |_| self.claim(key, &fresh_slots(slots));
                 made.push((till, (0..each).map(claim).collect::<Vec<_>>()));
             }
@@ -127,7 +149,10 @@ impl Ground {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut lists = thread::scope(|scope| {
             let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect::<Vec<_>>()
         });
         lists.sort_by_key(|(till, _)| *till);
         lists.into_iter().map(|(_, list)| list).collect()
@@ -140,7 +165,9 @@ impl Ground {
 /// When the system gives no random bytes.
 #[must_use]
 pub fn fresh_slots(count: usize) -> Vec<SlotKey> {
-    (0..count).map(|_| SlotKey::from_bytes(system::random().unwrap())).collect()
+    (0..count)
+        .map(|_| SlotKey::from_bytes(system::random().unwrap()))
+        .collect()
 }
 
 /// The random bytes of one claim, asked for at once.
@@ -155,23 +182,36 @@ impl Fresh {
         let bytes: [u8; 74] = system::random().unwrap();
         let (salt, rest) = bytes.split_first_chunk().unwrap();
         let (request, code_salt) = rest.split_first_chunk().unwrap();
-        Self { salt: *salt, request: *request, code_salt: code_salt.try_into().unwrap() }
+        Self {
+            salt: *salt,
+            request: *request,
+            code_salt: code_salt.try_into().unwrap(),
+        }
     }
 }
 
 fn terms(slots: usize, for_amo: bool, fresh: &Fresh) -> ClaimTerms {
-    let lines = ITEMS.iter().cycle().take(slots).map(|(grouped, code, price)| {
-        let lpp_code: LppCode = code.parse().unwrap();
-        let opening = CodeOpening { lpp_code, salt: LppCodeSalt::from_bytes(fresh.code_salt) };
-        ClaimLine {
-            grouped_code: grouped.parse().unwrap(),
-            price: Cents::new(*price),
-            amount: Cents::new(price / 2),
-            code_commitment: opening.commitment(),
-            opening: for_amo.then_some(opening),
-        }
-    });
-    ClaimTerms { lines: lines.collect() }
+    let lines = ITEMS
+        .iter()
+        .cycle()
+        .take(slots)
+        .map(|(grouped, code, price)| {
+            let lpp_code: LppCode = code.parse().unwrap();
+            let opening = CodeOpening {
+                lpp_code,
+                salt: LppCodeSalt::from_bytes(fresh.code_salt),
+            };
+            ClaimLine {
+                grouped_code: grouped.parse().unwrap(),
+                price: Cents::new(*price),
+                amount: Cents::new(price / 2),
+                code_commitment: opening.commitment(),
+                opening: for_amo.then_some(opening),
+            }
+        });
+    ClaimTerms {
+        lines: lines.collect(),
+    }
 }
 
 async fn cover(
@@ -180,7 +220,11 @@ async fn cover(
     grouped_code: GroupedCode,
     catalogue: LeafIndex,
 ) -> Issued {
-    let terms = CoverageTerms { grouped_code, amount: Cents::new(10_000), renewal_months: 24 };
+    let terms = CoverageTerms {
+        grouped_code,
+        amount: Cents::new(10_000),
+        renewal_months: 24,
+    };
     let salt = Salt::from_bytes(system::random().unwrap());
     let payload = seal::seal(&[(&token.sealing_secret(), &terms.to_bytes())], &salt).unwrap();
     let coverage = Coverage {
@@ -189,5 +233,8 @@ async fn cover(
         until: system::now().day().plus(300),
         commitment: *payload.commitment(&salt).as_hash(),
     };
-    session.issue(&Attestation::Coverage(coverage), Some((&payload, &salt))).await.unwrap()
+    session
+        .issue(&Attestation::Coverage(coverage), Some((&payload, &salt)))
+        .await
+        .unwrap()
 }

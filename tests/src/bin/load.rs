@@ -3,7 +3,10 @@
 //! The node is a process of its own on a real disk, reached over TLS. Claims are signed and sealed
 //! before the clock starts, each one different. An append counts when its receipt has come back
 //! and was verified: inclusion for each, the quorum's cosignatures once for each checkpoint.
-#![allow(clippy::unwrap_used, reason = "a load run that cannot go on ends with its reason")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a load run that cannot go on ends with its reason"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -115,12 +118,17 @@ impl Tally {
     fn new() -> Self {
         // One microsecond to a minute, which no deadline lets pass, to three figures.
         let micros = Histogram::new_with_bounds(1, 60_000_000, 3).unwrap();
-        Self { micros, errors: BTreeMap::new() }
+        Self {
+            micros,
+            errors: BTreeMap::new(),
+        }
     }
 
     fn count(&mut self, took: Duration, outcome: Result<(), String>) {
         match outcome {
-            Ok(()) => self.micros.saturating_record(u64::try_from(took.as_micros()).unwrap()),
+            Ok(()) => self
+                .micros
+                .saturating_record(u64::try_from(took.as_micros()).unwrap()),
             Err(error) => *self.errors.entry(error).or_default() += 1,
         }
     }
@@ -141,7 +149,11 @@ struct Verified {
 }
 
 impl Verified {
-    fn verify(&mut self, signed: &SignedCheckpoint, roster: &Roster) -> Result<VerifiedCheckpoint, String> {
+    fn verify(
+        &mut self,
+        signed: &SignedCheckpoint,
+        roster: &Roster,
+    ) -> Result<VerifiedCheckpoint, String> {
         let size = signed.claimed().size;
         if let Some((known, verified)) = self.by_size.get(&size)
             && known == signed
@@ -153,7 +165,8 @@ impl Verified {
         if self.by_size.len() >= CHECKPOINTS_KEPT {
             self.by_size.clear();
         }
-        self.by_size.insert(size, (signed.clone(), verified.clone()));
+        self.by_size
+            .insert(size, (signed.clone(), verified.clone()));
         Ok(verified)
     }
 }
@@ -171,7 +184,13 @@ impl Run {
     fn new(roster: &Roster, claims: Vec<Vec<Prepared>>, longest: Duration) -> Arc<Self> {
         let next = claims.iter().map(|_| AtomicUsize::new(0)).collect();
         let end = Instant::now() + longest;
-        Arc::new(Self { roster: roster.clone(), claims, next, verified: Mutex::default(), end })
+        Arc::new(Self {
+            roster: roster.clone(),
+            claims,
+            next,
+            verified: Mutex::default(),
+            end,
+        })
     }
 
     /// Appends one till's claims, one after the other, until none is left or the time is over.
@@ -179,7 +198,9 @@ impl Run {
         let mut tally = Tally::new();
         while Instant::now() < self.end {
             let place = self.next[till].fetch_add(1, Ordering::Relaxed);
-            let Some(claim) = self.claims[till].get(place) else { break };
+            let Some(claim) = self.claims[till].get(place) else {
+                break;
+            };
             let started = Instant::now();
             let payload = Some((&claim.payload, &claim.salt));
             let outcome = match session.home().append(&claim.entry, payload).await {
@@ -193,8 +214,15 @@ impl Run {
     }
 
     fn verify(&self, receipt: &Receipt) -> Result<(), String> {
-        let checkpoint = self.verified.lock().unwrap().verify(&receipt.checkpoint, &self.roster)?;
-        receipt.proved.verify_inclusion(&checkpoint).map_err(|error| error.to_string())
+        let checkpoint = self
+            .verified
+            .lock()
+            .unwrap()
+            .verify(&receipt.checkpoint, &self.roster)?;
+        receipt
+            .proved
+            .verify_inclusion(&checkpoint)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -254,7 +282,9 @@ fn own_ticks() -> u64 {
 
 fn main() {
     let options = Options::parse();
-    let report = tokio::runtime::Runtime::new().unwrap().block_on(measure(&options));
+    let report = tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(measure(&options));
     match options.output {
         Output::Json => println!("{}", serde_json::to_string(&report).unwrap()),
         Output::Text => {
@@ -272,14 +302,22 @@ fn main() {
 async fn measure(options: &Options) -> Report {
     // Beside the binary, which is on a real disk; a temporary folder may be memory.
     let beside = vitrail_node().parent().unwrap();
-    let folder = tempfile::Builder::new().prefix("load-").tempdir_in(beside).unwrap();
+    let folder = tempfile::Builder::new()
+        .prefix("load-")
+        .tempdir_in(beside)
+        .unwrap();
     let federation = Federation::found(folder.path());
     let node = federation.start(&["--sync-delay-ms", &options.sync_delay_ms.to_string()]);
-    let connections = options.connections.unwrap_or(16).clamp(1, options.in_flight.max(1));
+    let connections = options
+        .connections
+        .unwrap_or(16)
+        .clamp(1, options.in_flight.max(1));
     let tills = federation.grant_tills(&node, connections).await;
     let ground = Ground::lay(&federation, &node).await;
-    let sessions: Vec<Session> =
-        tills.iter().map(|till| federation.session(&node, till)).collect();
+    let sessions: Vec<Session> = tills
+        .iter()
+        .map(|till| federation.session(&node, till))
+        .collect();
     for session in &sessions {
         session.home().checkpoint().await.unwrap(); // connects, before the clock starts
     }
@@ -293,9 +331,23 @@ async fn measure(options: &Options) -> Report {
     match options.mode {
         Mode::Append => {
             let before = Usage::now(&node, &dir);
-            let (tally, took, checkpoints) =
-                append_all(&federation, &sessions, claims, options.in_flight, options.seconds).await;
-            report(options, connections, &node, (before, Usage::now(&node, &dir)), tally, took, checkpoints)
+            let (tally, took, checkpoints) = append_all(
+                &federation,
+                &sessions,
+                claims,
+                options.in_flight,
+                options.seconds,
+            )
+            .await;
+            report(
+                options,
+                connections,
+                &node,
+                (before, Usage::now(&node, &dir)),
+                tally,
+                took,
+                checkpoints,
+            )
         }
         Mode::Lookup => {
             let taken = Arc::new(slots_of(&claims));
@@ -303,16 +355,28 @@ async fn measure(options: &Options) -> Report {
             let before = Usage::now(&node, &dir);
             let coverages = Arc::new(ground.coverage_keys.clone());
             let (tally, took) = look_up_all(options, &sessions, &taken, &coverages).await;
-            report(options, connections, &node, (before, Usage::now(&node, &dir)), tally, took, 0)
+            report(
+                options,
+                connections,
+                &node,
+                (before, Usage::now(&node, &dir)),
+                tally,
+                took,
+                0,
+            )
         }
     }
 }
 
 fn slots_of(claims: &[Vec<Prepared>]) -> Vec<Vec<SlotKey>> {
-    let slots = claims.iter().flatten().map(|claim| match Attestation::read(claim.entry.header()) {
-        Ok(Attestation::Claim(claim)) => claim.slots,
-        _ => Vec::new(),
-    });
+    let slots =
+        claims
+            .iter()
+            .flatten()
+            .map(|claim| match Attestation::read(claim.entry.header()) {
+                Ok(Attestation::Claim(claim)) => claim.slots,
+                _ => Vec::new(),
+            });
     slots.collect()
 }
 
@@ -347,7 +411,13 @@ async fn look_up_all(
     for caller in 0..options.in_flight {
         let session = sessions[caller % sessions.len()].clone();
         let first = caller * taken.len() / options.in_flight;
-        callers.spawn(look_up(session, taken.clone(), coverages.clone(), first, end));
+        callers.spawn(look_up(
+            session,
+            taken.clone(),
+            coverages.clone(),
+            first,
+            end,
+        ));
     }
     (all(callers).await, started.elapsed())
 }
