@@ -5,6 +5,8 @@
 //! `witness`, and is from then on part of every [`snapshot`] that answers are proved from.
 
 pub mod clock;
+#[cfg(test)]
+mod example;
 pub mod ledger;
 pub mod order;
 pub mod sequencer;

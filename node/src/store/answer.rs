@@ -28,8 +28,14 @@ pub(super) fn to_bytes(key: &[u8], answered: &Answered) -> Vec<u8> {
             bytes.push(0);
             bytes.extend(leaf.get().to_be_bytes());
         }
-        Outcome::Refused(Refusal { reason, taken: None }) => bytes.extend([1, reason as u8]),
-        Outcome::Refused(Refusal { reason, taken: Some(taken) }) => {
+        Outcome::Refused(Refusal {
+            reason,
+            taken: None,
+        }) => bytes.extend([1, reason as u8]),
+        Outcome::Refused(Refusal {
+            reason,
+            taken: Some(taken),
+        }) => {
             // An entry has at most eight keys; a position that is none does not read back.
             let position = u8::try_from(taken.key_position).unwrap_or(u8::MAX);
             bytes.extend([2, reason as u8, position]);
@@ -56,11 +62,20 @@ pub(super) fn from_bytes(key: &[u8], bytes: &[u8]) -> Option<Answered> {
         [1, reason] => refused(reason, None),
         [2, reason, position, ref holder @ ..] if usize::from(position) < KEYS_MAX => {
             let holder = leaf_index(holder)?;
-            refused(reason, Some(TakenSlot { key_position: position.into(), holder }))
+            refused(
+                reason,
+                Some(TakenSlot {
+                    key_position: position.into(),
+                    holder,
+                }),
+            )
         }
         _ => None,
     };
-    Some(Answered { leaf: Hash::from_bytes(*leaf), outcome: outcome? })
+    Some(Answered {
+        leaf: Hash::from_bytes(*leaf),
+        outcome: outcome?,
+    })
 }
 
 fn leaf_index(bytes: &[u8]) -> Option<LeafIndex> {
@@ -81,12 +96,18 @@ mod tests {
 
     fn answers() -> impl Iterator<Item = Answered> {
         let refused = |reason| {
-            let taken = TakenSlot { key_position: 7, holder: LeafIndex::new(9) };
+            let taken = TakenSlot {
+                key_position: 7,
+                holder: LeafIndex::new(9),
+            };
             [None, Some(taken)].map(|taken| Outcome::Refused(Refusal { reason, taken }))
         };
         let refused = Reason::ALL.iter().copied().flat_map(refused);
         let outcomes = refused.chain([Outcome::Appended(LeafIndex::new(1 << 40))]);
-        outcomes.map(|outcome| Answered { leaf: Hash::from_bytes([3; 32]), outcome })
+        outcomes.map(|outcome| Answered {
+            leaf: Hash::from_bytes([3; 32]),
+            outcome,
+        })
     }
 
     #[test]

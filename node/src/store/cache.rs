@@ -27,7 +27,11 @@ impl<K: Eq + Hash + Copy, V: Clone> Generations<K, V> {
     /// A cache of at most `capacity` values.
     pub(super) fn new(capacity: usize) -> Self {
         let young_max = (capacity / 2).max(1);
-        Self { young: HashMap::new(), old: HashMap::new(), young_max }
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            young_max,
+        }
     }
 
     pub(super) fn find(&mut self, key: &K) -> Option<V> {
@@ -128,7 +132,9 @@ impl Buckets {
                 return Lookup::Found(bucket.clone());
             }
         }
-        self.newest.find(prefix).map_or(Lookup::OnDisk, Lookup::Found)
+        self.newest
+            .find(prefix)
+            .map_or(Lookup::OnDisk, Lookup::Found)
     }
 
     /// Keeps what was read from disk, unless a commit has written since or is writing.
@@ -144,7 +150,10 @@ impl Buckets {
         let mut prefixes = Vec::with_capacity(replaced.len());
         for (prefix, bucket) in replaced {
             self.newest.remove(&prefix);
-            self.replaced.entry(prefix).or_default().push_back((before, bucket));
+            self.replaced
+                .entry(prefix)
+                .or_default()
+                .push_back((before, bucket));
             prefixes.push(prefix);
         }
         if prefixes.is_empty() {
@@ -158,11 +167,15 @@ impl Buckets {
     }
 
     fn forget_oldest(&mut self) {
-        let Some((before, prefixes)) = self.commits.pop_front() else { return };
+        let Some((before, prefixes)) = self.commits.pop_front() else {
+            return;
+        };
         self.replaced_count -= prefixes.len();
         self.oldest = TreeSize::new(before.get() + 1);
         for prefix in prefixes {
-            let Some(versions) = self.replaced.get_mut(&prefix) else { continue };
+            let Some(versions) = self.replaced.get_mut(&prefix) else {
+                continue;
+            };
             versions.pop_front();
             if versions.is_empty() {
                 self.replaced.remove(&prefix);

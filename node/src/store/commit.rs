@@ -132,18 +132,29 @@ impl Store {
     fn write_batch(&self, batch: sled::Batch) -> Result<(), StoreError> {
         let applied = self.0.database.apply_batch(batch);
         let flushed = applied.and_then(|()| self.0.database.flush());
-        flushed.map(|_| ()).map_err(|error| StoreError::SyncFailed(io_error(error)))
+        flushed
+            .map(|_| ())
+            .map_err(|error| StoreError::SyncFailed(io_error(error)))
     }
 
     fn sync_database(&self) -> Result<(), StoreError> {
-        self.0.syncs.sync(&self.0.database_file).map_err(StoreError::SyncFailed)
+        self.0
+            .syncs
+            .sync(&self.0.database_file)
+            .map_err(StoreError::SyncFailed)
     }
 
     fn show(&self, writes: &Writes<'_>) {
-        let written = writes.map.puts().map(|(prefix, bucket)| (*prefix, Arc::new(bucket.clone())));
+        let written = writes
+            .map
+            .puts()
+            .map(|(prefix, bucket)| (*prefix, Arc::new(bucket.clone())));
         lock(&self.0.buckets).end(written);
         let mut tiles = lock(&self.0.tiles);
-        writes.tiles.iter().for_each(|(id, tile)| tiles.insert(*id, tile.clone()));
+        writes
+            .tiles
+            .iter()
+            .for_each(|(id, tile)| tiles.insert(*id, tile.clone()));
         drop(tiles);
         let mut entries = lock(&self.0.entries);
         for (index, entry) in (writes.first.get()..).zip(writes.entries) {
@@ -156,7 +167,9 @@ impl Store {
         if erased.is_empty() {
             return Ok(());
         }
-        erased.iter().try_for_each(|leaf| self.0.vault.erase(*leaf))?;
+        erased
+            .iter()
+            .try_for_each(|leaf| self.0.vault.erase(*leaf))?;
         self.0.syncs.sync(self.0.vault.file())
     }
 
@@ -178,7 +191,9 @@ impl<'a> Writes<'a> {
         &self,
     ) -> impl Iterator<Item = &'a (LeafIndex, &'a SealedPayload, &'a Salt)> + use<'a> {
         let erased = self.erased;
-        self.payloads.iter().filter(|(leaf, ..)| !erased.contains(leaf))
+        self.payloads
+            .iter()
+            .filter(|(leaf, ..)| !erased.contains(leaf))
     }
 }
 

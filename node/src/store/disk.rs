@@ -41,7 +41,10 @@ pub(super) struct Syncs {
 
 impl Syncs {
     pub(super) fn new(mode: SyncMode) -> Self {
-        Self { mode, ..Self::default() }
+        Self {
+            mode,
+            ..Self::default()
+        }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -84,7 +87,11 @@ pub(super) struct FreeSpace {
 
 impl FreeSpace {
     pub(super) fn new(dir: &Path, watermark: u64) -> Self {
-        Self { dir: dir.to_owned(), watermark, measured: Mutex::default() }
+        Self {
+            dir: dir.to_owned(),
+            watermark,
+            measured: Mutex::default(),
+        }
     }
 
     /// Refuses when there is less than the watermark.
@@ -119,7 +126,11 @@ pub(super) fn keep_ballast(dir: &Path, free_space: &FreeSpace) -> Result<(), Sto
     if length == BALLAST_BYTES || free_space.check().is_err() {
         return Ok(()); // An operator who has just deleted it does not want it back yet.
     }
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)?;
     let whole = rustix::fs::FallocateFlags::empty();
     match rustix::fs::fallocate(&file, whole, 0, BALLAST_BYTES) {
         Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(&file)?,
@@ -142,7 +153,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(FreeSpace::new(dir.path(), 1).check().is_ok());
         let full = FreeSpace::new(dir.path(), u64::MAX).check();
-        assert!(matches!(full, Err(StoreError::DiskFull { watermark: u64::MAX, .. })));
+        assert!(matches!(
+            full,
+            Err(StoreError::DiskFull {
+                watermark: u64::MAX,
+                ..
+            })
+        ));
     }
 
     #[test]

@@ -53,7 +53,12 @@ pub(super) fn payload(leaf: LeafIndex) -> [u8; 9] {
 
 /// The key of an answer.
 pub(super) fn answer(request: &RequestKey) -> Vec<u8> {
-    [&b"q"[..], request.request_id.as_bytes(), &request.issuer.to_bytes()].concat()
+    [
+        &b"q"[..],
+        request.request_id.as_bytes(),
+        &request.issuer.to_bytes(),
+    ]
+    .concat()
 }
 
 /// The keys of all answers to requests that were made before a moment. A request id begins with

@@ -267,10 +267,19 @@ impl Store {
     /// [`StoreError::Corrupt`] when there is none, or its chunk cannot be read.
     pub fn entry_bytes(&self, index: LeafIndex) -> Result<Vec<u8>, StoreError> {
         let (chunk, place) = keys::chunk_of(index);
-        let corrupt = || StoreError::Corrupt { what: Stored::Chunk(chunk) };
-        let bytes = self.0.database.get(keys::chunk(chunk))?.ok_or_else(corrupt)?;
+        let corrupt = || StoreError::Corrupt {
+            what: Stored::Chunk(chunk),
+        };
+        let bytes = self
+            .0
+            .database
+            .get(keys::chunk(chunk))?
+            .ok_or_else(corrupt)?;
         let entries = parse_bundle(&bytes).map_err(|_| corrupt())?;
-        entries.get(place).map(|entry| entry.to_vec()).ok_or_else(corrupt)
+        entries
+            .get(place)
+            .map(|entry| entry.to_vec())
+            .ok_or_else(corrupt)
     }
 
     /// An entry that this process has committed, or found in the log before, if it is in memory.
@@ -289,15 +298,21 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the bytes are not a payload, [`StoreError::Io`].
-    pub fn payload(
-        &self,
-        index: LeafIndex,
-    ) -> Result<Option<(SealedPayload, Salt)>, StoreError> {
-        let Some(bytes) = self.0.database.get(keys::payload(index))? else { return Ok(None) };
+    pub fn payload(&self, index: LeafIndex) -> Result<Option<(SealedPayload, Salt)>, StoreError> {
+        let Some(bytes) = self.0.database.get(keys::payload(index))? else {
+            return Ok(None);
+        };
         // A payload without salt is noise, whether it is being erased or never had one.
-        let Some(salt) = self.0.vault.read(index)? else { return Ok(None) };
-        let corrupt = |_| StoreError::Corrupt { what: Stored::Payload(index) };
-        Ok(Some((SealedPayload::from_bytes(&bytes).map_err(corrupt)?, salt)))
+        let Some(salt) = self.0.vault.read(index)? else {
+            return Ok(None);
+        };
+        let corrupt = |_| StoreError::Corrupt {
+            what: Stored::Payload(index),
+        };
+        Ok(Some((
+            SealedPayload::from_bytes(&bytes).map_err(corrupt)?,
+            salt,
+        )))
     }
 
     /// What was answered to a request before.
@@ -306,8 +321,12 @@ impl Store {
     /// [`StoreError::Corrupt`] when the answer fails its check.
     pub fn answered(&self, request: &RequestKey) -> Result<Option<Answered>, StoreError> {
         let key = keys::answer(request);
-        let Some(bytes) = self.0.database.get(&key)? else { return Ok(None) };
-        let corrupt = StoreError::Corrupt { what: Stored::Answer };
+        let Some(bytes) = self.0.database.get(&key)? else {
+            return Ok(None);
+        };
+        let corrupt = StoreError::Corrupt {
+            what: Stored::Answer,
+        };
         answer::from_bytes(&key, &bytes).map(Some).ok_or(corrupt)
     }
 
@@ -318,15 +337,17 @@ impl Store {
     ///
     /// # Errors
     /// Those of a commit that cannot be written.
-    pub fn expire_answers(
-        &self,
-        before: UnixMillis,
-        at_most: usize,
-    ) -> Result<usize, StoreError> {
+    pub fn expire_answers(&self, before: UnixMillis, at_most: usize) -> Result<usize, StoreError> {
         lock(&self.0.writer).ready()?;
         let mut batch = sled::Batch::default();
         let mut expired = 0;
-        for key in self.0.database.range(keys::answers_before(before)).keys().take(at_most) {
+        for key in self
+            .0
+            .database
+            .range(keys::answers_before(before))
+            .keys()
+            .take(at_most)
+        {
             batch.remove(key?);
             expired += 1;
         }
@@ -356,7 +377,9 @@ impl Store {
         }
         // Meanwhile a commit may have replaced or removed it; then the cache has what it was.
         let (found, _) = cache.find(prefix, size);
-        let missing = StoreError::Corrupt { what: Stored::Bucket(Some(*prefix)) };
+        let missing = StoreError::Corrupt {
+            what: Stored::Bucket(Some(*prefix)),
+        };
         found.in_memory()?.or(stored).ok_or(missing)
     }
 
@@ -370,8 +393,12 @@ impl Store {
     }
 
     fn stored_bucket(&self, prefix: &Prefix) -> Result<Option<Bucket>, StoreError> {
-        let Some(bytes) = self.0.database.get(keys::bucket(prefix))? else { return Ok(None) };
-        let corrupt = |_| StoreError::Corrupt { what: Stored::Bucket(Some(*prefix)) };
+        let Some(bytes) = self.0.database.get(keys::bucket(prefix))? else {
+            return Ok(None);
+        };
+        let corrupt = |_| StoreError::Corrupt {
+            what: Stored::Bucket(Some(*prefix)),
+        };
         Bucket::from_bytes(&bytes).map(Some).map_err(corrupt)
     }
 }
@@ -383,7 +410,9 @@ impl TileSource for Store {
         if let Some(tile) = lock(&self.0.tiles).find(&id) {
             return Ok(tile);
         }
-        let corrupt = || StoreError::Corrupt { what: Stored::Tile(id) };
+        let corrupt = || StoreError::Corrupt {
+            what: Stored::Tile(id),
+        };
         let bytes = self.0.database.get(keys::tile(id))?.ok_or_else(corrupt)?;
         let tile = Arc::new(Tile::from_bytes(&bytes).map_err(|_| corrupt())?);
         lock(&self.0.tiles).insert(id, tile.clone());
@@ -396,7 +425,8 @@ impl BucketSource for Store {
     type Error = StoreError;
 
     fn bucket(&self, prefix: &Prefix) -> Result<Bucket, StoreError> {
-        self.bucket_as_of(prefix, None).map(|bucket| (*bucket).clone())
+        self.bucket_as_of(prefix, None)
+            .map(|bucket| (*bucket).clone())
     }
 }
 

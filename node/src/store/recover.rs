@@ -92,7 +92,10 @@ impl Store {
     /// [`RecoverError`], the first thing that does not fit. The store then takes no commit.
     pub fn recover(&self) -> Result<Option<Recovered>, RecoverError> {
         contained(|| {
-            let mut tail = Tail { carried_out: self.finish_erasures()?, ..Tail::default() };
+            let mut tail = Tail {
+                carried_out: self.finish_erasures()?,
+                ..Tail::default()
+            };
             let recovered = self.recompute(&mut tail)?;
             *lock(&self.0.writer) = Writer::Ready(tail);
             Ok(recovered)
@@ -100,7 +103,9 @@ impl Store {
     }
 
     fn recompute(&self, tail: &mut Tail) -> Result<Option<Recovered>, RecoverError> {
-        let Some(checkpoint) = self.head()? else { return Ok(None) };
+        let Some(checkpoint) = self.head()? else {
+            return Ok(None);
+        };
         let claimed = checkpoint.claimed();
         let edge = self.recompute_log(tail)?;
         let (got, want) = (edge.size(), claimed.size);
@@ -116,7 +121,11 @@ impl Store {
         if got != want {
             return Err(RecoverError::MapRoot { got, want });
         }
-        Ok(Some(Recovered { checkpoint, edge, crown }))
+        Ok(Some(Recovered {
+            checkpoint,
+            edge,
+            crown,
+        }))
     }
 
     /// The newest checkpoint; `None` when nothing at all is stored.
@@ -124,7 +133,11 @@ impl Store {
         let corrupt = StoreError::Corrupt { what: Stored::Head };
         let Some(head) = self.0.database.get(keys::HEAD).map_err(StoreError::from)? else {
             let empty = self.0.database.is_empty();
-            return if empty { Ok(None) } else { Err(RecoverError::NoHead) };
+            return if empty {
+                Ok(None)
+            } else {
+                Err(RecoverError::NoHead)
+            };
         };
         match head.split_first() {
             Some((&FORMAT_VERSION, text)) => {
@@ -142,7 +155,9 @@ impl Store {
         let mut tiles = 0;
         for (want, chunk) in (0..).zip(self.0.database.scan_prefix(keys::CHUNKS)) {
             let (key, bytes) = chunk.map_err(StoreError::from)?;
-            let corrupt = || StoreError::Corrupt { what: Stored::Chunk(want) };
+            let corrupt = || StoreError::Corrupt {
+                what: Stored::Chunk(want),
+            };
             // Only the last chunk may be short, so a short one before another is a gap.
             if keys::number(&key) != Some(want) || !tail.chunk.is_empty() {
                 return Err(corrupt().into());
@@ -160,7 +175,11 @@ impl Store {
                 tiles += 1;
             }
         }
-        let stored = self.0.database.scan_prefix(keys::TILES).take(tiles + EXTRA_TILES_MAX);
+        let stored = self
+            .0
+            .database
+            .scan_prefix(keys::TILES)
+            .take(tiles + EXTRA_TILES_MAX);
         if stored.count() > tiles {
             return Err(RecoverError::ExtraTiles);
         }
@@ -169,8 +188,14 @@ impl Store {
     }
 
     fn compare_tile(&self, id: TileId, tile: &Arc<Tile>) -> Result<(), RecoverError> {
-        let missing = StoreError::Corrupt { what: Stored::Tile(id) };
-        let stored = self.0.database.get(keys::tile(id)).map_err(StoreError::from)?;
+        let missing = StoreError::Corrupt {
+            what: Stored::Tile(id),
+        };
+        let stored = self
+            .0
+            .database
+            .get(keys::tile(id))
+            .map_err(StoreError::from)?;
         if stored.ok_or(missing)? != tile.to_bytes() {
             return Err(RecoverError::Tile { tile: id });
         }
@@ -181,7 +206,9 @@ impl Store {
         self.0.database.scan_prefix(keys::BUCKETS).map(|stored| {
             let (key, bytes) = stored?;
             let prefix = keys::bucket_prefix(&key);
-            let corrupt = || StoreError::Corrupt { what: Stored::Bucket(prefix) };
+            let corrupt = || StoreError::Corrupt {
+                what: Stored::Bucket(prefix),
+            };
             let bucket = Bucket::from_bytes(&bytes).map_err(|_| corrupt())?;
             Ok((prefix.ok_or_else(corrupt)?, bucket))
         })
@@ -191,7 +218,9 @@ impl Store {
     fn finish_erasures(&self) -> Result<Vec<LeafIndex>, StoreError> {
         let mut erased = Vec::new();
         for key in self.0.database.scan_prefix(keys::ERASURES).keys() {
-            let corrupt = StoreError::Corrupt { what: Stored::Erasure };
+            let corrupt = StoreError::Corrupt {
+                what: Stored::Erasure,
+            };
             erased.push(LeafIndex::new(keys::number(&key?).ok_or(corrupt)?));
         }
         self.erase_salts(&erased)?;

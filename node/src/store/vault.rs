@@ -34,7 +34,9 @@ impl Vault {
         std::fs::create_dir_all(dir)?;
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        Ok(Self { file: options.open(dir.join("salts"))? })
+        Ok(Self {
+            file: options.open(dir.join("salts"))?,
+        })
     }
 
     /// The file, to be synced.
