@@ -45,7 +45,9 @@ impl PublicKey {
             return Err(SigningError::PublicKey);
         }
         let point = VerifyingKey::from_bytes(bytes).map_err(|_| SigningError::PublicKey)?;
-        (!point.is_weak()).then_some(Self(point)).ok_or(SigningError::PublicKey)
+        (!point.is_weak())
+            .then_some(Self(point))
+            .ok_or(SigningError::PublicKey)
     }
 
     /// The 32 bytes of the key.
