@@ -90,7 +90,7 @@ impl ClientCertVerifier for AnyKey {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // Never called: the configuration offers TLS 1.3 alone.
+        // Never called: rustls is built without TLS 1.2.
         Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into())
     }
 

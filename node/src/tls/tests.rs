@@ -3,8 +3,7 @@ use std::net::SocketAddr;
 use proto::certificate::SERVER_NAME;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::ServerName;
-use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, SupportedProtocolVersion};
+use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
@@ -78,10 +77,10 @@ struct Shown {
     key: u8,
 }
 
-fn client(shown: Option<Shown>, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+fn client(shown: Option<Shown>) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
+        .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyServer));
@@ -122,7 +121,7 @@ const STRANGER: Shown = Shown { certificate: 3, key: 3 };
 #[tokio::test]
 async fn a_connection_carries_the_key_of_its_certificate() {
     let (address, mut incoming, metrics) = listen().await;
-    let mut till = connect(address, client(Some(TILL), &[&TLS13])).await.unwrap();
+    let mut till = connect(address, client(Some(TILL))).await.unwrap();
     let mut accepted = incoming.next().await.unwrap().unwrap();
     assert_eq!(accepted.connect_info(), PeerKey(secret(2).public()));
     assert_eq!(till.get_ref().1.alpn_protocol(), Some(ALPN));
@@ -138,22 +137,15 @@ async fn a_connection_carries_the_key_of_its_certificate() {
 #[tokio::test]
 async fn without_a_certificate_nobody_gets_in() {
     let (address, mut incoming, _) = listen().await;
-    assert!(!is_let_in(address, client(None, &[&TLS13]), &mut incoming).await);
-    assert!(is_let_in(address, client(Some(TILL), &[&TLS13]), &mut incoming).await);
+    assert!(!is_let_in(address, client(None), &mut incoming).await);
+    assert!(is_let_in(address, client(Some(TILL)), &mut incoming).await);
 }
 
 #[tokio::test]
 async fn with_the_certificate_of_another_key_nobody_gets_in() {
     let (address, mut incoming, _) = listen().await;
     let stolen = Shown { certificate: 2, key: 3 };
-    assert!(!is_let_in(address, client(Some(stolen), &[&TLS13]), &mut incoming).await);
-}
-
-#[tokio::test]
-async fn a_client_that_speaks_tls_1_2_alone_does_not_get_in() {
-    let (address, mut incoming, _) = listen().await;
-    let config = client(Some(TILL), &[&TLS12]);
-    assert!(!is_let_in(address, config, &mut incoming).await);
+    assert!(!is_let_in(address, client(Some(stolen)), &mut incoming).await);
 }
 
 #[tokio::test]
@@ -163,7 +155,7 @@ async fn a_broken_handshake_does_not_stop_the_others() {
     garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     let _silent = TcpStream::connect(address).await.unwrap();
     drop(TcpStream::connect(address).await.unwrap());
-    assert!(is_let_in(address, client(Some(TILL), &[&TLS13]), &mut incoming).await);
+    assert!(is_let_in(address, client(Some(TILL)), &mut incoming).await);
 }
 
 #[tokio::test]
@@ -171,13 +163,13 @@ async fn strangers_have_few_places_and_take_none_from_tills() {
     let (address, mut incoming, _) = listen().await;
     let mut held = Vec::new();
     for _ in 0..STRANGERS_MAX {
-        let stranger = connect(address, client(Some(STRANGER), &[&TLS13])).await.unwrap();
+        let stranger = connect(address, client(Some(STRANGER))).await.unwrap();
         held.push((stranger, incoming.next().await.unwrap().unwrap()));
     }
-    assert!(!is_let_in(address, client(Some(STRANGER), &[&TLS13]), &mut incoming).await);
-    assert!(is_let_in(address, client(Some(TILL), &[&TLS13]), &mut incoming).await);
+    assert!(!is_let_in(address, client(Some(STRANGER)), &mut incoming).await);
+    assert!(is_let_in(address, client(Some(TILL)), &mut incoming).await);
     held.pop();
-    assert!(is_let_in(address, client(Some(STRANGER), &[&TLS13]), &mut incoming).await);
+    assert!(is_let_in(address, client(Some(STRANGER)), &mut incoming).await);
 }
 
 #[tokio::test(start_paused = true)]
