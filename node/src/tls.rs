@@ -111,3 +111,5 @@ impl ClientCertVerifier for AnyKey {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use self::tests::{connect as test_connect, test_client};

@@ -78,18 +78,22 @@ struct Shown {
 }
 
 fn client(shown: Option<Shown>) -> ClientConfig {
+    let Some(Shown { certificate, key }) = shown else { return with_identity(None) };
+    with_identity(Some((self_signed(&secret(certificate)).unwrap(), &secret(key))))
+}
+
+fn with_identity(identity: Option<(CertificateDer<'static>, &SecretKey)>) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyServer));
-    let mut config = match shown {
+    let mut config = match identity {
         None => config.with_no_client_auth(),
-        Some(Shown { certificate, key }) => {
-            let certificate = self_signed(&secret(certificate)).unwrap();
-            let der = secret(key).to_pkcs8_der().unwrap().to_vec();
-            let signing = ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(der.into())).unwrap();
+        Some((certificate, secret)) => {
+            let der = PrivateKeyDer::Pkcs8(secret.to_pkcs8_der().unwrap().to_vec().into());
+            let signing = ring::sign::any_supported_type(&der).unwrap();
             let certified = rustls::sign::CertifiedKey::new(vec![certificate], signing);
             let resolver = rustls::sign::SingleCertAndKey::from(certified);
             config.with_client_cert_resolver(Arc::new(resolver))
@@ -99,7 +103,12 @@ fn client(shown: Option<Shown>) -> ClientConfig {
     config
 }
 
-async fn connect(address: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+/// A client that shows the certificate of this key, for tests of what lies behind TLS.
+pub(crate) fn test_client(secret: &SecretKey) -> ClientConfig {
+    with_identity(Some((self_signed(secret).unwrap(), secret)))
+}
+
+pub(crate) async fn connect(address: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from(SERVER_NAME).unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await
