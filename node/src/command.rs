@@ -25,7 +25,13 @@ use crate::server::{Addresses, RunningNode, StartError};
 #[command(name = "vitrail-node", version, propagate_version = true)]
 struct Cli {
     /// How results are printed on standard output.
-    #[arg(short, long, global = true, env = "VITRAIL_OUTPUT", default_value = "text")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "VITRAIL_OUTPUT",
+        default_value = "text"
+    )]
     output: Output,
     #[command(subcommand)]
     command: Command,
@@ -145,11 +151,13 @@ impl CommandError {
 fn init_hint(error: &InitError) -> Option<&'static str> {
     match error {
         InitError::Exists { .. } => Some("choose a folder that does not exist yet"),
-        InitError::Io { kind: io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices, .. } => {
-            Some("the folder is moved into place: choose one below the mount point")
-        }
+        InitError::Io {
+            kind: io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices,
+            ..
+        } => Some("the folder is moved into place: choose one below the mount point"),
         InitError::SecretFile {
-            error: SecretFileError::Io(io::ErrorKind::AlreadyExists), ..
+            error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
+            ..
         } => Some("a key is never overwritten: choose another file"),
         _ => None,
     }
@@ -157,9 +165,10 @@ fn init_hint(error: &InitError) -> Option<&'static str> {
 
 fn config_hint(error: &ConfigError) -> Option<&'static str> {
     match error {
-        ConfigError::Read { kind: io::ErrorKind::NotFound, .. } => {
-            Some("make the folder with `vitrail-node init`, or name another with --dir")
-        }
+        ConfigError::Read {
+            kind: io::ErrorKind::NotFound,
+            ..
+        } => Some("make the folder with `vitrail-node init`, or name another with --dir"),
         ConfigError::AdminNotLoopback { .. } => Some("use 127.0.0.1 and reach it through ssh"),
         _ => None,
     }
@@ -167,12 +176,14 @@ fn config_hint(error: &ConfigError) -> Option<&'static str> {
 
 fn start_hint(error: &StartError) -> Option<&'static str> {
     match error {
-        StartError::SecretFile { error: SecretFileError::Open { .. }, .. } => {
-            Some("chmod 600 the file, and think about who could read it until now")
-        }
-        StartError::Bind { kind: io::ErrorKind::AddrInUse, .. } => {
-            Some("another process listens there; is the node running already?")
-        }
+        StartError::SecretFile {
+            error: SecretFileError::Open { .. },
+            ..
+        } => Some("chmod 600 the file, and think about who could read it until now"),
+        StartError::Bind {
+            kind: io::ErrorKind::AddrInUse,
+            ..
+        } => Some("another process listens there; is the node running already?"),
         StartError::OtherShares { .. } => Some("the evaluator key belongs to another federation"),
         _ => None,
     }
@@ -205,7 +216,9 @@ pub fn main() -> ExitCode {
 /// Logs go to standard error: as JSON when results do, filtered by `VITRAIL_LOG`.
 fn log_to_stderr(output: Output) {
     let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     // Fails only when a subscriber is set already, as in a test that runs commands in process.
     let _ = match output {
         Output::Text => subscriber.try_init(),
@@ -231,7 +244,10 @@ struct KeyReport<'a> {
 fn keygen(out: &Path, output: Output) -> Result<(), CommandError> {
     let secret = init::generate_key()?;
     init::write_secret(out, &secret.to_pem().map_err(InitError::from)?)?;
-    let report = KeyReport { file: out, public_key: secret.public().to_base64() };
+    let report = KeyReport {
+        file: out,
+        public_key: secret.public().to_base64(),
+    };
     let text = format!("{}\n", report.public_key);
     print(output, &report, &text)
 }
@@ -297,7 +313,11 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
     let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
     let node = RunningNode::start(config).await.map_err(Box::new)?;
     let addresses = node.addresses();
-    let report = RunReport { origin: node.origin().as_str(), size: node.size().get(), addresses };
+    let report = RunReport {
+        origin: node.origin().as_str(),
+        size: node.size().get(),
+        addresses,
+    };
     let text = format!(
         "serving {} with {} entries\ngrpc   {}\nhttp   http://{}\nadmin  {}\n",
         report.origin, report.size, addresses.grpc, addresses.http, addresses.admin,
@@ -332,7 +352,9 @@ fn print<T: Serialize>(output: Output, report: &T, text: &str) -> Result<(), Com
             json.and_then(|json| writeln!(out, "{json}"))
         }
     };
-    written.and_then(|()| out.flush()).map_err(|error| CommandError::Output(error.kind()))
+    written
+        .and_then(|()| out.flush())
+        .map_err(|error| CommandError::Output(error.kind()))
 }
 
 #[cfg(test)]
@@ -348,7 +370,16 @@ mod tests {
 
     #[test]
     fn a_role_that_is_none_is_refused_with_the_list() {
-        let words = ["vitrail-node", "init", "--dir", "d", "--origin", "o", "--name", "n"];
+        let words = [
+            "vitrail-node",
+            "init",
+            "--dir",
+            "d",
+            "--origin",
+            "o",
+            "--name",
+            "n",
+        ];
         let refused = Cli::try_parse_from(words.iter().chain(&["--role", "bank"])).unwrap_err();
         assert!(refused.to_string().contains("amo, amc or federation"));
     }
@@ -360,7 +391,11 @@ mod tests {
             http: "127.0.0.1:2".parse().unwrap(),
             admin: "127.0.0.1:3".parse().unwrap(),
         };
-        let report = RunReport { origin: "vitrail.test/optique", size: 1, addresses };
+        let report = RunReport {
+            origin: "vitrail.test/optique",
+            size: 1,
+            addresses,
+        };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
             "{\"origin\":\"vitrail.test/optique\",\"size\":1,\"grpc\":\"127.0.0.1:1\",\

@@ -44,7 +44,9 @@ impl Node {
         let dir = place.path().join("node");
         let follows = |name: &str, role: &str, payer: &str| {
             let key = secret(name).public().to_base64();
-            format!("{name} {role} {payer} following {key} - -").parse().unwrap()
+            format!("{name} {role} {payer} following {key} - -")
+                .parse()
+                .unwrap()
         };
         let founding = Founding {
             origin: origin(),
@@ -53,11 +55,19 @@ impl Node {
             payer: Some("01".parse().unwrap()),
             grpc: "127.0.0.1:7443".parse().unwrap(),
             http: "127.0.0.1:7480".parse().unwrap(),
-            others: vec![follows("amc", "amc", "75000001"), follows("opticians", "federation", "-")],
+            others: vec![
+                follows("amc", "amc", "75000001"),
+                follows("opticians", "federation", "-"),
+            ],
         };
         let roster = init::init(&dir, &founding).unwrap().roster;
         let running = RunningNode::start(config(&dir)).await.unwrap();
-        Self { _place: place, dir, roster, running }
+        Self {
+            _place: place,
+            dir,
+            roster,
+            running,
+        }
     }
 
     fn own_key(&self) -> SecretKey {
@@ -110,12 +120,15 @@ impl Node {
             hourly_quota: 20,
             daily_quota: 60,
         };
-        self.must(&secret("opticians"), &Attestation::Grant(grant)).await;
+        self.must(&secret("opticians"), &Attestation::Grant(grant))
+            .await;
     }
 
     /// Status line, headers and body of a page.
     async fn page(&self, path: &str) -> String {
-        let mut tcp = TcpStream::connect(self.running.addresses().http).await.unwrap();
+        let mut tcp = TcpStream::connect(self.running.addresses().http)
+            .await
+            .unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
         tcp.write_all(request.as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
@@ -126,7 +139,12 @@ impl Node {
 
 fn config(dir: &Path) -> Config {
     let free = Some("127.0.0.1:0".parse().unwrap());
-    let settings = Settings { grpc: free, http: free, admin: free, ..Settings::default() };
+    let settings = Settings {
+        grpc: free,
+        http: free,
+        admin: free,
+        ..Settings::default()
+    };
     Config::load(dir, settings).unwrap()
 }
 
@@ -144,12 +162,20 @@ fn timed<T>(message: T) -> Request<T> {
 }
 
 fn reason(status: &Status) -> String {
-    status.get_error_details().error_info().unwrap().reason.clone()
+    status
+        .get_error_details()
+        .error_info()
+        .unwrap()
+        .reason
+        .clone()
 }
 
 fn catalogue() -> Attestation {
     let valid_from = clock::now().day();
-    Attestation::Catalogue(CatalogueNotice { hash: Hash::from_bytes([9; 32]), valid_from })
+    Attestation::Catalogue(CatalogueNotice {
+        hash: Hash::from_bytes([9; 32]),
+        valid_from,
+    })
 }
 
 fn payload() -> (SealedPayload, Salt) {
@@ -187,14 +213,30 @@ async fn a_claim_gets_a_receipt_and_the_second_one_of_its_slots_a_proof_of_refus
     node.grant("other-till").await;
     let (sealed, salt) = payload();
     let sealed = Some((&sealed, &salt));
-    let covered = node.append(&secret("amc"), &coverage(catalogue), sealed).await.unwrap();
-    let AppendAnswer::Accepted(covered) = covered else { panic!("refused") };
+    let covered = node
+        .append(&secret("amc"), &coverage(catalogue), sealed)
+        .await
+        .unwrap();
+    let AppendAnswer::Accepted(covered) = covered else {
+        panic!("refused")
+    };
     let claim = claim(catalogue, covered.proved.index);
     let first = node.append(&secret("till"), &claim, sealed).await.unwrap();
-    let AppendAnswer::Accepted(receipt) = first else { panic!("refused") };
+    let AppendAnswer::Accepted(receipt) = first else {
+        panic!("refused")
+    };
     receipt.verify(&node.roster, &mut |_| ()).unwrap();
-    let second = node.append(&secret("other-till"), &claim, sealed).await.unwrap();
-    let AppendAnswer::Refused { evidence: Some(evidence), .. } = second else { panic!("accepted") };
+    let second = node
+        .append(&secret("other-till"), &claim, sealed)
+        .await
+        .unwrap();
+    let AppendAnswer::Refused {
+        evidence: Some(evidence),
+        ..
+    } = second
+    else {
+        panic!("accepted")
+    };
     evidence.verify(&node.roster, &mut |_| ()).unwrap();
     assert_eq!(evidence.holder.index, receipt.proved.index);
 
@@ -204,9 +246,15 @@ async fn a_claim_gets_a_receipt_and_the_second_one_of_its_slots_a_proof_of_refus
     };
     let mut ledger = node.ledger(&secret("till")).await;
     let answer = ledger.lookup(timed(request)).await.unwrap().into_inner();
-    let checkpoint = read::checkpoint(&answer.checkpoint).unwrap().verify(&node.roster).unwrap();
+    let checkpoint = read::checkpoint(&answer.checkpoint)
+        .unwrap()
+        .verify(&node.roster)
+        .unwrap();
     let slot = read::state(&answer.slots[0]).unwrap();
-    slot.entry.unwrap().verify(&checkpoint, &mut |_| ()).unwrap();
+    slot.entry
+        .unwrap()
+        .verify(&checkpoint, &mut |_| ())
+        .unwrap();
     assert!(read::state(&answer.slots[1]).unwrap().entry.is_none());
     assert!(read::state(&answer.coverages[0]).unwrap().payload.is_some());
     node.running.stop().await;
@@ -216,19 +264,42 @@ async fn a_claim_gets_a_receipt_and_the_second_one_of_its_slots_a_proof_of_refus
 async fn who_is_not_admitted_is_told_so_and_may_still_follow_the_log() {
     let node = Node::start().await;
     let stranger = secret("stranger");
-    let refused = node.append(&stranger, &catalogue(), None).await.unwrap_err();
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "ISSUER_UNKNOWN"));
+    let refused = node
+        .append(&stranger, &catalogue(), None)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::PermissionDenied, "ISSUER_UNKNOWN")
+    );
 
     let mut log = LogServiceClient::new(node.channel(&stranger).await);
-    let checkpoint = log.get_checkpoint(timed(v1::GetCheckpointRequest {})).await.unwrap();
-    read::checkpoint(&checkpoint.get_ref().checkpoint).unwrap().verify(&node.roster).unwrap();
-    let entry = log.get_entry(timed(v1::GetEntryRequest { index: 0 })).await.unwrap().into_inner();
+    let checkpoint = log
+        .get_checkpoint(timed(v1::GetCheckpointRequest {}))
+        .await
+        .unwrap();
+    read::checkpoint(&checkpoint.get_ref().checkpoint)
+        .unwrap()
+        .verify(&node.roster)
+        .unwrap();
+    let entry = log
+        .get_entry(timed(v1::GetEntryRequest { index: 0 }))
+        .await
+        .unwrap()
+        .into_inner();
     read::proved_entry(&entry.entry.unwrap()).unwrap();
-    let absent = log.get_entry(timed(v1::GetEntryRequest { index: 1 })).await.unwrap_err();
+    let absent = log
+        .get_entry(timed(v1::GetEntryRequest { index: 1 }))
+        .await
+        .unwrap_err();
     assert_eq!(absent.code(), Code::NotFound);
-    let proof = log.prove_consistency(timed(v1::ProveConsistencyRequest { old_size: 1 })).await;
+    let proof = log
+        .prove_consistency(timed(v1::ProveConsistencyRequest { old_size: 1 }))
+        .await;
     assert!(proof.unwrap().into_inner().hashes.is_empty());
-    let beyond = log.prove_consistency(timed(v1::ProveConsistencyRequest { old_size: 9 })).await;
+    let beyond = log
+        .prove_consistency(timed(v1::ProveConsistencyRequest { old_size: 9 }))
+        .await;
     assert_eq!(beyond.unwrap_err().code(), Code::OutOfRange);
     node.running.stop().await;
 }
@@ -238,10 +309,20 @@ async fn a_revoked_till_is_refused_on_its_open_connection() {
     let node = Node::start().await;
     node.grant("till").await;
     let mut till = node.ledger(&secret("till")).await;
-    assert!(till.lookup(timed(v1::LookupRequest::default())).await.is_ok());
-    let revocation = Revocation { till: secret("till").public() };
-    node.must(&secret("opticians"), &Attestation::Revocation(revocation)).await;
-    let refused = till.lookup(timed(v1::LookupRequest::default())).await.unwrap_err();
+    assert!(
+        till.lookup(timed(v1::LookupRequest::default()))
+            .await
+            .is_ok()
+    );
+    let revocation = Revocation {
+        till: secret("till").public(),
+    };
+    node.must(&secret("opticians"), &Attestation::Revocation(revocation))
+        .await;
+    let refused = till
+        .lookup(timed(v1::LookupRequest::default()))
+        .await
+        .unwrap_err();
     assert_eq!(reason(&refused), "GRANT_REVOKED");
     node.running.stop().await;
 }
@@ -252,32 +333,60 @@ async fn an_append_that_is_not_sound_is_told_which_field_is_wrong() {
     let own = node.own_key();
     let mut ledger = node.ledger(&own).await;
     let stolen = sign(&secret("amc"), &catalogue());
-    let refused = ledger.append(timed(write::append(&stolen, None))).await.unwrap_err();
+    let refused = ledger
+        .append(timed(write::append(&stolen, None)))
+        .await
+        .unwrap_err();
     assert_eq!(reason(&refused), "NOT_THE_ISSUER");
 
     let entry = sign(&own, &catalogue());
-    let late = ledger.append(write::append(&entry, None)).await.unwrap_err();
-    assert_eq!((late.code(), reason(&late).as_str()), (Code::InvalidArgument, "DEADLINE_MISSING"));
+    let late = ledger
+        .append(write::append(&entry, None))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (late.code(), reason(&late).as_str()),
+        (Code::InvalidArgument, "DEADLINE_MISSING")
+    );
 
     let (sealed, salt) = payload();
     let request = write::append(&entry, Some((&sealed, &salt)));
     let refused = ledger.append(timed(request)).await.unwrap_err();
-    let violations = refused.get_error_details().bad_request().unwrap().field_violations.clone();
+    let violations = refused
+        .get_error_details()
+        .bad_request()
+        .unwrap()
+        .field_violations
+        .clone();
     assert_eq!(violations[0].field, "payload");
 
     let other = Salt::from_bytes([8; 32]);
     let covered = sign(&own, &coverage(LeafIndex::new(0)));
     for payload in [None, Some((&sealed, &other))] {
-        let refused = ledger.append(timed(write::append(&covered, payload))).await.unwrap_err();
-        assert_eq!(refused.code(), Code::InvalidArgument, "{}", refused.message());
+        let refused = ledger
+            .append(timed(write::append(&covered, payload)))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Code::InvalidArgument,
+            "{}",
+            refused.message()
+        );
     }
 
     let mut forged = write::append(&entry, None);
     *forged.entry.last_mut().unwrap() ^= 1;
     let refused = ledger.append(timed(forged)).await.unwrap_err();
-    assert_eq!(refused.message(), "entry: signature: the signature does not verify");
+    assert_eq!(
+        refused.message(),
+        "entry: signature: the signature does not verify"
+    );
 
-    let long = v1::AppendRequest { entry: vec![0; 70_000], payload: None };
+    let long = v1::AppendRequest {
+        entry: vec![0; 70_000],
+        payload: None,
+    };
     let refused = ledger.append(timed(long)).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange);
     assert_eq!(node.running.size(), TreeSize::new(1));
@@ -292,12 +401,24 @@ async fn a_till_evaluates_both_kinds_of_token_and_a_payer_its_contracts() {
     let own = node.own_key();
     for (by, kind, public, answers) in [
         (&secret("till"), v1::TokenKind::Person, share.person, true),
-        (&secret("till"), v1::TokenKind::Contract, share.contract, true),
+        (
+            &secret("till"),
+            v1::TokenKind::Contract,
+            share.contract,
+            true,
+        ),
         (&own, v1::TokenKind::Contract, share.contract, true),
         (&own, v1::TokenKind::Person, share.person, false),
-        (&secret("opticians"), v1::TokenKind::Contract, share.contract, false),
+        (
+            &secret("opticians"),
+            v1::TokenKind::Contract,
+            share.contract,
+            false,
+        ),
     ] {
-        let blinded: Vec<_> = (0..10_u8).map(|n| blind(&[n], &[n + 1; 64]).unwrap().1).collect();
+        let blinded: Vec<_> = (0..10_u8)
+            .map(|n| blind(&[n], &[n + 1; 64]).unwrap().1)
+            .collect();
         let id = RequestId::new(clock::now(), [3; 10]);
         let request = timed(write::evaluate(id, kind, &blinded));
         let mut evaluator = EvaluatorServiceClient::new(node.channel(by).await);
@@ -319,22 +440,46 @@ async fn the_pages_show_checkpoint_roster_tiles_metrics_and_readiness() {
     node.must(&node.own_key(), &catalogue()).await;
     let body = |page: String| page.split_once("\r\n\r\n").unwrap().1.to_owned();
     let checkpoint = body(node.page("/checkpoint").await);
-    let checkpoint = read::checkpoint(&checkpoint).unwrap().verify(&node.roster).unwrap();
+    let checkpoint = read::checkpoint(&checkpoint)
+        .unwrap()
+        .verify(&node.roster)
+        .unwrap();
     assert_eq!(checkpoint.size(), TreeSize::new(2));
     let roster = body(node.page("/roster").await);
-    let roster = SignedRoster::parse(roster.as_bytes()).unwrap().verify_genesis().unwrap();
+    let roster = SignedRoster::parse(roster.as_bytes())
+        .unwrap()
+        .verify_genesis()
+        .unwrap();
     assert_eq!(roster, node.roster);
     let tile = node.page("/tile/entries/000.p/2").await;
-    assert!(tile.contains("application/octet-stream") && tile.contains("max-age=600"), "{tile}");
-    for absent in ["/tile/entries/000", "/tile/0/000.p/3", "/tile/0/%30", "/tile/../node.key", "/x"] {
-        assert!(node.page(absent).await.starts_with("HTTP/1.1 404"), "{absent}");
+    assert!(
+        tile.contains("application/octet-stream") && tile.contains("max-age=600"),
+        "{tile}"
+    );
+    for absent in [
+        "/tile/entries/000",
+        "/tile/0/000.p/3",
+        "/tile/0/%30",
+        "/tile/../node.key",
+        "/x",
+    ] {
+        assert!(
+            node.page(absent).await.starts_with("HTTP/1.1 404"),
+            "{absent}"
+        );
     }
     let metrics = node.page("/metrics").await;
     let appended = "vitrail_appends_total{kind=\"catalogue\",outcome=\"appended\",reason=\"\"} 1\n";
-    assert!(metrics.contains(appended) && metrics.contains("vitrail_log_entries 2\n"), "{metrics}");
+    assert!(
+        metrics.contains(appended) && metrics.contains("vitrail_log_entries 2\n"),
+        "{metrics}"
+    );
     assert!(node.page("/livez").await.ends_with("\r\n\r\nok\n"));
     let ready = body(node.page("/readyz?verbose").await);
-    assert_eq!(ready, "[+]store ok\n[+]writes ok\n[+]checkpoint-age ok\nready\n");
+    assert_eq!(
+        ready,
+        "[+]store ok\n[+]writes ok\n[+]checkpoint-age ok\nready\n"
+    );
     node.running.stop().await;
 }
 
@@ -342,7 +487,11 @@ async fn the_pages_show_checkpoint_roster_tiles_metrics_and_readiness() {
 async fn the_operator_sees_health_and_what_is_not_listed_cannot_be_called() {
     let node = Node::start().await;
     let admin = format!("http://{}", node.running.addresses().admin);
-    let admin = Endpoint::from_shared(admin).unwrap().connect().await.unwrap();
+    let admin = Endpoint::from_shared(admin)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
     for channel in [admin, node.channel(&secret("stranger")).await] {
         let service = "vitrail.v1.LedgerService".to_owned();
         let mut health = HealthClient::new(channel);
@@ -355,7 +504,9 @@ async fn the_operator_sees_health_and_what_is_not_listed_cannot_be_called() {
     grpc.ready().await.unwrap();
     let codec = tonic_prost::ProstCodec::<v1::LookupRequest, v1::LookupResponse>::default();
     let path = "/vitrail.v1.LedgerService/Erase".parse().unwrap();
-    let unlisted = grpc.unary(timed(v1::LookupRequest::default()), path, codec).await;
+    let unlisted = grpc
+        .unary(timed(v1::LookupRequest::default()), path, codec)
+        .await;
     assert_eq!(reason(&unlisted.unwrap_err()), "METHOD_UNKNOWN");
     node.running.stop().await;
 }
@@ -365,9 +516,18 @@ async fn a_stopped_node_starts_again_where_it_was() {
     let node = Node::start().await;
     let mut idle = node.ledger(&node.own_key()).await;
     node.must(&node.own_key(), &catalogue()).await;
-    let Node { _place, dir, running, .. } = node;
+    let Node {
+        _place,
+        dir,
+        running,
+        ..
+    } = node;
     running.stop().await;
-    assert!(idle.lookup(timed(v1::LookupRequest::default())).await.is_err());
+    assert!(
+        idle.lookup(timed(v1::LookupRequest::default()))
+            .await
+            .is_err()
+    );
     drop(idle);
     let again = RunningNode::start(config(&dir)).await.unwrap();
     assert_eq!(again.size(), TreeSize::new(2));
@@ -381,11 +541,26 @@ async fn files_that_do_not_fit_each_other_do_not_start() {
     node.running.stop().await;
     other.running.stop().await;
     let evaluator_key = other.dir.join("evaluator.key");
-    let started = RunningNode::start(Config { evaluator_key, ..config(&node.dir) }).await;
+    let started = RunningNode::start(Config {
+        evaluator_key,
+        ..config(&node.dir)
+    })
+    .await;
     assert!(matches!(started, Err(StartError::OtherShares { .. })));
     let key = other.dir.join("node.key");
-    let started = RunningNode::start(Config { key, ..config(&node.dir) }).await;
-    assert!(matches!(started, Err(StartError::Ledger(OpenError::NotAMember(_)))));
-    let started = RunningNode::start(Config { data: other.dir.join("empty"), ..config(&node.dir) }).await;
+    let started = RunningNode::start(Config {
+        key,
+        ..config(&node.dir)
+    })
+    .await;
+    assert!(matches!(
+        started,
+        Err(StartError::Ledger(OpenError::NotAMember(_)))
+    ));
+    let started = RunningNode::start(Config {
+        data: other.dir.join("empty"),
+        ..config(&node.dir)
+    })
+    .await;
     assert!(matches!(started, Err(StartError::Ledger(OpenError::Empty))));
 }

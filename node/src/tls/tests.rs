@@ -1,9 +1,9 @@
 use std::net::SocketAddr;
 
 use proto::certificate::SERVER_NAME;
+use rustls::ClientConfig;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::ServerName;
-use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
@@ -28,7 +28,11 @@ async fn listen() -> (SocketAddr, Incoming, Arc<Metrics>) {
     let acceptor = TlsAcceptor::from(server_config(&secret(1)).unwrap());
     let metrics = Arc::new(Metrics::new());
     let is_known: IsKnown = Arc::new(|key| *key == secret(2).public());
-    (address, accept(listener, acceptor, is_known, metrics.clone()), metrics)
+    (
+        address,
+        accept(listener, acceptor, is_known, metrics.clone()),
+        metrics,
+    )
 }
 
 /// Believes every server: the client's side is not under test here.
@@ -78,8 +82,13 @@ struct Shown {
 }
 
 fn client(shown: Option<Shown>) -> ClientConfig {
-    let Some(Shown { certificate, key }) = shown else { return with_identity(None) };
-    with_identity(Some((self_signed(&secret(certificate)).unwrap(), &secret(key))))
+    let Some(Shown { certificate, key }) = shown else {
+        return with_identity(None);
+    };
+    with_identity(Some((
+        self_signed(&secret(certificate)).unwrap(),
+        &secret(key),
+    )))
 }
 
 fn with_identity(identity: Option<(CertificateDer<'static>, &SecretKey)>) -> ClientConfig {
@@ -108,15 +117,22 @@ pub(crate) fn test_client(secret: &SecretKey) -> ClientConfig {
     with_identity(Some((self_signed(secret).unwrap(), secret)))
 }
 
-pub(crate) async fn connect(address: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from(SERVER_NAME).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+    TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
 }
 
 /// Whether the server let the client in: in TLS 1.3 a client learns that only when it reads.
 async fn is_let_in(address: SocketAddr, config: ClientConfig, incoming: &mut Incoming) -> bool {
-    let Ok(mut stream) = connect(address, config).await else { return false };
+    let Ok(mut stream) = connect(address, config).await else {
+        return false;
+    };
     let mut byte = [0];
     tokio::select! {
         accepted = incoming.next() => accepted.unwrap().is_ok(),
@@ -124,8 +140,14 @@ async fn is_let_in(address: SocketAddr, config: ClientConfig, incoming: &mut Inc
     }
 }
 
-const TILL: Shown = Shown { certificate: 2, key: 2 };
-const STRANGER: Shown = Shown { certificate: 3, key: 3 };
+const TILL: Shown = Shown {
+    certificate: 2,
+    key: 2,
+};
+const STRANGER: Shown = Shown {
+    certificate: 3,
+    key: 3,
+};
 
 #[tokio::test]
 async fn a_connection_carries_the_key_of_its_certificate() {
@@ -153,7 +175,10 @@ async fn without_a_certificate_nobody_gets_in() {
 #[tokio::test]
 async fn with_the_certificate_of_another_key_nobody_gets_in() {
     let (address, mut incoming, _) = listen().await;
-    let stolen = Shown { certificate: 2, key: 3 };
+    let stolen = Shown {
+        certificate: 2,
+        key: 3,
+    };
     assert!(!is_let_in(address, client(Some(stolen)), &mut incoming).await);
 }
 
