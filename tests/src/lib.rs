@@ -17,3 +17,5 @@ pub mod process;
 pub mod federation;
 
 pub mod workload;
+
+pub mod endless;
