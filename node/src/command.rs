@@ -1,4 +1,4 @@
-//! The command of the operator: `vitrail-node keygen | init | run`.
+//! The command of the operator: `vitrail-node keygen | init | run | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigError, Settings};
+use crate::demo::{self, DemoError};
 use crate::init::{self, Following, Founding, InitError, role_of};
 use crate::secret_file::SecretFileError;
 use crate::server::{Addresses, RunningNode, StartError};
@@ -54,6 +55,8 @@ enum Command {
     Init(InitArgs),
     /// Run the node until SIGTERM or SIGINT.
     Run(RunArgs),
+    /// Play the main job: a node, two shops, twenty people who do not exist; then stay up.
+    Demo(DemoArgs),
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +104,16 @@ struct RunArgs {
     settings: Settings,
 }
 
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// End when everything is played, instead of staying up.
+    #[arg(long)]
+    once: bool,
+    /// Keep everything in this folder; a temporary one that is removed otherwise.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
 fn parse_role(word: &str) -> Result<Role, &'static str> {
     role_of(word).ok_or("a role must be amo, amc or federation")
 }
@@ -114,6 +127,8 @@ enum CommandError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Start(#[from] Box<StartError>),
+    #[error(transparent)]
+    Demo(#[from] Box<DemoError>),
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::ErrorKind),
     #[error("standard output cannot be written: {0}")]
@@ -127,7 +142,7 @@ impl CommandError {
             Self::Init(error) => init_hint(error),
             Self::Config(error) => config_hint(error),
             Self::Start(error) => start_hint(error),
-            Self::Runtime(_) | Self::Output(_) => None,
+            Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
         }
     }
 
@@ -143,7 +158,7 @@ impl CommandError {
                 },
             )
             | Self::Config(_) => 1,
-            Self::Init(_) | Self::Runtime(_) | Self::Output(_) => 2,
+            Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
             Self::Start(error) => match **error {
                 StartError::Key { .. }
                 | StartError::EvaluatorKey { .. }
@@ -240,6 +255,7 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Keygen(args) => keygen(&args.out, cli.output),
         Command::Init(args) => init(args, cli.output),
         Command::Run(args) => run(args, cli.output),
+        Command::Demo(args) => demo(&args, cli.output),
     }
 }
 
@@ -349,6 +365,36 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
         told.await;
     }
     node.stop().await;
+    printed
+}
+
+fn demo(args: &DemoArgs, output: Output) -> Result<(), CommandError> {
+    // Removed when it goes out of scope, after the node has stopped.
+    let temporary = match &args.dir {
+        Some(_) => None,
+        None => Some(tempfile::tempdir().map_err(|error| Box::new(DemoError::from(error)))?),
+    };
+    let dir = args
+        .dir
+        .as_deref()
+        .or(temporary.as_ref().map(tempfile::TempDir::path));
+    let dir = dir.unwrap_or(Path::new("."));
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
+    runtime.block_on(demo_until_told(dir, args.once, output))
+}
+
+async fn demo_until_told(dir: &Path, once: bool, output: Output) -> Result<(), CommandError> {
+    let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
+    let demo = demo::play(dir, matches!(output, Output::Text))
+        .await
+        .map_err(Box::new)?;
+    let http = demo.report.addresses.http;
+    let text = format!("\nevery scene went as it must; the node is at http://{http}/checkpoint\n");
+    let printed = print(output, &demo.report, &text);
+    if printed.is_ok() && !once {
+        told.await;
+    }
+    demo.node.stop().await;
     printed
 }
 
