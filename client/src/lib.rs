@@ -47,4 +47,4 @@ pub mod federation;
 
 pub mod auditor;
 
-// pub mod profile;
+pub mod profile;

@@ -3,9 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::checkpoint::{CheckpointError, SignedCheckpoint, SignedCheckpointError};
+use proto::checkpoint::{
+    CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
+};
 use proto::follower::{Advance, FollowError, Follower, FreshnessError};
 use proto::ids::{TreeSize, UnixSeconds};
+use proto::merkle::ConsistencyProof;
 use proto::note::NOTE_BYTES_MAX;
 use proto::roster::Roster;
 use thiserror::Error;
@@ -129,10 +132,28 @@ impl View {
         Ok(advance)
     }
 
+    /// Takes what an audit verified as the new view. An audit needs no consistency proof: it has
+    /// computed the root of the log at the size held itself.
+    ///
+    /// # Errors
+    /// [`ViewError::Stored`] when it is not of the view's ledger, [`ViewError::File`] when it
+    /// cannot be stored.
+    pub fn settle(
+        &mut self,
+        roster: &Roster,
+        audited: &VerifiedCheckpoint,
+    ) -> Result<(), ViewError> {
+        self.follower = Follower::resume(roster.clone(), audited.signed())?;
+        match &self.path {
+            Some(path) => Ok(files::replace(path, audited.signed().to_text().as_bytes())?),
+            None => Ok(()),
+        }
+    }
+
     fn take(
         &mut self,
         checkpoint: &SignedCheckpoint,
-        consistency: Option<&proto::merkle::ConsistencyProof>,
+        consistency: Option<&ConsistencyProof>,
         now: UnixSeconds,
     ) -> Result<Advance, ViewError> {
         let advance = self.follower.advance(checkpoint, consistency, now)?;
