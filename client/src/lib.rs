@@ -15,6 +15,9 @@
 //!
 //! [`Observer`]: connection::Observer
 
+#[cfg(test)]
+mod example;
+
 pub mod failure;
 
 pub mod files;
