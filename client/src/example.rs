@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use proto::attestation::{
     Attestation, CatalogueNotice, Claim, Coverage, Grant, Release, State, catalogue_index,
+    slot_index,
 };
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::entry::{Entry, Header, VerifiedEntry};
@@ -12,7 +13,8 @@ use proto::ids::{CoverageKey, Day, LeafIndex, Origin, RequestId, SlotKey, TreeSi
 use proto::map::{Bucket, BucketSource, Crown, MapIndex, MapProof, MapValue, Prefix};
 use proto::merkle::prove_inclusion;
 use proto::oprf::JointSecret;
-use proto::receipt::{EntryProof, Receipt};
+use proto::receipt::{EntryProof, Receipt, RefusalReceipt};
+use proto::refusal::Reason;
 use proto::roster::{
     Element, Epoch, Member, MemberShare, OprfElements, Role, Roster, RosterParts, SignedRoster,
     Standing,
@@ -45,7 +47,10 @@ pub fn joint(kind: u8) -> JointSecret {
 /// The federation: four voting members, one of which evaluates.
 pub fn roster() -> SignedRoster {
     let element = |kind| Element::from_bytes(joint(kind).public().to_bytes()).unwrap();
-    let elements = OprfElements { person: element(1), contract: element(2) };
+    let elements = OprfElements {
+        person: element(1),
+        contract: element(2),
+    };
     let members = MEMBERS.map(|(name, role, payer)| Member {
         name: name.parse().unwrap(),
         role,
@@ -91,7 +96,11 @@ impl Ledger {
     pub fn new() -> Self {
         let signed = roster();
         let roster = signed.verify_genesis().unwrap();
-        let mut ledger = Self { roster, entries: Vec::new(), map: BTreeMap::new() };
+        let mut ledger = Self {
+            roster,
+            entries: Vec::new(),
+            map: BTreeMap::new(),
+        };
         ledger.append("amo", &Attestation::Roster(signed));
         ledger
     }
@@ -174,7 +183,25 @@ impl Ledger {
 
     /// The receipt of an entry under the newest checkpoint.
     pub fn receipt(&self, index: u64) -> Receipt {
-        Receipt { proved: self.prove(index), checkpoint: self.checkpoint() }
+        Receipt {
+            proved: self.prove(index),
+            checkpoint: self.checkpoint(),
+        }
+    }
+
+    /// The refusal of a claim of a slot that entry 4 of [`Ledger::furnished`] has.
+    pub fn refusal(&self) -> RefusalReceipt {
+        let attestation = claim(&[1, 3], 3);
+        let header = attestation.header(secret("till").public(), RequestId::new(BEGIN, [8; 10]));
+        let taken = SlotKey::from_bytes([1; 32]);
+        RefusalReceipt {
+            reason: Reason::SlotReserved,
+            refused: sign(&header, "till").into_entry(),
+            key_position: 0,
+            state: self.map_proof(&slot_index(&taken)),
+            holder: self.prove(4),
+            checkpoint: self.checkpoint(),
+        }
     }
 
     /// What the map has under an index, proved.
@@ -186,16 +213,24 @@ impl Ledger {
     /// The files that a member serves.
     pub fn files(&self) -> HashMap<String, Vec<u8>> {
         let mut files = HashMap::new();
-        files.insert("checkpoint".to_owned(), self.checkpoint().to_text().into_bytes());
+        files.insert(
+            "checkpoint".to_owned(),
+            self.checkpoint().to_text().into_bytes(),
+        );
         for (index, entries) in (0..).zip(self.entries.chunks(TILE_WIDTH)) {
             let mut bundle = Vec::new();
-            entries.iter().for_each(|entry| encode_entry(entry.bytes(), &mut bundle).unwrap());
+            entries
+                .iter()
+                .for_each(|entry| encode_entry(entry.bytes(), &mut bundle).unwrap());
             let width = TileWidth::new(u16::try_from(entries.len()).unwrap()).unwrap();
             files.insert(TilePath::Entries { index, width }.to_string(), bundle);
         }
         let mut edge = RightEdge::new();
         for (tile, hashes) in edge.append_all(&self.leaf_hashes()) {
-            let path = TilePath::Hashes { tile, width: TileWidth::FULL };
+            let path = TilePath::Hashes {
+                tile,
+                width: TileWidth::FULL,
+            };
             files.insert(path.to_string(), hashes.to_bytes());
         }
         for level in 0..2 {
@@ -223,9 +258,16 @@ impl Ledger {
 
     fn crown(&self) -> (Crown, Buckets) {
         let value = |state: &State| MapValue::from_bytes(&state.to_bytes()).unwrap();
-        let states = self.map.iter().map(|(index, state)| (*index, Some(value(state)))).collect();
+        let states = self
+            .map
+            .iter()
+            .map(|(index, state)| (*index, Some(value(state))))
+            .collect();
         let update = Crown::new().update(&states, &Buckets::default()).unwrap();
-        let buckets = update.puts().map(|(prefix, bucket)| (*prefix, bucket.clone())).collect();
+        let buckets = update
+            .puts()
+            .map(|(prefix, bucket)| (*prefix, bucket.clone()))
+            .collect();
         (update.crown().clone(), Buckets(buckets))
     }
 }
@@ -257,7 +299,10 @@ pub fn today() -> Day {
 
 /// Names a catalogue.
 pub fn catalogue() -> Attestation {
-    let notice = CatalogueNotice { hash: Hash::from_bytes([1; 32]), valid_from: today() };
+    let notice = CatalogueNotice {
+        hash: Hash::from_bytes([1; 32]),
+        valid_from: today(),
+    };
     Attestation::Catalogue(notice)
 }
 
@@ -285,7 +330,10 @@ pub fn coverage(key: u8) -> Attestation {
 /// A claim of slots whose keys are made of these bytes, on one coverage.
 pub fn claim(slots: &[u8], coverage: u64) -> Attestation {
     Attestation::Claim(Claim {
-        slots: slots.iter().map(|slot| SlotKey::from_bytes([*slot; 32])).collect(),
+        slots: slots
+            .iter()
+            .map(|slot| SlotKey::from_bytes([*slot; 32]))
+            .collect(),
         catalogue: LeafIndex::new(1),
         coverages: vec![LeafIndex::new(coverage)],
         until: today().plus(60),
@@ -296,7 +344,10 @@ pub fn claim(slots: &[u8], coverage: u64) -> Attestation {
 /// The release of slots of a claim.
 pub fn release(slots: &[u8], claim: u64) -> Attestation {
     Attestation::Release(Release {
-        slots: slots.iter().map(|slot| SlotKey::from_bytes([*slot; 32])).collect(),
+        slots: slots
+            .iter()
+            .map(|slot| SlotKey::from_bytes([*slot; 32]))
+            .collect(),
         claim: LeafIndex::new(claim),
     })
 }

@@ -164,3 +164,55 @@ impl View {
         Ok(advance)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{Ledger, coverage};
+
+    fn now(ledger: &Ledger) -> UnixSeconds {
+        ledger.checkpoint().verify(&ledger.roster).unwrap().time()
+    }
+
+    #[test]
+    fn what_was_verified_outlives_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::furnished();
+        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        view.take(&ledger.checkpoint(), None, now(&ledger)).unwrap();
+        drop(view);
+        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        let held = view.follower().latest().map(VerifiedCheckpoint::size);
+        assert_eq!(held, Some(TreeSize::new(6)));
+        let cut = Ledger::new();
+        let rollback = view.take(&cut.checkpoint(), None, now(&ledger));
+        let is_rollback = matches!(
+            rollback,
+            Err(ViewError::Follow(FollowError::Rollback { .. }))
+        );
+        assert!(is_rollback);
+    }
+
+    #[test]
+    fn what_an_audit_found_becomes_the_view() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::furnished();
+        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        view.take(&ledger.checkpoint(), None, now(&ledger)).unwrap();
+        ledger.append("amc", &coverage(7));
+        let audited = ledger.checkpoint().verify(&ledger.roster).unwrap();
+        view.settle(&ledger.roster, &audited).unwrap();
+        let view = View::open(ledger.roster, folder.path()).unwrap();
+        assert_eq!(view.follower().latest(), Some(&audited));
+    }
+
+    #[test]
+    fn a_damaged_state_is_an_error_and_not_a_fresh_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::furnished();
+        let mut text = ledger.checkpoint().to_text();
+        text.replace_range(30..31, "7");
+        files::replace(&folder.path().join(FILE_NAME), text.as_bytes()).unwrap();
+        assert!(View::open(ledger.roster, folder.path()).is_err());
+    }
+}

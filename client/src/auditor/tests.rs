@@ -14,7 +14,10 @@ struct Files(HashMap<String, Vec<u8>>);
 impl LogSource for Files {
     async fn fetch(&self, path: &str, _limit: usize) -> Result<Vec<u8>, FetchError> {
         let path = path.to_owned();
-        self.0.get(&path).cloned().ok_or(FetchError::NotFound { path })
+        self.0
+            .get(&path)
+            .cloned()
+            .ok_or(FetchError::NotFound { path })
     }
 }
 
@@ -31,7 +34,10 @@ async fn audit(ledger: &Ledger) -> Result<Audit, AuditError> {
 async fn last_fails(ledger: &Ledger) -> Reason {
     let last = LeafIndex::new(ledger.entries.len() as u64 - 1);
     match audit(ledger).await {
-        Err(AuditError::Entry { entry, failure: EntryFailure::Rule(reason) }) => {
+        Err(AuditError::Entry {
+            entry,
+            failure: EntryFailure::Rule(reason),
+        }) => {
             assert_eq!(entry, last);
             reason
         }
@@ -57,7 +63,10 @@ async fn a_log_of_several_bundles_passes_with_progress() {
     }
     let mut seen = Vec::new();
     let auditor = Auditor::new(Files(ledger.files()), ledger.roster.clone());
-    auditor.audit(&mut |progress| seen.push(progress.verified.get())).await.unwrap();
+    auditor
+        .audit(&mut |progress| seen.push(progress.verified.get()))
+        .await
+        .unwrap();
     assert_eq!(seen, [256, 512, 706]);
 }
 
@@ -80,7 +89,10 @@ async fn a_file_that_is_cut_or_missing_fails() {
     for path in files.keys() {
         let mut missing = files.clone();
         missing.remove(path);
-        assert!(matches!(audit_files(missing).await, Err(AuditError::Fetch(_))), "{path}");
+        assert!(
+            matches!(audit_files(missing).await, Err(AuditError::Fetch(_))),
+            "{path}"
+        );
         let mut cut = files.clone();
         cut.get_mut(path).unwrap().pop();
         assert!(audit_files(cut).await.is_err(), "{path}");
@@ -99,7 +111,10 @@ async fn a_partial_bundle_that_has_become_full_is_found_there() {
     for path in ["tile/entries/000", "tile/0/000"] {
         files.insert(path.to_owned(), grown[path].clone());
     }
-    assert_eq!(audit_files(files).await.unwrap().checkpoint.size(), TreeSize::new(6));
+    assert_eq!(
+        audit_files(files).await.unwrap().checkpoint.size(),
+        TreeSize::new(6)
+    );
 }
 
 #[tokio::test]
@@ -120,13 +135,19 @@ async fn a_released_slot_can_be_claimed_again() {
 async fn a_reservation_that_has_run_out_can_be_claimed_again() {
     let mut ledger = Ledger::furnished();
     let later = today().plus(62).start();
-    let Attestation::Coverage(mut fresh) = coverage(1) else { unreachable!() };
+    let Attestation::Coverage(mut fresh) = coverage(1) else {
+        unreachable!()
+    };
     fresh.until = today().plus(90);
     let fresh = ledger.append_at("amc", &Attestation::Coverage(fresh), later);
-    let Attestation::Grant(mut till) = grant("till-2") else { unreachable!() };
+    let Attestation::Grant(mut till) = grant("till-2") else {
+        unreachable!()
+    };
     till.expires_at = today().plus(100).start();
     ledger.append_at("opticiens", &Attestation::Grant(till), later);
-    let Attestation::Claim(mut again) = claim(&[1], fresh.get()) else { unreachable!() };
+    let Attestation::Claim(mut again) = claim(&[1], fresh.get()) else {
+        unreachable!()
+    };
     again.until = today().plus(80);
     ledger.append_at("till-2", &Attestation::Claim(again), later);
     audit(&ledger).await.unwrap();
@@ -156,7 +177,10 @@ async fn somebody_unknown_revoked_or_expired_is_named() {
 
 async fn last_reason(ledger: &Ledger) -> Option<Reason> {
     match audit(ledger).await {
-        Err(AuditError::Entry { failure: EntryFailure::Rule(reason), .. }) => Some(reason),
+        Err(AuditError::Entry {
+            failure: EntryFailure::Rule(reason),
+            ..
+        }) => Some(reason),
         _ => None,
     }
 }
@@ -172,7 +196,11 @@ async fn a_role_that_may_not_is_named() {
     ] {
         let mut ledger = Ledger::furnished();
         ledger.append(issuer, &attestation);
-        assert_eq!(last_fails(&ledger).await, Reason::KindNotAllowed, "{issuer}");
+        assert_eq!(
+            last_fails(&ledger).await,
+            Reason::KindNotAllowed,
+            "{issuer}"
+        );
     }
 }
 
@@ -191,7 +219,11 @@ async fn a_release_by_somebody_else_is_named_and_one_by_the_payer_passes() {
 
 #[tokio::test]
 async fn references_that_do_not_fit_are_named() {
-    let erasure = |erased| Attestation::Erasure(Erasure { erased: LeafIndex::new(erased) });
+    let erasure = |erased| {
+        Attestation::Erasure(Erasure {
+            erased: LeafIndex::new(erased),
+        })
+    };
     for (issuer, attestation, reason) in [
         ("till", claim(&[3], 2), Reason::ReferenceUnfit),
         ("till", claim(&[3], 99), Reason::ReferenceUnknown),
@@ -257,7 +289,12 @@ async fn too_few_cosignatures_are_noticed() {
     let two = ledger.cosigned_by(&["amc", "amo"]).to_text();
     files.insert("checkpoint".to_owned(), two.into_bytes());
     let failed = audit_files(files).await;
-    assert!(matches!(failed, Err(AuditError::Cosignatures(CheckpointError::QuorumNotMet { .. }))));
+    assert!(matches!(
+        failed,
+        Err(AuditError::Cosignatures(
+            CheckpointError::QuorumNotMet { .. }
+        ))
+    ));
 }
 
 #[tokio::test]
@@ -274,13 +311,19 @@ async fn a_log_that_was_cut_or_rewritten_is_noticed() {
     audit_with(&before).await.unwrap();
     let size = TreeSize::new(6);
     let cut = audit_with(&Ledger::new()).await;
-    let rollback = AuditError::Rollback { ours: size, theirs: TreeSize::new(1) };
+    let rollback = AuditError::Rollback {
+        ours: size,
+        theirs: TreeSize::new(1),
+    };
     assert_eq!(cut.err(), Some(rollback));
     let mut rewritten = Ledger::furnished();
     rewritten.entries.pop();
     rewritten.append("till", &release(&[1, 2], 4));
     rewritten.append("amc", &coverage(7));
-    assert_eq!(audit_with(&rewritten).await.err(), Some(AuditError::Fork { size }));
+    assert_eq!(
+        audit_with(&rewritten).await.err(),
+        Some(AuditError::Fork { size })
+    );
 }
 
 #[tokio::test]
