@@ -14,6 +14,10 @@ pub mod binary;
 
 pub mod process;
 
+pub mod bytes;
+
 pub mod federation;
 
 pub mod workload;
+
+pub mod world;
