@@ -1,5 +1,9 @@
 //! `kill -9` under load: nothing that was acknowledged is lost, and the roots are the same.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a scenario fails where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a scenario fails where it stands"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -28,10 +32,20 @@ struct Round {
 }
 
 /// Claims fresh slots, one after the other, until the round is over.
-async fn claim_on(round: Arc<Round>, caller: usize, session: Session, ground: Arc<Ground>, key: proto::signing::SecretKey) {
+async fn claim_on(
+    round: Arc<Round>,
+    caller: usize,
+    session: Session,
+    ground: Arc<Ground>,
+    key: proto::signing::SecretKey,
+) {
     loop {
         let claim = ground.claim(&key, &fresh_slots(1));
-        round.unanswered.lock().unwrap().insert(caller, claim.clone());
+        round
+            .unanswered
+            .lock()
+            .unwrap()
+            .insert(caller, claim.clone());
         let payload = Some((&claim.payload, &claim.salt));
         match session.home().append(&claim.entry, payload).await {
             Ok(AppendAnswer::Accepted(receipt)) => {
@@ -56,7 +70,9 @@ async fn follow(follower: &mut Follower, session: &Session) -> TreeSize {
         }
     };
     let now = system::now().seconds();
-    follower.advance(&checkpoint, consistency.as_ref(), now).expect("the log extends what was seen");
+    follower
+        .advance(&checkpoint, consistency.as_ref(), now)
+        .expect("the log extends what was seen");
     follower.latest().unwrap().size()
 }
 
@@ -86,8 +102,17 @@ async fn nothing_acknowledged_is_lost_in_twenty_kills() {
         let round = Arc::new(Round::default());
         let mut callers = JoinSet::new();
         for caller in 0..IN_FLIGHT {
-            let (session, key) = (sessions[caller % TILLS].clone(), world.tills[caller % TILLS].clone());
-            callers.spawn(claim_on(round.clone(), caller, session, ground.clone(), key));
+            let (session, key) = (
+                sessions[caller % TILLS].clone(),
+                world.tills[caller % TILLS].clone(),
+            );
+            callers.spawn(claim_on(
+                round.clone(),
+                caller,
+                session,
+                ground.clone(),
+                key,
+            ));
         }
         // Another moment of a batch each time.
         tokio::time::sleep(Duration::from_millis(150 + (37 * round_number) % 200)).await;
@@ -98,7 +123,9 @@ async fn nothing_acknowledged_is_lost_in_twenty_kills() {
         let sessions = world.sessions();
         let size = follow(&mut follower, &sessions[0]).await;
         let acknowledged = std::mem::take(&mut *round.acknowledged.lock().unwrap());
-        let newest = acknowledged.iter().max_by_key(|receipt| receipt.checkpoint.claimed().size);
+        let newest = acknowledged
+            .iter()
+            .max_by_key(|receipt| receipt.checkpoint.claimed().size);
         let newest = newest.expect("the round has load");
         let mut of_callers = Follower::resume(roster.clone(), &newest.checkpoint).unwrap();
         follow(&mut of_callers, &sessions[0]).await;

@@ -1,5 +1,9 @@
 //! Ten thousand claims of one slot at once: one wins, and every other one is shown who did.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a scenario fails where it stands")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a scenario fails where it stands"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,15 +46,21 @@ async fn claim(session: Session, claim: Arc<Prepared>, roster: Arc<Roster>) -> O
 fn verified(answer: AppendAnswer, roster: &Roster) -> Outcome {
     match answer {
         AppendAnswer::Accepted(receipt) => {
-            let verified = receipt.verify(roster, &mut |_| {}).expect("the receipt verifies");
+            let verified = receipt
+                .verify(roster, &mut |_| {})
+                .expect("the receipt verifies");
             Outcome::Accepted(verified.index)
         }
         AppendAnswer::Refused { reason, evidence } => {
             assert_eq!(reason, Reason::SlotReserved);
             let evidence = evidence.expect("a refusal for a slot carries its proof");
-            let shown = evidence.verify(roster, &mut |_| {}).expect("the proof verifies");
+            let shown = evidence
+                .verify(roster, &mut |_| {})
+                .expect("the proof verifies");
             assert_eq!(shown.state.by, evidence.holder.index);
-            Outcome::Refused { holder: evidence.holder.index }
+            Outcome::Refused {
+                holder: evidence.holder.index,
+            }
         }
     }
 }
@@ -61,7 +71,13 @@ async fn of_ten_thousand_claims_of_one_slot_one_is_accepted_and_the_rest_are_sho
     let sessions = world.sessions();
     let roster = Arc::new(world.federation.roster.clone());
     let contested = fresh_slots(1);
-    let before = sessions[0].home().checkpoint().await.unwrap().claimed().size;
+    let before = sessions[0]
+        .home()
+        .checkpoint()
+        .await
+        .unwrap()
+        .claimed()
+        .size;
 
     let mut in_flight = JoinSet::new();
     let mut accepted = BTreeSet::new();
@@ -86,6 +102,12 @@ async fn of_ten_thousand_claims_of_one_slot_one_is_accepted_and_the_rest_are_sho
     assert_eq!(answers, CLAIMS + CLAIMS.div_ceil(RETRIED));
     assert_eq!(accepted.len(), 1, "one claim is accepted: {accepted:?}");
     assert_eq!(holders, accepted, "every refusal names the one that was");
-    let after = sessions[0].home().checkpoint().await.unwrap().claimed().size;
+    let after = sessions[0]
+        .home()
+        .checkpoint()
+        .await
+        .unwrap()
+        .claimed()
+        .size;
     assert_eq!(after.get(), before.get() + 1, "the log grew by one entry");
 }

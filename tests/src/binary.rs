@@ -37,7 +37,9 @@ pub fn vitrail() -> &'static Path {
 /// When it cannot be made.
 #[must_use]
 pub fn scratch_folder() -> TempDir {
-    let folder = tempfile::Builder::new().prefix("scratch-").tempdir_in(profile_folder());
+    let folder = tempfile::Builder::new()
+        .prefix("scratch-")
+        .tempdir_in(profile_folder());
     folder.expect("the target folder can be written")
 }
 
@@ -45,8 +47,16 @@ fn built(package: &str, name: &str) -> PathBuf {
     let folder = profile_folder();
     build(&folder, package, name);
     let path = folder.join(name);
-    let release = if is_release(&folder) { " --release" } else { "" };
-    assert!(path.exists(), "there is no {}: cargo build{release} -p {package}", path.display());
+    let release = if is_release(&folder) {
+        " --release"
+    } else {
+        ""
+    };
+    assert!(
+        path.exists(),
+        "there is no {}: cargo build{release} -p {package}",
+        path.display()
+    );
     path
 }
 

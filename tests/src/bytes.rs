@@ -12,7 +12,9 @@ const WINDOW_BYTES: usize = 16 * 1024 * 1024;
 /// Whether the bytes contain the wanted ones.
 #[must_use]
 pub fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    let Some((first, rest)) = wanted.split_first() else { return true };
+    let Some((first, rest)) = wanted.split_first() else {
+        return true;
+    };
     let mut from = 0;
     while let Some(at) = bytes[from..].iter().position(|byte| byte == first) {
         from += at + 1;
@@ -39,23 +41,27 @@ pub fn find_in_folder(dir: &Path, wanted: &[u8]) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// The system does not let us.
-pub fn read_memory(
-    pid: u32,
-    overlap: usize,
-    window: &mut dyn FnMut(&[u8]),
-) -> std::io::Result<()> {
+pub fn read_memory(pid: u32, overlap: usize, window: &mut dyn FnMut(&[u8])) -> std::io::Result<()> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let mut memory = fs::File::open(format!("/proc/{pid}/mem"))?;
     let mut buffer = vec![0; WINDOW_BYTES];
     for (start, end) in maps.lines().filter_map(readable_range) {
         let mut at = start;
         while at < end {
-            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(WINDOW_BYTES);
+            let length = usize::try_from(end - at)
+                .unwrap_or(usize::MAX)
+                .min(WINDOW_BYTES);
             memory.seek(SeekFrom::Start(at))?;
             // Some pages of the kernel's are mapped and still cannot be read.
-            let Ok(()) = memory.read_exact(&mut buffer[..length]) else { break };
+            let Ok(()) = memory.read_exact(&mut buffer[..length]) else {
+                break;
+            };
             window(&buffer[..length]);
-            let step = if length == WINDOW_BYTES { length - overlap } else { length };
+            let step = if length == WINDOW_BYTES {
+                length - overlap
+            } else {
+                length
+            };
             at += step as u64;
         }
     }

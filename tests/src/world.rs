@@ -42,13 +42,22 @@ impl World {
         let node = federation.start(flags);
         let tills = federation.grant_tills(&node, tills).await;
         let ground = Ground::lay(&federation, &node).await;
-        Self { node, federation, ground, tills, folder }
+        Self {
+            node,
+            federation,
+            ground,
+            tills,
+            folder,
+        }
     }
 
     /// One session for each till.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
-        self.tills.iter().map(|till| self.federation.session(&self.node, till)).collect()
+        self.tills
+            .iter()
+            .map(|till| self.federation.session(&self.node, till))
+            .collect()
     }
 
     /// Ends the node as `kill -9` does, and starts it again from what is on disk.
