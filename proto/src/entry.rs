@@ -503,7 +503,10 @@ mod tests {
     #[test]
     fn the_format_has_not_moved() {
         let entry = Entry::sign(&claim(1, 1, 0), &origin(), &secret()).unwrap();
-        assert_eq!(entry.leaf_hash().to_base64(), "Lim6r8YqGNCu4dMazuBxX1ewIYeGHzt4Z2/bR9EhVxw=");
+        assert_eq!(
+            entry.leaf_hash().to_base64(),
+            "Lim6r8YqGNCu4dMazuBxX1ewIYeGHzt4Z2/bR9EhVxw="
+        );
     }
 
     proptest! {

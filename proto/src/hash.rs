@@ -7,6 +7,7 @@
 use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Length of every hash in the protocol, in bytes.
 pub const HASH_BYTES: usize = 32;
@@ -126,12 +127,28 @@ pub const PAIR_PREFIX: u8 = 0x01;
 /// `derive_key(context, len(p1) || p1 || len(p2) || p2 ...)`, lengths as 8 bytes big-endian.
 #[must_use]
 pub fn derive(context: Context, parts: &[&[u8]]) -> Hash {
+    Hash(*absorb(context, parts).finalize().as_bytes())
+}
+
+/// The bytes of [`derive`] where they are a secret. A [`Hash`] is copied wherever it goes; this is
+/// wiped when dropped, and so is the hasher, which has the parts in its buffer.
+#[must_use]
+pub fn derive_secret(context: Context, parts: &[&[u8]]) -> Zeroizing<[u8; HASH_BYTES]> {
+    let mut hasher = absorb(context, parts);
+    let mut hash = hasher.finalize();
+    let secret = Zeroizing::new(*hash.as_bytes());
+    hash.zeroize();
+    hasher.zeroize();
+    secret
+}
+
+fn absorb(context: Context, parts: &[&[u8]]) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_derive_key(context.string());
     for part in parts {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
-    Hash(*hasher.finalize().as_bytes())
+    hasher
 }
 
 /// `BLAKE3(prefix || a || b)`, the one unkeyed hash: tree leaves and pairs.
@@ -180,6 +197,19 @@ mod tests {
             derive(Context::SlotKey, &[b"x"]),
             derive(Context::CoverageKey, &[b"x"])
         );
+    }
+
+    #[test]
+    fn a_secret_is_derived_to_the_same_bytes_as_a_hash() {
+        for parts in [
+            &[][..],
+            &[b"".as_slice()],
+            &[b"ab", b"c"],
+            &[&[7; 2000], &[8; 64]],
+        ] {
+            let secret = derive_secret(Context::SealKey, parts);
+            assert_eq!(&*secret, derive(Context::SealKey, parts).as_bytes());
+        }
     }
 
     #[test]

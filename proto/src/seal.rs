@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::hash::{Context, HASH_BYTES, Hash, derive};
+use crate::hash::{Context, HASH_BYTES, Hash, derive, derive_secret};
 use crate::token::{SealingSecret, secret_bytes};
 
 /// Most parts of a payload: the mandatory insurer and two complementary ones.
@@ -316,7 +316,7 @@ struct SealKey(Zeroizing<[u8; HASH_BYTES]>);
 impl SealKey {
     fn new(secret: &SealingSecret, salt: &Salt) -> Self {
         let parts: [&[u8]; 2] = [secret.as_bytes(), salt.as_bytes()];
-        Self(Zeroizing::new(*derive(Context::SealKey, &parts).as_bytes()))
+        Self(derive_secret(Context::SealKey, &parts))
     }
 
     /// Binds a part to this key. ChaCha20-Poly1305 alone does not: for two keys of his choice a

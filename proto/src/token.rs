@@ -3,7 +3,7 @@
 //! A person token is the same whoever insures the person; a contract token belongs to one
 //! contract. Neither is ever sent: what leaves a program is derived one way.
 
-use crate::hash::{Context, derive};
+use crate::hash::{Context, derive, derive_secret};
 use crate::ids::{CoverageKey, SlotKey};
 use crate::lpp::{GroupedCode, Slot};
 use crate::oprf::OprfOutput;
@@ -66,7 +66,7 @@ impl PersonToken {
     /// The token that an evaluation under the federation's person key gives.
     #[must_use]
     pub fn from_output(output: &OprfOutput) -> Self {
-        Self(*derive(Context::PersonToken, &[output.as_bytes()]).as_bytes())
+        Self(*derive_secret(Context::PersonToken, &[output.as_bytes()]))
     }
 
     /// What the ledger keeps the renewal clock of one slot under. Two slots of one person have
@@ -82,7 +82,7 @@ impl ContractToken {
     /// The token that an evaluation under the federation's contract key gives.
     #[must_use]
     pub fn from_output(output: &OprfOutput) -> Self {
-        Self(*derive(Context::ContractToken, &[output.as_bytes()]).as_bytes())
+        Self(*derive_secret(Context::ContractToken, &[output.as_bytes()]))
     }
 
     /// What the ledger keeps the coverage of one grouped code under.
@@ -98,7 +98,7 @@ impl ContractToken {
     /// The secret that seals this contract's payloads. It gives no way back to the token.
     #[must_use]
     pub fn sealing_secret(&self) -> SealingSecret {
-        SealingSecret(*derive(Context::SealingSecret, &[&self.0]).as_bytes())
+        SealingSecret(*derive_secret(Context::SealingSecret, &[&self.0]))
     }
 }
 
