@@ -89,7 +89,9 @@ pub fn allow(access: Access, admission: Admission) -> Result<(), Reason> {
 }
 
 fn member(roster: &Roster, key: &PublicKey) -> Option<Admission> {
-    roster.member_by_key(key).map(|member| Admission::Member(member.role))
+    roster
+        .member_by_key(key)
+        .map(|member| Admission::Member(member.role))
 }
 
 fn till(grant: Option<GrantState>, now: UnixMillis) -> Result<Admission, Reason> {
@@ -105,10 +107,10 @@ fn till(grant: Option<GrantState>, now: UnixMillis) -> Result<Admission, Reason>
 mod tests {
     use std::collections::BTreeSet;
 
-    use proto::ids::LeafIndex;
-    use proto::wire::DESCRIPTORS;
     use prost::Message as _;
     use prost_types::FileDescriptorSet;
+    use proto::ids::LeafIndex;
+    use proto::wire::DESCRIPTORS;
 
     use super::*;
 
@@ -116,12 +118,17 @@ mod tests {
     fn every_method_of_the_schema_is_listed_and_no_other() {
         let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap().file;
         let services = files.iter().flat_map(|file| {
-            file.service.iter().map(|service| (file.package().to_owned(), service))
+            file.service
+                .iter()
+                .map(|service| (file.package().to_owned(), service))
         });
         let schema: BTreeSet<String> = services
             .flat_map(|(package, service)| {
                 let path = format!("/{package}.{}/", service.name());
-                service.method.iter().map(move |method| format!("{path}{}", method.name()))
+                service
+                    .method
+                    .iter()
+                    .map(move |method| format!("{path}{}", method.name()))
             })
             .collect();
         let listed: BTreeSet<String> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
@@ -137,18 +144,32 @@ mod tests {
 
     #[test]
     fn a_grant_admits_until_the_moment_it_names() {
-        let grant = GrantState::Active { expires_at: UnixMillis::new(10), by: LeafIndex::new(3) };
+        let grant = GrantState::Active {
+            expires_at: UnixMillis::new(10),
+            by: LeafIndex::new(3),
+        };
         assert_eq!(till(Some(grant), UnixMillis::new(9)), Ok(Admission::Till));
-        assert_eq!(till(Some(grant), UnixMillis::new(10)), Err(Reason::GrantExpired));
-        let revoked = GrantState::Revoked { by: LeafIndex::new(4) };
-        assert_eq!(till(Some(revoked), UnixMillis::new(9)), Err(Reason::GrantRevoked));
+        assert_eq!(
+            till(Some(grant), UnixMillis::new(10)),
+            Err(Reason::GrantExpired)
+        );
+        let revoked = GrantState::Revoked {
+            by: LeafIndex::new(4),
+        };
+        assert_eq!(
+            till(Some(revoked), UnixMillis::new(9)),
+            Err(Reason::GrantRevoked)
+        );
         assert_eq!(till(None, UnixMillis::new(9)), Err(Reason::IssuerUnknown));
     }
 
     #[test]
     fn an_optician_federation_evaluates_no_tokens() {
         let federation = Admission::Member(Role::Federation);
-        assert_eq!(allow(Access::TillOrPayer, federation), Err(Reason::KindNotAllowed));
+        assert_eq!(
+            allow(Access::TillOrPayer, federation),
+            Err(Reason::KindNotAllowed)
+        );
         assert_eq!(allow(Access::Admitted, federation), Ok(()));
         for admission in [Admission::Till, Admission::Member(Role::Amc)] {
             assert_eq!(allow(Access::TillOrPayer, admission), Ok(()));

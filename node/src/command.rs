@@ -1,4 +1,4 @@
-//! The command of the operator: `vitrail-node keygen | init | run`.
+//! The command of the operator: `vitrail-node keygen | init | run | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigError, Settings};
+use crate::demo::{self, DemoError};
 use crate::init::{self, Following, Founding, InitError, role_of};
 use crate::secret_file::SecretFileError;
 use crate::server::{Addresses, RunningNode, StartError};
@@ -25,7 +26,13 @@ use crate::server::{Addresses, RunningNode, StartError};
 #[command(name = "vitrail-node", version, propagate_version = true)]
 struct Cli {
     /// How results are printed on standard output.
-    #[arg(short, long, global = true, env = "VITRAIL_OUTPUT", default_value = "text")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "VITRAIL_OUTPUT",
+        default_value = "text"
+    )]
     output: Output,
     #[command(subcommand)]
     command: Command,
@@ -47,6 +54,8 @@ enum Command {
     Init(InitArgs),
     /// Run the node until SIGTERM or SIGINT.
     Run(RunArgs),
+    /// Play the main job: a node, two shops, twenty people who do not exist; then stay up.
+    Demo(DemoArgs),
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +103,16 @@ struct RunArgs {
     settings: Settings,
 }
 
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// End when everything is played, instead of staying up.
+    #[arg(long)]
+    once: bool,
+    /// Keep everything in this folder; a temporary one that is removed otherwise.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
 fn parse_role(word: &str) -> Result<Role, &'static str> {
     role_of(word).ok_or("a role must be amo, amc or federation")
 }
@@ -107,6 +126,8 @@ enum CommandError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Start(#[from] Box<StartError>),
+    #[error(transparent)]
+    Demo(#[from] Box<DemoError>),
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::ErrorKind),
     #[error("standard output cannot be written: {0}")]
@@ -120,7 +141,7 @@ impl CommandError {
             Self::Init(error) => init_hint(error),
             Self::Config(error) => config_hint(error),
             Self::Start(error) => start_hint(error),
-            Self::Runtime(_) | Self::Output(_) => None,
+            Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
         }
     }
 
@@ -128,7 +149,7 @@ impl CommandError {
     const fn exit_code(&self) -> u8 {
         match self {
             Self::Init(InitError::Exists { .. } | InitError::Roster(_)) | Self::Config(_) => 1,
-            Self::Init(_) | Self::Runtime(_) | Self::Output(_) => 2,
+            Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
             Self::Start(error) => match **error {
                 StartError::Key { .. }
                 | StartError::EvaluatorKey { .. }
@@ -145,11 +166,13 @@ impl CommandError {
 fn init_hint(error: &InitError) -> Option<&'static str> {
     match error {
         InitError::Exists { .. } => Some("choose a folder that does not exist yet"),
-        InitError::Io { kind: io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices, .. } => {
-            Some("the folder is moved into place: choose one below the mount point")
-        }
+        InitError::Io {
+            kind: io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices,
+            ..
+        } => Some("the folder is moved into place: choose one below the mount point"),
         InitError::SecretFile {
-            error: SecretFileError::Io(io::ErrorKind::AlreadyExists), ..
+            error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
+            ..
         } => Some("a key is never overwritten: choose another file"),
         _ => None,
     }
@@ -157,9 +180,10 @@ fn init_hint(error: &InitError) -> Option<&'static str> {
 
 fn config_hint(error: &ConfigError) -> Option<&'static str> {
     match error {
-        ConfigError::Read { kind: io::ErrorKind::NotFound, .. } => {
-            Some("make the folder with `vitrail-node init`, or name another with --dir")
-        }
+        ConfigError::Read {
+            kind: io::ErrorKind::NotFound,
+            ..
+        } => Some("make the folder with `vitrail-node init`, or name another with --dir"),
         ConfigError::AdminNotLoopback { .. } => Some("use 127.0.0.1 and reach it through ssh"),
         _ => None,
     }
@@ -167,12 +191,14 @@ fn config_hint(error: &ConfigError) -> Option<&'static str> {
 
 fn start_hint(error: &StartError) -> Option<&'static str> {
     match error {
-        StartError::SecretFile { error: SecretFileError::Open { .. }, .. } => {
-            Some("chmod 600 the file, and think about who could read it until now")
-        }
-        StartError::Bind { kind: io::ErrorKind::AddrInUse, .. } => {
-            Some("another process listens there; is the node running already?")
-        }
+        StartError::SecretFile {
+            error: SecretFileError::Open { .. },
+            ..
+        } => Some("chmod 600 the file, and think about who could read it until now"),
+        StartError::Bind {
+            kind: io::ErrorKind::AddrInUse,
+            ..
+        } => Some("another process listens there; is the node running already?"),
         StartError::OtherShares { .. } => Some("the evaluator key belongs to another federation"),
         _ => None,
     }
@@ -205,7 +231,9 @@ pub fn main() -> ExitCode {
 /// Logs go to standard error: as JSON when results do, filtered by `VITRAIL_LOG`.
 fn log_to_stderr(output: Output) {
     let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     // Fails only when a subscriber is set already, as in a test that runs commands in process.
     let _ = match output {
         Output::Text => subscriber.try_init(),
@@ -218,6 +246,7 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Keygen(args) => keygen(&args.out, cli.output),
         Command::Init(args) => init(args, cli.output),
         Command::Run(args) => run(args, cli.output),
+        Command::Demo(args) => demo(&args, cli.output),
     }
 }
 
@@ -231,7 +260,10 @@ struct KeyReport<'a> {
 fn keygen(out: &Path, output: Output) -> Result<(), CommandError> {
     let secret = init::generate_key()?;
     init::write_secret(out, &secret.to_pem().map_err(InitError::from)?)?;
-    let report = KeyReport { file: out, public_key: secret.public().to_base64() };
+    let report = KeyReport {
+        file: out,
+        public_key: secret.public().to_base64(),
+    };
     let text = format!("{}\n", report.public_key);
     print(output, &report, &text)
 }
@@ -297,7 +329,11 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
     let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
     let node = RunningNode::start(config).await.map_err(Box::new)?;
     let addresses = node.addresses();
-    let report = RunReport { origin: node.origin().as_str(), size: node.size().get(), addresses };
+    let report = RunReport {
+        origin: node.origin().as_str(),
+        size: node.size().get(),
+        addresses,
+    };
     let text = format!(
         "serving {} with {} entries\ngrpc   {}\nhttp   http://{}\nadmin  {}\n",
         report.origin, report.size, addresses.grpc, addresses.http, addresses.admin,
@@ -307,6 +343,36 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
         told.await;
     }
     node.stop().await;
+    printed
+}
+
+fn demo(args: &DemoArgs, output: Output) -> Result<(), CommandError> {
+    // Removed when it goes out of scope, after the node has stopped.
+    let temporary = match &args.dir {
+        Some(_) => None,
+        None => Some(tempfile::tempdir().map_err(|error| Box::new(DemoError::from(error)))?),
+    };
+    let dir = args
+        .dir
+        .as_deref()
+        .or(temporary.as_ref().map(tempfile::TempDir::path));
+    let dir = dir.unwrap_or(Path::new("."));
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
+    runtime.block_on(demo_until_told(dir, args.once, output))
+}
+
+async fn demo_until_told(dir: &Path, once: bool, output: Output) -> Result<(), CommandError> {
+    let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
+    let demo = demo::play(dir, matches!(output, Output::Text))
+        .await
+        .map_err(Box::new)?;
+    let http = demo.report.addresses.http;
+    let text = format!("\nevery scene went as it must; the node is at http://{http}/checkpoint\n");
+    let printed = print(output, &demo.report, &text);
+    if printed.is_ok() && !once {
+        told.await;
+    }
+    demo.node.stop().await;
     printed
 }
 
@@ -332,7 +398,9 @@ fn print<T: Serialize>(output: Output, report: &T, text: &str) -> Result<(), Com
             json.and_then(|json| writeln!(out, "{json}"))
         }
     };
-    written.and_then(|()| out.flush()).map_err(|error| CommandError::Output(error.kind()))
+    written
+        .and_then(|()| out.flush())
+        .map_err(|error| CommandError::Output(error.kind()))
 }
 
 #[cfg(test)]
@@ -348,7 +416,16 @@ mod tests {
 
     #[test]
     fn a_role_that_is_none_is_refused_with_the_list() {
-        let words = ["vitrail-node", "init", "--dir", "d", "--origin", "o", "--name", "n"];
+        let words = [
+            "vitrail-node",
+            "init",
+            "--dir",
+            "d",
+            "--origin",
+            "o",
+            "--name",
+            "n",
+        ];
         let refused = Cli::try_parse_from(words.iter().chain(&["--role", "bank"])).unwrap_err();
         assert!(refused.to_string().contains("amo, amc or federation"));
     }
@@ -360,7 +437,11 @@ mod tests {
             http: "127.0.0.1:2".parse().unwrap(),
             admin: "127.0.0.1:3".parse().unwrap(),
         };
-        let report = RunReport { origin: "vitrail.test/optique", size: 1, addresses };
+        let report = RunReport {
+            origin: "vitrail.test/optique",
+            size: 1,
+            addresses,
+        };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
             "{\"origin\":\"vitrail.test/optique\",\"size\":1,\"grpc\":\"127.0.0.1:1\",\

@@ -148,10 +148,17 @@ impl Settings {
         let path = dir.join(CONFIG_FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) => return Err(ConfigError::Read { path, kind: error.kind() }),
+            Err(error) => {
+                return Err(ConfigError::Read {
+                    path,
+                    kind: error.kind(),
+                });
+            }
         };
-        toml::from_str(&text)
-            .map_err(|error| ConfigError::Parse { path, error: Box::new(error) })
+        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path,
+            error: Box::new(error),
+        })
     }
 
     /// The settings of this layer, and where it says nothing those of the next.
@@ -187,7 +194,8 @@ impl Config {
     /// # Errors
     /// The first setting that is missing, malformed or beyond its limit.
     pub fn complete(dir: &Path, settings: Settings) -> Result<Self, ConfigError> {
-        let path = |path: Option<PathBuf>, default| dir.join(path.unwrap_or(PathBuf::from(default)));
+        let path =
+            |path: Option<PathBuf>, default| dir.join(path.unwrap_or(PathBuf::from(default)));
         let admin = settings.admin.unwrap_or(ADMIN_DEFAULT);
         if !admin.ip().is_loopback() {
             return Err(ConfigError::AdminNotLoopback { got: admin });
@@ -204,14 +212,18 @@ impl Config {
             http: settings.http.unwrap_or(HTTP_DEFAULT),
             admin,
             cache_bytes: at_most("cache_mib", cache, CACHE_MIB_MAX)? << 20,
-            disk_watermark_bytes: settings.disk_watermark_mib.map(|mib| mib.saturating_mul(1 << 20)),
+            disk_watermark_bytes: settings
+                .disk_watermark_mib
+                .map(|mib| mib.saturating_mul(1 << 20)),
             sync_delay: Duration::from_millis(at_most("sync_delay_ms", delay, SYNC_DELAY_MS_MAX)?),
         })
     }
 }
 
 fn at_most(setting: &'static str, got: u64, max: u64) -> Result<u64, ConfigError> {
-    (got <= max).then_some(got).ok_or(ConfigError::TooLarge { setting, got, max })
+    (got <= max)
+        .then_some(got)
+        .ok_or(ConfigError::TooLarge { setting, got, max })
 }
 
 #[cfg(test)]
@@ -219,7 +231,10 @@ mod tests {
     use super::*;
 
     fn named(name: &str) -> Settings {
-        Settings { name: Some(name.to_owned()), ..Settings::default() }
+        Settings {
+            name: Some(name.to_owned()),
+            ..Settings::default()
+        }
     }
 
     #[test]
@@ -227,7 +242,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let text = "name = \"cnam\"\ngrpc = \"127.0.0.2:1\"\nhttp = \"127.0.0.2:2\"\n";
         fs::write(dir.path().join(CONFIG_FILE), text).unwrap();
-        let flags = Settings { grpc: Some("127.0.0.3:3".parse().unwrap()), ..Settings::default() };
+        let flags = Settings {
+            grpc: Some("127.0.0.3:3".parse().unwrap()),
+            ..Settings::default()
+        };
         let config = Config::load(dir.path(), flags).unwrap();
         assert_eq!(config.grpc, "127.0.0.3:3".parse().unwrap());
         assert_eq!(config.http, "127.0.0.2:2".parse().unwrap());
@@ -239,25 +257,53 @@ mod tests {
     #[test]
     fn an_unknown_setting_is_named_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(CONFIG_FILE), "name = \"cnam\"\ngrcp = \"127.0.0.1:1\"\n").unwrap();
-        let error = Config::load(dir.path(), Settings::default()).unwrap_err().to_string();
-        assert!(error.contains("grcp") && error.contains("line 2"), "{error}");
+        fs::write(
+            dir.path().join(CONFIG_FILE),
+            "name = \"cnam\"\ngrcp = \"127.0.0.1:1\"\n",
+        )
+        .unwrap();
+        let error = Config::load(dir.path(), Settings::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("grcp") && error.contains("line 2"),
+            "{error}"
+        );
     }
 
     #[test]
     fn what_cannot_be_is_refused_with_its_limit() {
         let complete = |settings| Config::complete(Path::new("."), settings);
-        assert!(matches!(complete(Settings::default()), Err(ConfigError::NameMissing)));
-        assert!(matches!(complete(named("Not A Name")), Err(ConfigError::Name(_))));
-        let open = Settings { admin: Some("0.0.0.0:7490".parse().unwrap()), ..named("a") };
-        assert!(matches!(complete(open), Err(ConfigError::AdminNotLoopback { .. })));
-        let slow = Settings { sync_delay_ms: Some(SYNC_DELAY_MS_MAX + 1), ..named("a") };
+        assert!(matches!(
+            complete(Settings::default()),
+            Err(ConfigError::NameMissing)
+        ));
+        assert!(matches!(
+            complete(named("Not A Name")),
+            Err(ConfigError::Name(_))
+        ));
+        let open = Settings {
+            admin: Some("0.0.0.0:7490".parse().unwrap()),
+            ..named("a")
+        };
+        assert!(matches!(
+            complete(open),
+            Err(ConfigError::AdminNotLoopback { .. })
+        ));
+        let slow = Settings {
+            sync_delay_ms: Some(SYNC_DELAY_MS_MAX + 1),
+            ..named("a")
+        };
         assert!(matches!(complete(slow), Err(ConfigError::TooLarge { .. })));
     }
 
     #[test]
     fn settings_that_are_written_read_back() {
-        let settings = Settings { http: Some(HTTP_DEFAULT), cache_mib: Some(64), ..named("cnam") };
+        let settings = Settings {
+            http: Some(HTTP_DEFAULT),
+            cache_mib: Some(64),
+            ..named("cnam")
+        };
         let text = toml::to_string(&settings).unwrap();
         assert_eq!(toml::from_str::<Settings>(&text).unwrap(), settings);
     }

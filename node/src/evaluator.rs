@@ -60,13 +60,19 @@ impl Evaluator {
     pub fn parse(text: &str) -> Result<Self, EvaluatorKeyError> {
         let mut lines = text.split('\n');
         let title = "`vitrail evaluator key v1`";
-        lines.next().filter(|line| *line == TITLE).ok_or(wrong(1, title))?;
+        lines
+            .next()
+            .filter(|line| *line == TITLE)
+            .ok_or(wrong(1, title))?;
         let want = "`index` and a number from 1 to 65535";
-        let index = field(lines.next(), "index ").and_then(index).ok_or(wrong(2, want))?;
+        let index = field(lines.next(), "index ")
+            .and_then(index)
+            .ok_or(wrong(2, want))?;
         let person = share(3, field(lines.next(), "person "), index)?;
         let contract = share(4, field(lines.next(), "contract "), index)?;
         let ends = lines.next() == Some("") && lines.next().is_none();
-        ends.then_some(Self { person, contract }).ok_or(wrong(5, "the end, after a newline"))
+        ends.then_some(Self { person, contract })
+            .ok_or(wrong(5, "the end, after a newline"))
     }
 
     /// The text of the key file.
@@ -79,7 +85,10 @@ impl Evaluator {
         let (person, contract) = (person.as_str(), contract.as_str());
         let index = self.person.index();
         // Writing into a String cannot fail.
-        let _ = write!(text, "{TITLE}\nindex {index}\nperson {person}\ncontract {contract}\n");
+        let _ = write!(
+            text,
+            "{TITLE}\nindex {index}\nperson {person}\ncontract {contract}\n"
+        );
         text
     }
 
@@ -143,7 +152,9 @@ fn field<'a>(line: Option<&'a str>, name: &str) -> Option<&'a str> {
 /// A decimal in its one spelling.
 fn index(text: &str) -> Option<ShareIndex> {
     let number: u16 = text.parse().ok()?;
-    (number.to_string() == text).then_some(number).and_then(ShareIndex::new)
+    (number.to_string() == text)
+        .then_some(number)
+        .and_then(ShareIndex::new)
 }
 
 fn share(
@@ -203,13 +214,24 @@ mod tests {
         let (head, _) = text.split_once("contract ").unwrap();
         let bad = format!("{head}contract {}\n", BASE64_STANDARD.encode([0xff; 32]));
         let error = Evaluator::parse(&bad).map(|_| ());
-        assert_eq!(error, Err(EvaluatorKeyError::Share { line: 4, error: DecodeError::Scalar }));
+        assert_eq!(
+            error,
+            Err(EvaluatorKeyError::Share {
+                line: 4,
+                error: DecodeError::Scalar
+            })
+        );
     }
 
     #[test]
     fn debug_shows_no_byte_of_a_share() {
         let shown = format!("{:?}", evaluator());
         assert!(shown.contains("<secret>"));
-        assert!(!evaluator().to_text().lines().any(|line| shown.contains(line)));
+        assert!(
+            !evaluator()
+                .to_text()
+                .lines()
+                .any(|line| shown.contains(line))
+        );
     }
 }

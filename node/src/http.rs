@@ -58,7 +58,10 @@ impl Pages {
             .route("/roster", get(roster))
             .route("/tile/{*path}", get(tile))
             .route("/metrics", get(metrics))
-            .route("/livez", get(async || page(StatusCode::OK, TEXT, NO_CACHE, "ok\n")))
+            .route(
+                "/livez",
+                get(async || page(StatusCode::OK, TEXT, NO_CACHE, "ok\n")),
+            )
             .route("/readyz", get(readyz))
             .with_state(self)
     }
@@ -90,7 +93,12 @@ fn not_found() -> Response {
 
 fn unreadable(error: &ReadError) -> Response {
     tracing::error!(%error, "a page could not be made");
-    page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, NO_CACHE, "the ledger cannot be read\n")
+    page(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        TEXT,
+        NO_CACHE,
+        "the ledger cannot be read\n",
+    )
 }
 
 async fn checkpoint(State(pages): State<Pages>) -> Response {
@@ -114,14 +122,19 @@ fn signed_roster(snapshot: &Snapshot) -> Result<String, ReadError> {
     let entry = snapshot.entry(by)?;
     match entry.map(|entry| Attestation::read(entry.header())) {
         Some(Ok(Attestation::Roster(signed))) => Ok(signed.to_text()),
-        _ => Err(ReadError::Corrupt { what: "roster entry" }),
+        _ => Err(ReadError::Corrupt {
+            what: "roster entry",
+        }),
     }
 }
 
 /// A tile or an entry bundle (C2SP tlog-tiles). The path is read as it came: it has one spelling,
 /// and no escapes.
 async fn tile(State(pages): State<Pages>, uri: Uri) -> Response {
-    let path = uri.path().strip_prefix('/').and_then(|path| path.parse::<TilePath>().ok());
+    let path = uri
+        .path()
+        .strip_prefix('/')
+        .and_then(|path| path.parse::<TilePath>().ok());
     let Some(path) = path else { return not_found() };
     match pages.sequencer.snapshot().tile(&path) {
         Ok(Some(bytes)) => page(StatusCode::OK, BYTES, cache_of(&path), bytes),
@@ -132,7 +145,11 @@ async fn tile(State(pages): State<Pages>, uri: Uri) -> Response {
 
 fn cache_of(path: &TilePath) -> &'static str {
     let (TilePath::Hashes { width, .. } | TilePath::Entries { width, .. }) = path;
-    if *width == TileWidth::FULL { IMMUTABLE } else { SHORT_LIVED }
+    if *width == TileWidth::FULL {
+        IMMUTABLE
+    } else {
+        SHORT_LIVED
+    }
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
@@ -151,9 +168,18 @@ async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Respon
     let snapshot = pages.sequencer.snapshot();
     let fresh = checkpoint_age(&snapshot).is_some_and(|age| age <= CHECKPOINT_AGE_MAX);
     let checks = [
-        Check { name: "store", passed: can_read(&snapshot) },
-        Check { name: "writes", passed: pages.sequencer.condition() == Condition::Writing },
-        Check { name: "checkpoint-age", passed: fresh },
+        Check {
+            name: "store",
+            passed: can_read(&snapshot),
+        },
+        Check {
+            name: "writes",
+            passed: pages.sequencer.condition() == Condition::Writing,
+        },
+        Check {
+            name: "checkpoint-age",
+            passed: fresh,
+        },
     ];
     let verbose = query.is_some_and(|query| query.split('&').any(|word| word == "verbose"));
     readiness(&checks, verbose)
@@ -161,11 +187,19 @@ async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Respon
 
 fn readiness(checks: &[Check], verbose: bool) -> Response {
     let ready = checks.iter().all(|check| check.passed);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let mut text = String::new();
     if verbose {
         for Check { name, passed } in checks {
-            let line = if *passed { ("+", "ok") } else { ("-", "failed") };
+            let line = if *passed {
+                ("+", "ok")
+            } else {
+                ("-", "failed")
+            };
             // Writing into a String cannot fail.
             let _ = writeln!(text, "[{}]{name} {}", line.0, line.1);
         }
@@ -183,7 +217,10 @@ fn can_read(snapshot: &Snapshot) -> bool {
 /// How long ago a quorum vouched for the newest checkpoint; `None` when it did not.
 fn checkpoint_age(snapshot: &Snapshot) -> Option<Duration> {
     let verified = snapshot.checkpoint().verify(snapshot.roster()).ok()?;
-    let age = clock::now().seconds().get().saturating_sub(verified.time().get());
+    let age = clock::now()
+        .seconds()
+        .get()
+        .saturating_sub(verified.time().get());
     Some(Duration::from_secs(age))
 }
 
@@ -200,17 +237,28 @@ mod tests {
     use super::*;
 
     async fn body(response: Response) -> String {
-        let bytes = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), 1000)
+            .await
+            .unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     #[tokio::test]
     async fn one_failed_check_makes_the_node_unready_and_is_named() {
-        let store = Check { name: "store", passed: true };
-        let writes = Check { name: "writes", passed: false };
+        let store = Check {
+            name: "store",
+            passed: true,
+        };
+        let writes = Check {
+            name: "writes",
+            passed: false,
+        };
         let response = readiness(&[store, writes], true);
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(body(response).await, "[+]store ok\n[-]writes failed\nnot ready\n");
+        assert_eq!(
+            body(response).await,
+            "[+]store ok\n[-]writes failed\nnot ready\n"
+        );
         let response = readiness(&[store], false);
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(body(response).await, "ready\n");

@@ -121,7 +121,9 @@ fn optional<T: FromStr>(word: &str) -> Option<Option<T>> {
 /// The role of this name.
 #[must_use]
 pub fn role_of(word: &str) -> Option<Role> {
-    [Role::Amo, Role::Amc, Role::Federation].into_iter().find(|role| role.as_str() == word)
+    [Role::Amo, Role::Amc, Role::Federation]
+        .into_iter()
+        .find(|role| role.as_str() == word)
 }
 
 /// Why a federation is not founded. Nothing is then left on disk.
@@ -188,7 +190,9 @@ pub fn init(dir: &Path, founding: &Founding) -> Result<Founded, InitError> {
     let place = place.unwrap_or(Path::new("."));
     fs::create_dir_all(place).map_err(io_error(place))?;
     // Of mode 0700, as everything in it is the node's alone.
-    let draft = tempfile::Builder::new().prefix(".vitrail-init-").tempdir_in(place);
+    let draft = tempfile::Builder::new()
+        .prefix(".vitrail-init-")
+        .tempdir_in(place);
     let draft = draft.map_err(io_error(place))?;
 
     let keys = Keys::generate()?;
@@ -202,14 +206,20 @@ pub fn init(dir: &Path, founding: &Founding) -> Result<Founded, InitError> {
     fs::rename(draft.path(), dir).map_err(io_error(dir))?;
     // From here the node's folder is there and complete; the draft's guard finds nothing left.
     sync_folder(place)?;
-    Ok(Founded { dir: dir.to_owned(), roster, public_key: keys.secret.public() })
+    Ok(Founded {
+        dir: dir.to_owned(),
+        roster,
+        public_key: keys.secret.public(),
+    })
 }
 
 fn refuse_existing(dir: &Path) -> Result<(), InitError> {
     match fs::read_dir(dir) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
-            Some(_) => Err(InitError::Exists { dir: dir.to_owned() }),
+            Some(_) => Err(InitError::Exists {
+                dir: dir.to_owned(),
+            }),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(io_error(dir)(error)),
@@ -270,7 +280,11 @@ fn first_roster(founding: &Founding, keys: &Keys) -> Result<Roster, InitError> {
         grpc: Some(founding.grpc.clone()),
         http: Some(founding.http.clone()),
     };
-    let share = MemberShare { member: founding.name.clone(), index: NonZeroU16::MIN, public };
+    let share = MemberShare {
+        member: founding.name.clone(),
+        index: NonZeroU16::MIN,
+        public,
+    };
     let others = founding.others.iter().map(|other| other.0.clone());
     Ok(Roster::new(RosterParts {
         origin: founding.origin.clone(),
@@ -306,7 +320,10 @@ fn write_files(
 /// every interface.
 fn listening(address: &Address) -> SocketAddr {
     address.as_str().parse().unwrap_or_else(|_| {
-        let port = address.as_str().rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let port = address
+            .as_str()
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok());
         // The unspecified IPv6 address takes IPv4 too; an address always has a port.
         (Ipv6Addr::UNSPECIFIED, port.unwrap_or(0)).into()
     })
@@ -331,23 +348,37 @@ fn found_ledger(
 /// # Errors
 /// [`InitError::SecretFile`].
 pub fn write_secret(path: &Path, secret: &str) -> Result<(), InitError> {
-    let failed = |error| InitError::SecretFile { path: path.to_owned(), error };
+    let failed = |error| InitError::SecretFile {
+        path: path.to_owned(),
+        error,
+    };
     secret_file::write(path, secret).map_err(failed)
 }
 
 fn write_public(path: &Path, text: &str) -> Result<(), InitError> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path);
     let mut file = file.map_err(io_error(path))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error(path))
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(io_error(path))
 }
 
 fn sync_folder(dir: &Path) -> Result<(), InitError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error(dir))
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io_error(dir))
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> InitError {
     let path = path.to_owned();
-    move |error| InitError::Io { path, kind: error.kind() }
+    move |error| InitError::Io {
+        path,
+        kind: error.kind(),
+    }
 }
 
 #[cfg(test)]
@@ -378,7 +409,10 @@ mod tests {
     fn a_founded_node_has_its_files_and_only_its_owner_reads_the_secrets() {
         let place = tempfile::tempdir().unwrap();
         let dir = place.path().join("deep").join("node");
-        let founding = Founding { others: vec![following(3, "following").parse().unwrap()], ..founding() };
+        let founding = Founding {
+            others: vec![following(3, "following").parse().unwrap()],
+            ..founding()
+        };
         let founded = init(&dir, &founding).unwrap();
         assert_eq!(founded.roster.members().len(), 2);
         for file in ["node.key", "evaluator.key"] {
@@ -389,7 +423,8 @@ mod tests {
         assert_eq!(signed.verify_genesis().unwrap(), founded.roster);
         let config = Config::load(&dir, Settings::default()).unwrap();
         assert_eq!(config.http, "[::]:7480".parse().unwrap());
-        let evaluator = Evaluator::parse(&secret_file::read(&config.evaluator_key).unwrap()).unwrap();
+        let evaluator =
+            Evaluator::parse(&secret_file::read(&config.evaluator_key).unwrap()).unwrap();
         assert!(evaluator.fits(founded.roster.share(&config.name).unwrap()));
         let left = fs::read_dir(dir.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "the draft is still there");
@@ -399,16 +434,25 @@ mod tests {
     fn a_folder_with_anything_in_it_is_not_touched() {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("mine"), "x").unwrap();
-        assert!(matches!(init(place.path(), &founding()), Err(InitError::Exists { .. })));
+        assert!(matches!(
+            init(place.path(), &founding()),
+            Err(InitError::Exists { .. })
+        ));
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn a_roster_that_breaks_a_rule_leaves_nothing_behind() {
         let place = tempfile::tempdir().unwrap();
-        let founding = Founding { role: Role::Federation, ..founding() };
+        let founding = Founding {
+            role: Role::Federation,
+            ..founding()
+        };
         let refused = init(&place.path().join("node"), &founding);
-        assert!(matches!(refused, Err(InitError::Roster(RosterError::PayerRole { .. }))));
+        assert!(matches!(
+            refused,
+            Err(InitError::Roster(RosterError::PayerRole { .. }))
+        ));
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 
@@ -417,8 +461,14 @@ mod tests {
         let parse = |text: &str| text.parse::<Following>().map(|_| ());
         assert_eq!(parse(&following(2, "following")), Ok(()));
         assert_eq!(parse(&following(2, "voting")), Err(FollowingError::Voting));
-        assert_eq!(parse(&following(2, "votes")), Err(FollowingError::Word("standing")));
+        assert_eq!(
+            parse(&following(2, "votes")),
+            Err(FollowingError::Word("standing"))
+        );
         assert_eq!(parse("a amc - following"), Err(FollowingError::Words));
-        assert_eq!(parse("a amc - following x - -"), Err(FollowingError::Word("key")));
+        assert_eq!(
+            parse("a amc - following x - -"),
+            Err(FollowingError::Word("key"))
+        );
     }
 }

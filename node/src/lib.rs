@@ -8,6 +8,7 @@ pub mod admission;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod demo;
 pub mod evaluator;
 #[cfg(test)]
 mod example;

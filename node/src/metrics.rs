@@ -122,15 +122,31 @@ impl Metrics {
         let (registry, s) = (&mut self.registry, Unit::Seconds);
         registry.register("appends", "Entries decided", self.appends.clone());
         registry.register("batches", "Batches committed", self.batches.clone());
-        registry.register("batch_entries", "Entries of a batch", self.batch_entries.clone());
-        registry.register("batch_bytes", "Bytes of a batch's entries", self.batch_bytes.clone());
+        registry.register(
+            "batch_entries",
+            "Entries of a batch",
+            self.batch_entries.clone(),
+        );
+        registry.register(
+            "batch_bytes",
+            "Bytes of a batch's entries",
+            self.batch_bytes.clone(),
+        );
         let (prepare, commit) = (self.prepare_seconds.clone(), self.commit_seconds.clone());
         registry.register_with_unit("prepare", "From collected to cosigned", s.clone(), prepare);
         registry.register_with_unit("commit", "From cosigned to durable", s.clone(), commit);
         registry.register("syncs", "Syncs of the store's files", self.syncs.clone());
         let (waiting, age) = (self.appends_waiting.clone(), self.checkpoint_age.clone());
-        registry.register("appends_waiting", "Appends that are not answered yet", waiting);
-        registry.register("log_entries", "Entries of the log", self.log_entries.clone());
+        registry.register(
+            "appends_waiting",
+            "Appends that are not answered yet",
+            waiting,
+        );
+        registry.register(
+            "log_entries",
+            "Entries of the log",
+            self.log_entries.clone(),
+        );
         registry.register_with_unit("checkpoint_age", "Age of the newest checkpoint", s, age);
         let state = self.store_state.clone();
         registry.register("store_state", "1 for the state that the store is in", state);
@@ -138,7 +154,11 @@ impl Metrics {
 
     fn register_edges(&mut self) {
         let registry = &mut self.registry;
-        registry.register("connections", "Open gRPC connections", self.connections.clone());
+        registry.register(
+            "connections",
+            "Open gRPC connections",
+            self.connections.clone(),
+        );
         let refused = self.connections_refused.clone();
         registry.register("connections_refused", "Connections turned away", refused);
         let rpc = self.rpc_seconds.clone();
@@ -152,7 +172,11 @@ impl Metrics {
             (Outcome::Appended(_), true) => ("repeated", ""),
             (Outcome::Refused(refusal), _) => ("refused", refusal.reason.code()),
         };
-        let labels = AppendLabels { kind: kind.as_str(), outcome, reason };
+        let labels = AppendLabels {
+            kind: kind.as_str(),
+            outcome,
+            reason,
+        };
         self.appends.get_or_create(&labels).inc();
     }
 
@@ -161,8 +185,10 @@ impl Metrics {
         self.batches.inc();
         self.batch_entries.observe(approximate(report.decided));
         self.batch_bytes.observe(approximate(report.bytes));
-        self.prepare_seconds.observe(report.prepared_in.as_secs_f64());
-        self.commit_seconds.observe(report.committed_in.as_secs_f64());
+        self.prepare_seconds
+            .observe(report.prepared_in.as_secs_f64());
+        self.commit_seconds
+            .observe(report.committed_in.as_secs_f64());
     }
 
     /// An append starts to wait; it ends when the guard is dropped, answered or given up.
@@ -201,8 +227,13 @@ impl Metrics {
 
     /// One call of a listed method was answered with this gRPC code.
     pub fn rpc_answered(&self, method: &'static str, code: tonic::Code, took: Duration) {
-        let labels = RpcLabels { method, code: code_name(code) };
-        self.rpc_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let labels = RpcLabels {
+            method,
+            code: code_name(code),
+        };
+        self.rpc_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
     }
 
     /// The text of the page, with the ledger as it is at this moment.
@@ -210,11 +241,17 @@ impl Metrics {
     pub fn to_text(&self, reading: &Reading) -> String {
         self.log_entries.set(reading.size.get());
         self.syncs.inner().store(reading.syncs, Ordering::Relaxed);
-        let age = reading.checkpoint_age.map_or(f64::INFINITY, |age| age.as_secs_f64());
+        let age = reading
+            .checkpoint_age
+            .map_or(f64::INFINITY, |age| age.as_secs_f64());
         self.checkpoint_age.set(age);
         // A state that the store has left must not stay at 1.
         self.store_state.clear();
-        self.store_state.get_or_create(&StateLabels { state: reading.store_state }).set(1);
+        self.store_state
+            .get_or_create(&StateLabels {
+                state: reading.store_state,
+            })
+            .set(1);
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -260,17 +297,40 @@ mod tests {
 
     fn reading(store_state: &'static str) -> Reading {
         let checkpoint_age = Some(Duration::from_millis(1500));
-        Reading { size: TreeSize::new(7), checkpoint_age, store_state, syncs: 4 }
+        Reading {
+            size: TreeSize::new(7),
+            checkpoint_age,
+            store_state,
+            syncs: 4,
+        }
     }
 
     #[test]
     fn what_was_counted_is_on_the_page() {
         let metrics = Metrics::new();
         let appended = Outcome::Appended(LeafIndex::new(6));
-        metrics.entry_decided(Kind::Claim, &Verdict { outcome: appended, repeated: false });
-        metrics.entry_decided(Kind::Claim, &Verdict { outcome: appended, repeated: true });
+        metrics.entry_decided(
+            Kind::Claim,
+            &Verdict {
+                outcome: appended,
+                repeated: false,
+            },
+        );
+        metrics.entry_decided(
+            Kind::Claim,
+            &Verdict {
+                outcome: appended,
+                repeated: true,
+            },
+        );
         let refused = Outcome::Refused(Reason::SlotHeld.into());
-        metrics.entry_decided(Kind::Claim, &Verdict { outcome: refused, repeated: false });
+        metrics.entry_decided(
+            Kind::Claim,
+            &Verdict {
+                outcome: refused,
+                repeated: false,
+            },
+        );
         metrics.batch_committed(&BatchReport {
             decided: 3,
             appended: 1,
@@ -300,7 +360,11 @@ mod tests {
         }
         assert!(text.ends_with("# EOF\n"));
         drop(waiting);
-        assert!(metrics.to_text(&reading("writing")).contains("vitrail_appends_waiting 0\n"));
+        assert!(
+            metrics
+                .to_text(&reading("writing"))
+                .contains("vitrail_appends_waiting 0\n")
+        );
     }
 
     #[test]

@@ -42,7 +42,11 @@ impl From<io::Error> for SecretFileError {
 /// # Errors
 /// [`SecretFileError::Io`], with `AlreadyExists` when there is such a file.
 pub fn write(path: &Path, secret: &str) -> Result<(), SecretFileError> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .open(path)?;
     file.write_all(secret.as_bytes())?;
     Ok(file.sync_all()?)
 }
@@ -59,7 +63,8 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
     }
     // Reserved at once: a string that grows would leave copies behind that nobody wipes.
     let mut secret = Zeroizing::new(String::with_capacity(SECRET_FILE_BYTES_MAX + 1));
-    file.take(SECRET_FILE_BYTES_MAX as u64 + 1).read_to_string(&mut secret)?;
+    file.take(SECRET_FILE_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut secret)?;
     let fits = secret.len() <= SECRET_FILE_BYTES_MAX;
     fits.then_some(secret).ok_or(SecretFileError::TooLong)
 }
@@ -77,7 +82,10 @@ mod tests {
         write(&path, "secret\n").unwrap();
         assert_eq!(*read(&path).unwrap(), "secret\n");
         let refused = write(&path, "other\n");
-        assert_eq!(refused, Err(SecretFileError::Io(io::ErrorKind::AlreadyExists)));
+        assert_eq!(
+            refused,
+            Err(SecretFileError::Io(io::ErrorKind::AlreadyExists))
+        );
         assert_eq!(*read(&path).unwrap(), "secret\n");
     }
 
@@ -87,7 +95,10 @@ mod tests {
         let path = dir.path().join("key");
         write(&path, "secret\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(read(&path).err(), Some(SecretFileError::Open { mode: 0o640 }));
+        assert_eq!(
+            read(&path).err(),
+            Some(SecretFileError::Open { mode: 0o640 })
+        );
     }
 
     #[test]

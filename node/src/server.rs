@@ -179,7 +179,14 @@ impl RunningNode {
             grpc = %addresses.grpc, http = %addresses.http, admin = %addresses.admin,
             "serving"
         );
-        Ok(Self { addresses, origin, sequencer, store, stop, servers })
+        Ok(Self {
+            addresses,
+            origin,
+            sequencer,
+            store,
+            stop,
+            servers,
+        })
     }
 
     /// Where it is reached.
@@ -217,7 +224,9 @@ impl RunningNode {
     pub async fn stop(mut self) {
         tracing::info!("stopping");
         self.stop.send_replace(true);
-        let drained = timeout(DRAIN_MAX, async { while self.servers.join_next().await.is_some() {} });
+        let drained = timeout(DRAIN_MAX, async {
+            while self.servers.join_next().await.is_some() {}
+        });
         if drained.await.is_err() {
             tracing::warn!("calls in flight were broken off");
             self.servers.shutdown().await;
@@ -247,7 +256,13 @@ impl Opened {
         let witness = Witness::new(config.name.clone(), secret.clone());
         let observer = Box::new(move |report: &_| metrics.batch_committed(report));
         let sequencer = sequencer::open(&store, witness, observer)?;
-        let opened = Self { origin: genesis, secret, evaluator: evaluator.into(), store, sequencer };
+        let opened = Self {
+            origin: genesis,
+            secret,
+            evaluator: evaluator.into(),
+            store,
+            sequencer,
+        };
         match opened.check(&config.name) {
             Ok(()) => Ok(opened),
             Err(error) => {
@@ -267,7 +282,9 @@ impl Opened {
         }
         let published = roster.share(name);
         let fits = published.is_some_and(|published| self.evaluator.fits(published));
-        fits.then_some(()).ok_or(StartError::OtherShares { member: name.clone() })
+        fits.then_some(()).ok_or(StartError::OtherShares {
+            member: name.clone(),
+        })
     }
 }
 
@@ -294,14 +311,31 @@ fn read_roster(path: &Path) -> Result<Origin, StartError> {
     let path = path.to_owned();
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) => return Err(StartError::RosterFile { path, kind: error.kind() }),
+        Err(error) => {
+            return Err(StartError::RosterFile {
+                path,
+                kind: error.kind(),
+            });
+        }
     };
     let signed = match SignedRoster::parse(&bytes) {
         Ok(signed) => signed,
-        Err(error) => return Err(StartError::Roster { path, error: Box::new(error) }),
+        Err(error) => {
+            return Err(StartError::Roster {
+                path,
+                error: Box::new(error),
+            });
+        }
     };
-    let not_genesis = |error| StartError::NotGenesis { path, error: Box::new(error) };
-    Ok(signed.verify_genesis().map_err(not_genesis)?.origin().clone())
+    let not_genesis = |error| StartError::NotGenesis {
+        path,
+        error: Box::new(error),
+    };
+    Ok(signed
+        .verify_genesis()
+        .map_err(not_genesis)?
+        .origin()
+        .clone())
 }
 
 fn open_store(config: &Config) -> Result<Store, StartError> {
@@ -331,13 +365,25 @@ impl Bound {
         let (grpc, grpc_address) = bind(config.grpc).await?;
         let (http, http_address) = bind(config.http).await?;
         let (admin, admin_address) = bind(config.admin).await?;
-        let addresses = Addresses { grpc: grpc_address, http: http_address, admin: admin_address };
-        Ok(Self { grpc, http, admin, addresses })
+        let addresses = Addresses {
+            grpc: grpc_address,
+            http: http_address,
+            admin: admin_address,
+        };
+        Ok(Self {
+            grpc,
+            http,
+            admin,
+            addresses,
+        })
     }
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |error: io::Error| StartError::Bind { address, kind: error.kind() };
+    let failed = |error: io::Error| StartError::Bind {
+        address,
+        kind: error.kind(),
+    };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
@@ -349,18 +395,33 @@ fn serve(
     metrics: &Arc<Metrics>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<JoinSet<()>, StartError> {
-    let Opened { secret, evaluator, store, sequencer, .. } = opened;
+    let Opened {
+        secret,
+        evaluator,
+        store,
+        sequencer,
+        ..
+    } = opened;
     let acceptor = TlsAcceptor::from(tls::server_config(&secret)?);
     let known = sequencer.clone();
     let is_known = Arc::new(move |key: &_| admit(&known.snapshot(), key, clock::now()).is_ok());
-    let services = Services { sequencer: sequencer.clone(), evaluator, metrics: metrics.clone() };
+    let services = Services {
+        sequencer: sequencer.clone(),
+        evaluator,
+        metrics: metrics.clone(),
+    };
     let (reporter, health) = health::service();
 
     let mut servers = JoinSet::new();
     let incoming = tls::accept(bound.grpc, acceptor, is_known, metrics.clone());
-    let grpc = limited_server().layer(services.gate()).add_routes(services.routes());
+    let grpc = limited_server()
+        .layer(services.gate())
+        .add_routes(services.routes());
     let grpc = grpc.add_service(health.clone());
-    servers.spawn(ended("grpc", grpc.serve_with_incoming_shutdown(incoming, told(stopping))));
+    servers.spawn(ended(
+        "grpc",
+        grpc.serve_with_incoming_shutdown(incoming, told(stopping)),
+    ));
 
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -369,9 +430,17 @@ fn serve(
         .map_err(|_| StartError::Reflection)?;
     let admin = limited_server().add_service(reflection).add_service(health);
     let incoming = TcpIncoming::from(bound.admin);
-    servers.spawn(ended("admin", admin.serve_with_incoming_shutdown(incoming, told(stopping))));
+    servers.spawn(ended(
+        "admin",
+        admin.serve_with_incoming_shutdown(incoming, told(stopping)),
+    ));
 
-    let pages = Pages { sequencer: sequencer.clone(), store, metrics: metrics.clone() }.router();
+    let pages = Pages {
+        sequencer: sequencer.clone(),
+        store,
+        metrics: metrics.clone(),
+    }
+    .router();
     let pages = axum::serve(PageListener::new(bound.http), pages);
     let pages = pages.with_graceful_shutdown(told(stopping));
     servers.spawn(ended("http", pages.into_future()));

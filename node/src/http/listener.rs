@@ -34,7 +34,10 @@ impl PageListener {
     /// Accepts on a bound socket.
     #[must_use]
     pub fn new(tcp: TcpListener) -> Self {
-        Self { tcp, places: Arc::new(Semaphore::new(PAGE_CONNECTIONS_MAX)) }
+        Self {
+            tcp,
+            places: Arc::new(Semaphore::new(PAGE_CONNECTIONS_MAX)),
+        }
     }
 }
 
@@ -75,7 +78,11 @@ pub struct PageStream {
 
 impl PageStream {
     fn new(tcp: TcpStream, place: OwnedSemaphorePermit) -> Self {
-        Self { tcp, idle: Box::pin(sleep(IDLE_MAX)), _place: place }
+        Self {
+            tcp,
+            idle: Box::pin(sleep(IDLE_MAX)),
+            _place: place,
+        }
     }
 
     /// A peer that takes nothing is as silent as one that sends nothing.

@@ -32,7 +32,9 @@ pub(super) async fn report(
 ) {
     let mut told = pin!(told);
     for service in [LOG, EVALUATOR] {
-        reporter.set_service_status(service, ServingStatus::Serving).await;
+        reporter
+            .set_service_status(service, ServingStatus::Serving)
+            .await;
     }
     loop {
         let status = match sequencer.condition() {
@@ -46,6 +48,8 @@ pub(super) async fn report(
         }
     }
     for service in ["", LEDGER, LOG, EVALUATOR] {
-        reporter.set_service_status(service, ServingStatus::NotServing).await;
+        reporter
+            .set_service_status(service, ServingStatus::NotServing)
+            .await;
     }
 }

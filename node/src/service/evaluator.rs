@@ -41,7 +41,10 @@ impl Evaluation {
         admission: Admission,
     ) -> Result<PartialEvaluation, CallError> {
         let (_, kind, blinded) = read::evaluate(request)?;
-        let unknown = WireError::Value { field: "kind", got: request.kind.into() };
+        let unknown = WireError::Value {
+            field: "kind",
+            got: request.kind.into(),
+        };
         let key = JointKey::of(kind).ok_or(unknown)?;
         may_evaluate(key, admission)?;
         let random = random()?;

@@ -48,7 +48,11 @@ impl GateLayer {
         if access == Access::Anyone {
             return Ok(());
         }
-        let key = request.extensions().get::<PeerKey>().ok_or(CallError::NoPeer)?.0;
+        let key = request
+            .extensions()
+            .get::<PeerKey>()
+            .ok_or(CallError::NoPeer)?
+            .0;
         let admission = admission::admit(&self.sequencer.snapshot(), &key, clock::now())?;
         admission::allow(access, admission).map_err(AdmissionError::Refused)?;
         request.extensions_mut().insert(admission);
@@ -60,7 +64,10 @@ impl<S> Layer<S> for GateLayer {
     type Service = Gate<S>;
 
     fn layer(&self, inner: S) -> Gate<S> {
-        Gate { inner, rules: self.clone() }
+        Gate {
+            inner,
+            rules: self.clone(),
+        }
     }
 }
 
@@ -121,7 +128,12 @@ struct Timer {
 
 impl Timer {
     fn start(method: &'static str, metrics: Arc<Metrics>) -> Self {
-        Self { method, metrics, started: Instant::now(), code: Code::Cancelled }
+        Self {
+            method,
+            metrics,
+            started: Instant::now(),
+            code: Code::Cancelled,
+        }
     }
 
     fn end(mut self, code: Code) {
@@ -131,7 +143,8 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.metrics.rpc_answered(self.method, self.code, self.started.elapsed());
+        self.metrics
+            .rpc_answered(self.method, self.code, self.started.elapsed());
     }
 }
 
@@ -141,7 +154,9 @@ fn code_of(response: &Response<Body>) -> Code {
 }
 
 fn check_deadline(headers: &HeaderMap) -> Result<(), CallError> {
-    let header = headers.get(TIMEOUT_HEADER).ok_or(CallError::DeadlineMissing)?;
+    let header = headers
+        .get(TIMEOUT_HEADER)
+        .ok_or(CallError::DeadlineMissing)?;
     let deadline = header.to_str().ok().and_then(parse_timeout);
     let fits = deadline.is_some_and(|deadline| deadline <= DEADLINE_MAX);
     fits.then_some(()).ok_or(CallError::DeadlineUnfit)

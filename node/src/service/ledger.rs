@@ -27,14 +27,19 @@ impl LedgerService for Ledger {
         request: Request<v1::AppendRequest>,
     ) -> Result<Response<v1::AppendResponse>, Status> {
         let issuer = peer(&request)?;
-        Ok(Response::new(self.append(request.get_ref(), &issuer).await?))
+        Ok(Response::new(
+            self.append(request.get_ref(), &issuer).await?,
+        ))
     }
 
     async fn lookup(
         &self,
         request: Request<v1::LookupRequest>,
     ) -> Result<Response<v1::LookupResponse>, Status> {
-        Ok(Response::new(lookup(&self.0.sequencer.snapshot(), request.get_ref())?))
+        Ok(Response::new(lookup(
+            &self.0.sequencer.snapshot(),
+            request.get_ref(),
+        )?))
     }
 }
 
@@ -44,9 +49,16 @@ impl Ledger {
         request: &v1::AppendRequest,
         issuer: &PublicKey,
     ) -> Result<v1::AppendResponse, CallError> {
-        let Services { sequencer, metrics, .. } = &self.0;
+        let Services {
+            sequencer, metrics, ..
+        } = &self.0;
         let (entry, payload) = read::append(request).map_err(CallError::Malformed)?;
-        let entry = check(entry, payload.as_ref(), issuer, sequencer.snapshot().roster().origin())?;
+        let entry = check(
+            entry,
+            payload.as_ref(),
+            issuer,
+            sequencer.snapshot().roster().origin(),
+        )?;
         let asked = entry.clone();
         let waiting = metrics.append_waits();
         let decided = sequencer.append(entry, payload).await?;
@@ -60,7 +72,11 @@ impl Ledger {
         match verdict.outcome {
             Outcome::Appended(index) => {
                 let inclusion = snapshot.place(index)?;
-                Ok(write::accepted(index, &inclusion, snapshot.checkpoint_text().to_owned()))
+                Ok(write::accepted(
+                    index,
+                    &inclusion,
+                    snapshot.checkpoint_text().to_owned(),
+                ))
             }
             Outcome::Refused(refusal) => {
                 let receipt = snapshot.refusal_receipt(asked, refusal);
@@ -68,7 +84,10 @@ impl Ledger {
                 // the same as long as the slot is taken.
                 let newest = || self.0.sequencer.snapshot().refusal_receipt(asked, refusal);
                 let receipt = receipt.or_else(|_| newest())?;
-                Ok(write::refused(refusal, receipt.as_ref().map(write::evidence)))
+                Ok(write::refused(
+                    refusal,
+                    receipt.as_ref().map(write::evidence),
+                ))
             }
         }
     }
@@ -112,9 +131,12 @@ fn lookup(
     request: &v1::LookupRequest,
 ) -> Result<v1::LookupResponse, CallError> {
     let (slots, coverages) = read::lookup(request)?;
-    let slots = slots.iter().map(|slot| Ok(write::state(&snapshot.slot(slot)?)));
-    let coverages =
-        coverages.iter().map(|coverage| Ok(write::state(&snapshot.coverage(coverage)?)));
+    let slots = slots
+        .iter()
+        .map(|slot| Ok(write::state(&snapshot.slot(slot)?)));
+    let coverages = coverages
+        .iter()
+        .map(|coverage| Ok(write::state(&snapshot.coverage(coverage)?)));
     Ok(v1::LookupResponse {
         slots: slots.collect::<Result<_, ReadError>>()?,
         coverages: coverages.collect::<Result<_, ReadError>>()?,

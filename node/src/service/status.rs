@@ -114,19 +114,37 @@ impl Row {
 
     const fn refused(reason: Reason) -> Self {
         let (reason, french) = (reason.code(), reason.french());
-        Self { code: Code::PermissionDenied, reason, field: None, retry: None, french }
+        Self {
+            code: Code::PermissionDenied,
+            reason,
+            field: None,
+            retry: None,
+            french,
+        }
     }
 
     const fn of(code: Code, reason: &'static str, french: &'static str) -> Self {
-        Self { code, reason, field: None, retry: None, french }
+        Self {
+            code,
+            reason,
+            field: None,
+            retry: None,
+            french,
+        }
     }
 
     const fn retry(self, after: Duration) -> Self {
-        Self { retry: Some(after), ..self }
+        Self {
+            retry: Some(after),
+            ..self
+        }
     }
 
     const fn of_deadline(reason: &'static str) -> Self {
-        Self { reason, ..Self::malformed("grpc-timeout") }
+        Self {
+            reason,
+            ..Self::malformed("grpc-timeout")
+        }
     }
 
     const fn of_read(error: &ReadError) -> Self {
@@ -170,9 +188,11 @@ impl Row {
 impl CallError {
     const fn row(&self) -> Row {
         match self {
-            Self::MethodUnknown => {
-                Row::of(Code::Unimplemented, "METHOD_UNKNOWN", "Cette opération n'existe pas.")
-            }
+            Self::MethodUnknown => Row::of(
+                Code::Unimplemented,
+                "METHOD_UNKNOWN",
+                "Cette opération n'existe pas.",
+            ),
             Self::NoPeer => Row::of(
                 Code::Unauthenticated,
                 "CERTIFICATE_MISSING",
@@ -214,7 +234,13 @@ impl CallError {
 
 impl From<CallError> for Status {
     fn from(error: CallError) -> Self {
-        let Row { code, reason, field, retry, french } = error.row();
+        let Row {
+            code,
+            reason,
+            field,
+            retry,
+            french,
+        } = error.row();
         let message = error.to_string();
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
@@ -244,7 +270,11 @@ mod tests {
 
     #[test]
     fn a_malformed_field_is_named_with_its_limit() {
-        let error = WireError::TooMany { field: "slot_keys", got: 40, max: 32 };
+        let error = WireError::TooMany {
+            field: "slot_keys",
+            got: 40,
+            max: 32,
+        };
         let (status, details) = status(error.into());
         assert_eq!(status.code(), Code::InvalidArgument);
         let violation = &details.bad_request().unwrap().field_violations[0];
@@ -258,8 +288,14 @@ mod tests {
             let (status, details) = status(AdmissionError::Refused(*reason).into());
             assert_eq!(status.code(), Code::PermissionDenied);
             let info = details.error_info().unwrap();
-            assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason.code(), ERROR_DOMAIN));
-            assert_eq!(details.localized_message().unwrap().message, reason.french());
+            assert_eq!(
+                (info.reason.as_str(), info.domain.as_str()),
+                (reason.code(), ERROR_DOMAIN)
+            );
+            assert_eq!(
+                details.localized_message().unwrap().message,
+                reason.french()
+            );
         }
     }
 
@@ -267,10 +303,16 @@ mod tests {
     fn who_should_come_back_is_told_when() {
         let (status_full, details) = status(Unavailable::QueueFull.into());
         assert_eq!(status_full.code(), Code::ResourceExhausted);
-        assert_eq!(details.retry_info().unwrap().retry_delay, Some(RETRY_QUEUE_FULL));
+        assert_eq!(
+            details.retry_info().unwrap().retry_delay,
+            Some(RETRY_QUEUE_FULL)
+        );
         let (stopped, details) = status(Unavailable::Stopped(StopReason::DiskFull).into());
         assert_eq!(stopped.code(), Code::Unavailable);
-        assert_eq!(details.retry_info().unwrap().retry_delay, Some(RETRY_STOPPED));
+        assert_eq!(
+            details.retry_info().unwrap().retry_delay,
+            Some(RETRY_STOPPED)
+        );
         assert!(stopped.message().contains("the disk is full"));
     }
 
@@ -278,7 +320,10 @@ mod tests {
     fn a_read_error_tells_damage_from_absence() {
         let corrupt = status(ReadError::Corrupt { what: "tile" }.into());
         assert_eq!(corrupt.0.code(), Code::DataLoss);
-        let beyond = ReadError::BeyondEnd { size: TreeSize::new(3), asked: 9 };
+        let beyond = ReadError::BeyondEnd {
+            size: TreeSize::new(3),
+            asked: 9,
+        };
         assert_eq!(status(beyond.into()).0.code(), Code::OutOfRange);
     }
 
@@ -299,7 +344,10 @@ mod tests {
         ] {
             let (_, details) = status(error);
             let reason = &details.error_info().unwrap().reason;
-            assert!(reason.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{reason}");
+            assert!(
+                reason.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'),
+                "{reason}"
+            );
             let localized = details.localized_message().unwrap();
             assert_eq!(localized.locale, "fr-FR");
             assert!(localized.message.ends_with('.'));

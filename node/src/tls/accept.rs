@@ -56,7 +56,9 @@ pub struct PeerStream {
 
 impl fmt::Debug for PeerStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PeerStream").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("PeerStream")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,7 +81,11 @@ pub fn accept(
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(TCP_KEEPALIVE));
-    let door = Door { tls, is_known, places: Places::new(metrics) };
+    let door = Door {
+        tls,
+        is_known,
+        places: Places::new(metrics),
+    };
     tokio::spawn(accept_loop(incoming, Arc::new(door), finished));
     ReceiverStream::new(stream)
 }
@@ -136,7 +142,11 @@ impl Door {
             return self.turn_away("the client certificate holds no key");
         };
         match self.places.take(key, (self.is_known)(&key), permit) {
-            Some(place) => Some(PeerStream { tls, peer: PeerKey(key), _place: place }),
+            Some(place) => Some(PeerStream {
+                tls,
+                peer: PeerKey(key),
+                _place: place,
+            }),
             None => self.turn_away("too many connections of one key, or of strangers"),
         }
     }
@@ -179,7 +189,13 @@ impl Places {
         *count += 1;
         self.metrics.connection_opened();
         let (by_key, metrics) = (self.by_key.clone(), self.metrics.clone());
-        Some(Place { key, by_key, metrics, _permit: permit, _stranger: stranger })
+        Some(Place {
+            key,
+            by_key,
+            metrics,
+            _permit: permit,
+            _stranger: stranger,
+        })
     }
 }
 

@@ -29,7 +29,11 @@ async fn listen() -> (SocketAddr, Incoming, Arc<Metrics>) {
     let acceptor = TlsAcceptor::from(server_config(&secret(1)).unwrap());
     let metrics = Arc::new(Metrics::new());
     let is_known: IsKnown = Arc::new(|key| *key == secret(2).public());
-    (address, accept(listener, acceptor, is_known, metrics.clone()), metrics)
+    (
+        address,
+        accept(listener, acceptor, is_known, metrics.clone()),
+        metrics,
+    )
 }
 
 /// Believes every server: the client's side is not under test here.
@@ -90,7 +94,8 @@ fn client(shown: Option<Shown>, versions: &[&'static SupportedProtocolVersion]) 
         Some(Shown { certificate, key }) => {
             let certificate = self_signed(&secret(certificate)).unwrap();
             let der = secret(key).to_pkcs8_der().unwrap().to_vec();
-            let signing = ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(der.into())).unwrap();
+            let signing =
+                ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(der.into())).unwrap();
             let certified = rustls::sign::CertifiedKey::new(vec![certificate], signing);
             let resolver = rustls::sign::SingleCertAndKey::from(certified);
             config.with_client_cert_resolver(Arc::new(resolver))
@@ -100,15 +105,22 @@ fn client(shown: Option<Shown>, versions: &[&'static SupportedProtocolVersion]) 
     config
 }
 
-async fn connect(address: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    address: SocketAddr,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await?;
     let name = ServerName::try_from(SERVER_NAME).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+    TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
 }
 
 /// Whether the server let the client in: in TLS 1.3 a client learns that only when it reads.
 async fn is_let_in(address: SocketAddr, config: ClientConfig, incoming: &mut Incoming) -> bool {
-    let Ok(mut stream) = connect(address, config).await else { return false };
+    let Ok(mut stream) = connect(address, config).await else {
+        return false;
+    };
     let mut byte = [0];
     tokio::select! {
         accepted = incoming.next() => accepted.unwrap().is_ok(),
@@ -116,13 +128,21 @@ async fn is_let_in(address: SocketAddr, config: ClientConfig, incoming: &mut Inc
     }
 }
 
-const TILL: Shown = Shown { certificate: 2, key: 2 };
-const STRANGER: Shown = Shown { certificate: 3, key: 3 };
+const TILL: Shown = Shown {
+    certificate: 2,
+    key: 2,
+};
+const STRANGER: Shown = Shown {
+    certificate: 3,
+    key: 3,
+};
 
 #[tokio::test]
 async fn a_connection_carries_the_key_of_its_certificate() {
     let (address, mut incoming, metrics) = listen().await;
-    let mut till = connect(address, client(Some(TILL), &[&TLS13])).await.unwrap();
+    let mut till = connect(address, client(Some(TILL), &[&TLS13]))
+        .await
+        .unwrap();
     let mut accepted = incoming.next().await.unwrap().unwrap();
     assert_eq!(accepted.connect_info(), PeerKey(secret(2).public()));
     assert_eq!(till.get_ref().1.alpn_protocol(), Some(ALPN));
@@ -145,7 +165,10 @@ async fn without_a_certificate_nobody_gets_in() {
 #[tokio::test]
 async fn with_the_certificate_of_another_key_nobody_gets_in() {
     let (address, mut incoming, _) = listen().await;
-    let stolen = Shown { certificate: 2, key: 3 };
+    let stolen = Shown {
+        certificate: 2,
+        key: 3,
+    };
     assert!(!is_let_in(address, client(Some(stolen), &[&TLS13]), &mut incoming).await);
 }
 
@@ -171,7 +194,9 @@ async fn strangers_have_few_places_and_take_none_from_tills() {
     let (address, mut incoming, _) = listen().await;
     let mut held = Vec::new();
     for _ in 0..STRANGERS_MAX {
-        let stranger = connect(address, client(Some(STRANGER), &[&TLS13])).await.unwrap();
+        let stranger = connect(address, client(Some(STRANGER), &[&TLS13]))
+            .await
+            .unwrap();
         held.push((stranger, incoming.next().await.unwrap().unwrap()));
     }
     assert!(!is_let_in(address, client(Some(STRANGER), &[&TLS13]), &mut incoming).await);
