@@ -1,3 +1,50 @@
-//! To be written.
+//! What tills, insurers, optician federations and auditors call.
+//!
+//! A client believes nothing it is answered: every checkpoint, proof and signature is verified
+//! against the roster before a value comes out of a function here. Identities go in, and nothing
+//! but blinded elements, pseudorandom keys and sealed payloads goes out; an [`Observer`] sees
+//! each byte that does.
+//!
+//! | who | starts at |
+//! |---|---|
+//! | a till | [`pos::Pos`] |
+//! | a payer | [`insurer::Insurer`], [`coverage_file`] |
+//! | the CNAM | [`catalogue_file`], [`catalogue`] |
+//! | an optician federation | [`federation`] |
+//! | an auditor | [`auditor::Auditor`] |
+//!
+//! [`Observer`]: connection::Observer
+
+pub mod failure;
+
+pub mod files;
+
+pub mod system;
 
 pub mod catalogue_file;
+
+pub mod connection;
+
+pub mod session;
+
+pub mod view;
+
+pub mod tokens;
+
+pub mod lookup;
+
+pub mod issue;
+
+pub mod pos;
+
+pub mod coverage_file;
+
+pub mod insurer;
+
+pub mod catalogue;
+
+pub mod federation;
+
+pub mod auditor;
+
+// pub mod profile;

@@ -4,10 +4,24 @@
 //! `sequencer`, is ordered by `order`, decided by `ledger`, made durable by `store`, cosigned by
 //! `witness`, and is from then on part of every [`snapshot`] that answers are proved from.
 
+pub mod admission;
 pub mod clock;
+pub mod command;
+pub mod config;
+pub mod demo;
+pub mod evaluator;
+#[cfg(test)]
+mod example;
+pub mod http;
+pub mod init;
 pub mod ledger;
+pub mod metrics;
 pub mod order;
+pub mod secret_file;
 pub mod sequencer;
+pub mod server;
+pub mod service;
 pub mod snapshot;
 pub mod store;
+pub mod tls;
 pub mod witness;

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! `vitrail-node`: see [`node::command`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    node::command::main()
+}

@@ -32,7 +32,10 @@ impl Orderer for ClusterOfOne {
     /// The moment never goes back, whatever the clock does: dates decided once stay decided.
     fn order(&mut self, entries: Vec<VerifiedEntry>, now: UnixMillis) -> Batch {
         self.latest = self.latest.max(now);
-        Batch { at: self.latest, entries }
+        Batch {
+            at: self.latest,
+            entries,
+        }
     }
 }
 
@@ -43,7 +46,13 @@ mod tests {
     #[test]
     fn the_moment_of_a_batch_never_goes_back() {
         let mut order = ClusterOfOne::after(UnixMillis::new(50));
-        assert_eq!(order.order(Vec::new(), UnixMillis::new(100)).at, UnixMillis::new(100));
-        assert_eq!(order.order(Vec::new(), UnixMillis::new(60)).at, UnixMillis::new(100));
+        assert_eq!(
+            order.order(Vec::new(), UnixMillis::new(100)).at,
+            UnixMillis::new(100)
+        );
+        assert_eq!(
+            order.order(Vec::new(), UnixMillis::new(60)).at,
+            UnixMillis::new(100)
+        );
     }
 }

@@ -7,9 +7,7 @@
 
 use std::sync::Arc;
 
-use proto::attestation::{
-    GrantState, State, coverage_index, grant_index, slot_index,
-};
+use proto::attestation::{GrantState, State, coverage_index, grant_index, slot_index};
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::{Entry, Kind};
 use proto::hash::Hash;
@@ -70,13 +68,26 @@ impl Snapshot {
         store: Store,
     ) -> Self {
         let checkpoint_text = checkpoint.to_text();
-        Self { checkpoint, checkpoint_text, edge, crown, roster, store }
+        Self {
+            checkpoint,
+            checkpoint_text,
+            edge,
+            crown,
+            roster,
+            store,
+        }
     }
 
     /// The same state under a newer cosignature.
     pub(crate) fn renewed(&self, checkpoint: SignedCheckpoint) -> Self {
         let (edge, crown) = (self.edge.clone(), self.crown.clone());
-        Self::new(checkpoint, edge, crown, self.roster.clone(), self.store.clone())
+        Self::new(
+            checkpoint,
+            edge,
+            crown,
+            self.roster.clone(),
+            self.store.clone(),
+        )
     }
 
     pub(crate) const fn edge(&self) -> &RightEdge {
@@ -133,7 +144,9 @@ impl Snapshot {
         }
         let corrupt = ReadError::Corrupt { what: "entry" };
         let bytes = self.store.entry_bytes(index)?;
-        let Ok(entry) = Entry::parse(&bytes) else { return Err(corrupt) };
+        let Ok(entry) = Entry::parse(&bytes) else {
+            return Err(corrupt);
+        };
         if self.leaf(index)? != entry.leaf_hash() {
             return Err(corrupt);
         }
@@ -148,8 +161,14 @@ impl Snapshot {
     /// # Errors
     /// What is stored cannot be read or does not fit.
     pub fn prove_entry(&self, index: LeafIndex) -> Result<Option<EntryProof>, ReadError> {
-        let Some(entry) = self.entry(index)? else { return Ok(None) };
-        Ok(Some(EntryProof { entry: (*entry).clone(), index, inclusion: self.place(index)? }))
+        let Some(entry) = self.entry(index)? else {
+            return Ok(None);
+        };
+        Ok(Some(EntryProof {
+            entry: (*entry).clone(),
+            index,
+            inclusion: self.place(index)?,
+        }))
     }
 
     /// Proof that this log extends an earlier one.
@@ -201,17 +220,28 @@ impl Snapshot {
         refused: &Entry,
         refusal: Refusal,
     ) -> Result<Option<RefusalReceipt>, ReadError> {
-        let Some(TakenSlot { key_position, holder }) = refusal.taken else { return Ok(None) };
-        let Some(key) = refused.header().keys.get(key_position) else { return Ok(None) };
-        let answer = self.slot(&SlotKey::from_bytes(*key))?;
-        Ok(answer.entry.filter(|proved| proved.index == holder).map(|holder| RefusalReceipt {
-            reason: refusal.reason,
-            refused: refused.clone(),
+        let Some(TakenSlot {
             key_position,
-            state: answer.map_proof,
             holder,
-            checkpoint: self.checkpoint.clone(),
-        }))
+        }) = refusal.taken
+        else {
+            return Ok(None);
+        };
+        let Some(key) = refused.header().keys.get(key_position) else {
+            return Ok(None);
+        };
+        let answer = self.slot(&SlotKey::from_bytes(*key))?;
+        Ok(answer
+            .entry
+            .filter(|proved| proved.index == holder)
+            .map(|holder| RefusalReceipt {
+                reason: refusal.reason,
+                refused: refused.clone(),
+                key_position,
+                state: answer.map_proof,
+                holder,
+                checkpoint: self.checkpoint.clone(),
+            }))
     }
 
     /// The bytes of a tile or entry bundle (C2SP tlog-tiles); `None` for what is not there yet.
@@ -237,7 +267,9 @@ impl Snapshot {
         }
         let mut bundle = Vec::new();
         for leaf in first..end {
-            let Some(entry) = self.entry(LeafIndex::new(leaf))? else { return Ok(None) };
+            let Some(entry) = self.entry(LeafIndex::new(leaf))? else {
+                return Ok(None);
+            };
             let too_long = ReadError::Corrupt { what: "entry" };
             proto::tile::encode_entry(entry.bytes(), &mut bundle).map_err(|_| too_long)?;
         }
@@ -245,10 +277,20 @@ impl Snapshot {
     }
 
     fn answer(&self, index: &MapIndex) -> Result<StateAnswer, ReadError> {
-        let map_proof = self.crown.prove(index, &self.buckets()).map_err(unreadable_map)?;
+        let map_proof = self
+            .crown
+            .prove(index, &self.buckets())
+            .map_err(unreadable_map)?;
         let state = self.state(index)?;
-        let entry = state.map(|state| self.prove_entry(state.by())).transpose()?.flatten();
-        Ok(StateAnswer { map_proof, entry, payload: None })
+        let entry = state
+            .map(|state| self.prove_entry(state.by()))
+            .transpose()?
+            .flatten();
+        Ok(StateAnswer {
+            map_proof,
+            entry,
+            payload: None,
+        })
     }
 
     fn payload(
@@ -256,10 +298,14 @@ impl Snapshot {
         entry: &Entry,
         index: LeafIndex,
     ) -> Result<Option<(proto::seal::SealedPayload, proto::seal::Salt)>, ReadError> {
-        let Some((sealed, salt)) = self.store.payload(index)? else { return Ok(None) };
+        let Some((sealed, salt)) = self.store.payload(index)? else {
+            return Ok(None);
+        };
         let commits = entry.header().kind == Kind::Coverage
             && entry.header().commitment == Some(*sealed.commitment(&salt).as_hash());
-        commits.then_some(Some((sealed, salt))).ok_or(ReadError::Corrupt { what: "payload" })
+        commits
+            .then_some(Some((sealed, salt)))
+            .ok_or(ReadError::Corrupt { what: "payload" })
     }
 
     fn leaf(&self, index: LeafIndex) -> Result<Hash, ReadError> {
@@ -278,7 +324,10 @@ impl Snapshot {
     fn unprovable(&self, asked: u64, error: ProveError<TileError<StoreError>>) -> ReadError {
         match error {
             ProveError::Subtrees(error) => unreadable(error),
-            _ => ReadError::BeyondEnd { size: self.size(), asked },
+            _ => ReadError::BeyondEnd {
+                size: self.size(),
+                asked,
+            },
         }
     }
 }
@@ -295,9 +344,14 @@ impl View for Snapshot {
     }
 
     fn state(&self, index: &MapIndex) -> Result<Option<State>, ReadError> {
-        let value = self.crown.read(index, &self.buckets()).map_err(unreadable_map)?;
+        let value = self
+            .crown
+            .read(index, &self.buckets())
+            .map_err(unreadable_map)?;
         let corrupt = |_| ReadError::Corrupt { what: "map value" };
-        value.map(|value| State::from_bytes(value.as_bytes()).map_err(corrupt)).transpose()
+        value
+            .map(|value| State::from_bytes(value.as_bytes()).map_err(corrupt))
+            .transpose()
     }
 
     fn entry(&self, index: LeafIndex) -> Result<Option<Arc<Entry>>, ReadError> {

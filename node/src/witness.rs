@@ -49,7 +49,11 @@ impl Witness {
     /// A witness that has signed nothing yet.
     #[must_use]
     pub const fn new(name: MemberName, secret: SecretKey) -> Self {
-        Self { name, secret, last: None }
+        Self {
+            name,
+            secret,
+            last: None,
+        }
     }
 
     /// Takes up what it signed before, as the store has it.
@@ -81,7 +85,10 @@ impl Witness {
         let asked = Signed::of(&checkpoint);
         if let Some(last) = self.last {
             if asked.size < last.size {
-                return Err(WitnessError::Rollback { last: last.size, got: asked.size });
+                return Err(WitnessError::Rollback {
+                    last: last.size,
+                    got: asked.size,
+                });
             }
             if asked.size == last.size && asked != last {
                 return Err(WitnessError::Contradiction { size: last.size });
@@ -95,8 +102,17 @@ impl Witness {
 
 impl Signed {
     const fn of(checkpoint: &Checkpoint) -> Self {
-        let Checkpoint { size, log_root, map_root, .. } = checkpoint;
-        Self { size: *size, log_root: *log_root, map_root: *map_root }
+        let Checkpoint {
+            size,
+            log_root,
+            map_root,
+            ..
+        } = checkpoint;
+        Self {
+            size: *size,
+            log_root: *log_root,
+            map_root: *map_root,
+        }
     }
 }
 

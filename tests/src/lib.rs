@@ -1,1 +1,19 @@
-//! To be written.
+//! What several test programs share. Nothing imports this package.
+//!
+//! A scenario runs against a real node: the `vitrail-node` binary, with its own folder on a real
+//! disk, reached over TLS as a till or a member reaches it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what cannot be set up fails the scenario that wanted it"
+)]
+
+pub mod source;
+
+pub mod binary;
+
+pub mod process;
+
+pub mod federation;
+
+pub mod workload;

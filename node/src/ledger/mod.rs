@@ -20,9 +20,7 @@ use proto::roster::{Roster, SuccessionError};
 use proto::signing::PublicKey;
 
 use self::overlay::Overlay;
-pub use self::rules::{
-    CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, GRANT_DAYS_MAX, RESERVATION_DAYS_MAX,
-};
+pub use self::rules::{CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, GRANT_DAYS_MAX, RESERVATION_DAYS_MAX};
 
 /// The ledger as it stands before a batch.
 pub trait View {
@@ -141,7 +139,12 @@ pub fn genesis(entry: &VerifiedEntry) -> Result<Commit, GenesisError> {
     };
     let roster = Arc::new(signed.verify_genesis()?);
     let map = attestation.effects(LeafIndex::new(0)).into_iter().collect();
-    Ok(Commit { entries: vec![entry.clone()], map, roster: Some(roster), ..Commit::default() })
+    Ok(Commit {
+        entries: vec![entry.clone()],
+        map,
+        roster: Some(roster),
+        ..Commit::default()
+    })
 }
 
 /// Decides a batch: entries one after the other, each seeing what the ones before it did.
@@ -166,7 +169,10 @@ fn decide_entry<V: View>(
     if let Err(reason) = rules::issuer_may(overlay, header, at)? {
         return Ok(first(Outcome::Refused(reason.into())));
     }
-    let request = RequestKey { request_id: header.request_id, issuer: header.issuer };
+    let request = RequestKey {
+        request_id: header.request_id,
+        issuer: header.issuer,
+    };
     let leaf = entry.leaf_hash();
     if let Some(earlier) = overlay.answered(&request)? {
         return Ok(repeat(&earlier, leaf));
@@ -180,13 +186,19 @@ fn decide_entry<V: View>(
 }
 
 const fn first(outcome: Outcome) -> Verdict {
-    Verdict { outcome, repeated: false }
+    Verdict {
+        outcome,
+        repeated: false,
+    }
 }
 
 /// Same request, same bytes: the first answer again. Same request, other bytes: refused.
 fn repeat(earlier: &Answered, leaf: Hash) -> Verdict {
     if earlier.leaf == leaf {
-        Verdict { outcome: earlier.outcome, repeated: true }
+        Verdict {
+            outcome: earlier.outcome,
+            repeated: true,
+        }
     } else {
         first(Outcome::Refused(Reason::RequestReused.into()))
     }

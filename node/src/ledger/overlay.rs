@@ -19,7 +19,10 @@ pub(super) struct Overlay<'v, V> {
 
 impl<'v, V: View> Overlay<'v, V> {
     pub(super) fn new(view: &'v V) -> Self {
-        Self { view, commit: Commit::default() }
+        Self {
+            view,
+            commit: Commit::default(),
+        }
     }
 
     pub(super) fn into_commit(self) -> Commit {
@@ -27,7 +30,10 @@ impl<'v, V: View> Overlay<'v, V> {
     }
 
     pub(super) fn roster(&self) -> &Arc<Roster> {
-        self.commit.roster.as_ref().unwrap_or_else(|| self.view.roster())
+        self.commit
+            .roster
+            .as_ref()
+            .unwrap_or_else(|| self.view.roster())
     }
 
     pub(super) fn state(&self, index: &MapIndex) -> Result<Option<State>, V::Error> {

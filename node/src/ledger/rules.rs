@@ -50,8 +50,12 @@ pub(super) fn issuer_may<V: View>(
         None => {
             match overlay.state(&grant_index(&header.issuer))? {
                 Some(State::Grant(GrantState::Active { expires_at, .. })) if at < expires_at => {}
-                Some(State::Grant(GrantState::Active { .. })) => return Ok(Err(Reason::GrantExpired)),
-                Some(State::Grant(GrantState::Revoked { .. })) => return Ok(Err(Reason::GrantRevoked)),
+                Some(State::Grant(GrantState::Active { .. })) => {
+                    return Ok(Err(Reason::GrantExpired));
+                }
+                Some(State::Grant(GrantState::Revoked { .. })) => {
+                    return Ok(Err(Reason::GrantRevoked));
+                }
                 _ => return Ok(Err(Reason::IssuerUnknown)),
             }
             matches!(header.kind, Kind::Claim | Kind::Release | Kind::Erasure)
@@ -101,7 +105,9 @@ pub(super) fn admit<V: View>(
 /// Whether the entry was issued close enough to its batch.
 fn clock(issued_at: UnixMillis, at: UnixMillis) -> Result<(), Refusal> {
     let apart = issued_at.get().abs_diff(at.get());
-    (apart <= CLOCK_SKEW_MS_MAX).then_some(()).ok_or(Reason::ClockSkew.into())
+    (apart <= CLOCK_SKEW_MS_MAX)
+        .then_some(())
+        .ok_or(Reason::ClockSkew.into())
 }
 
 fn within(day: Day, today: Day, days: u32) -> Result<(), Refusal> {
@@ -114,7 +120,9 @@ fn succeed<V: View>(
     signed: &SignedRoster,
     on_time: Result<(), Refusal>,
 ) -> Result<(), Refusal> {
-    let successor = signed.verify_successor(overlay.roster()).map_err(|_| Reason::RosterUnfit)?;
+    let successor = signed
+        .verify_successor(overlay.roster())
+        .map_err(|_| Reason::RosterUnfit)?;
     on_time?;
     overlay.put_in_force(successor);
     Ok(())
@@ -122,7 +130,9 @@ fn succeed<V: View>(
 
 /// A catalogue is named on the day it comes into force, not before: so one is in force at a time.
 fn name_catalogue(notice: &CatalogueNotice, today: Day) -> Result<(), Refusal> {
-    (notice.valid_from <= today).then_some(()).ok_or(Reason::DateOutOfRange.into())
+    (notice.valid_from <= today)
+        .then_some(())
+        .ok_or(Reason::DateOutOfRange.into())
 }
 
 fn grant_till<V: View>(
@@ -135,7 +145,9 @@ fn grant_till<V: View>(
         return Ok(Err(Reason::AlreadyGranted.into()));
     }
     match overlay.state(&grant_index(&grant.till))? {
-        Some(State::Grant(GrantState::Revoked { .. })) => return Ok(Err(Reason::GrantRevoked.into())),
+        Some(State::Grant(GrantState::Revoked { .. })) => {
+            return Ok(Err(Reason::GrantRevoked.into()));
+        }
         Some(State::Grant(GrantState::Active { expires_at, .. })) if at < expires_at => {
             return Ok(Err(Reason::AlreadyGranted.into()));
         }
@@ -201,7 +213,10 @@ fn reserve<V: View>(
                 SlotStatus::Reserved => Reason::SlotReserved,
                 SlotStatus::Held => Reason::SlotHeld,
             };
-            let taken = Some(TakenSlot { key_position, holder: slot.by });
+            let taken = Some(TakenSlot {
+                key_position,
+                holder: slot.by,
+            });
             return Ok(Err(Refusal { reason, taken }));
         }
     }
@@ -274,7 +289,10 @@ fn referenced<V: View>(
     })
 }
 
-fn catalogue_in_force<V: View>(overlay: &Overlay<'_, V>, catalogue: LeafIndex) -> Rule<(), V::Error> {
+fn catalogue_in_force<V: View>(
+    overlay: &Overlay<'_, V>,
+    catalogue: LeafIndex,
+) -> Rule<(), V::Error> {
     if let Some(State::Catalogue { by, .. }) = overlay.state(&catalogue_index())?
         && by == catalogue
     {
@@ -294,7 +312,11 @@ fn coverage_in_force<V: View>(
     let Ok(Attestation::Coverage(coverage)) = Attestation::read(entry.header()) else {
         return Ok(Err(Reason::ReferenceUnfit.into()));
     };
-    if overlay.roster().member_by_key(&entry.header().issuer).is_none() {
+    if overlay
+        .roster()
+        .member_by_key(&entry.header().issuer)
+        .is_none()
+    {
         return Ok(Err(Reason::ReferenceUnfit.into()));
     }
     if coverage.until < today {
@@ -302,5 +324,7 @@ fn coverage_in_force<V: View>(
     }
     let newest = overlay.state(&coverage_index(&coverage.coverage))?;
     let is_newest = matches!(newest, Some(State::Coverage(state)) if state.by == index);
-    Ok(is_newest.then_some(()).ok_or(Reason::CoverageSuperseded.into()))
+    Ok(is_newest
+        .then_some(())
+        .ok_or(Reason::CoverageSuperseded.into()))
 }

@@ -2,21 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::num::NonZeroU16;
 
 use proptest::prelude::*;
 use proto::attestation::{
     CatalogueNotice, Claim, Coverage, Erasure, Grant, Release, Revocation, slot_index,
 };
-use proto::ids::{CoverageKey, Day, Origin, SlotKey};
-use proto::oprf::JointSecret;
+use proto::ids::{CoverageKey, Day, SlotKey};
 use proto::refusal::TakenSlot;
-use proto::roster::{
-    Element, Epoch, Member, MemberShare, OprfElements, Role, RosterParts, SignedRoster, Standing,
-};
-use proto::signing::SecretKey;
+use proto::roster::Epoch;
 
 use super::*;
+use crate::example::{first_roster, origin, roster_parts, secret, signed};
 
 const START: u64 = 1_768_000_000_000;
 const DAY_MS: u64 = 86_400_000;
@@ -47,7 +43,10 @@ impl View for Ledger {
     }
 
     fn entry(&self, index: LeafIndex) -> Result<Option<Arc<Entry>>, Infallible> {
-        Ok(self.entries.get(usize::try_from(index.get()).unwrap()).cloned())
+        Ok(self
+            .entries
+            .get(usize::try_from(index.get()).unwrap())
+            .cloned())
     }
 
     fn answered(&self, request: &RequestKey) -> Result<Option<Answered>, Infallible> {
@@ -55,59 +54,10 @@ impl View for Ledger {
     }
 }
 
-fn secret(name: &str) -> SecretKey {
-    SecretKey::from_seed(proto::hash::derive(proto::hash::Context::Roster, &[name.as_bytes()]).as_bytes())
-}
-
-fn origin() -> Origin {
-    "vitrail.test/optique".parse().unwrap()
-}
-
-fn member(name: &str, role: Role, payer: Option<&str>, standing: Standing) -> Member {
-    Member {
-        name: name.parse().unwrap(),
-        role,
-        payer: payer.map(|number| number.parse().unwrap()),
-        standing,
-        public_key: secret(name).public(),
-        grpc: None,
-        http: None,
-    }
-}
-
-fn roster_parts(epoch: Epoch, previous: Option<&Roster>) -> RosterParts {
-    let joint = JointSecret::derive(&[1; 32], b"ledger tests").unwrap();
-    let element = Element::from_bytes(joint.public().to_bytes()).unwrap();
-    let elements = OprfElements { person: element.clone(), contract: element };
-    RosterParts {
-        origin: origin(),
-        epoch,
-        previous: previous.map(Roster::hash),
-        threshold: NonZeroU16::MIN,
-        joint: elements.clone(),
-        members: vec![
-            member("cnam", Role::Amo, Some("01"), Standing::Voting),
-            member("amc", Role::Amc, Some("75000001"), Standing::Following),
-            member("other-amc", Role::Amc, Some("75000002"), Standing::Following),
-            member("opticians", Role::Federation, None, Standing::Following),
-        ],
-        shares: vec![MemberShare {
-            member: "cnam".parse().unwrap(),
-            index: NonZeroU16::MIN,
-            public: elements,
-        }],
-    }
-}
-
-fn signed(roster: Roster, by: &str) -> SignedRoster {
-    let line = roster.sign(&by.parse().unwrap(), &secret(by));
-    SignedRoster::new(roster, vec![line]).unwrap()
-}
-
 impl Ledger {
     /// A ledger with its roster (entry 0), a catalogue (1) and two granted tills (2 and 3).
     fn founded() -> Self {
-        let roster = signed(Roster::new(roster_parts(Epoch::default(), None)).unwrap(), "cnam");
+        let roster = first_roster();
         let mut ledger = Self {
             roster: Arc::new(roster.verify_genesis().unwrap()),
             entries: Vec::new(),
@@ -137,7 +87,8 @@ impl Ledger {
     }
 
     fn take(&mut self, commit: Commit) {
-        self.entries.extend(commit.entries.into_iter().map(|e| Arc::new(e.into_entry())));
+        self.entries
+            .extend(commit.entries.into_iter().map(|e| Arc::new(e.into_entry())));
         for (index, state) in commit.map {
             match state {
                 Some(state) => self.map.insert(index, state),
@@ -149,7 +100,10 @@ impl Ledger {
     }
 
     fn decide(&mut self, entries: Vec<VerifiedEntry>) -> Vec<Verdict> {
-        let batch = Batch { at: UnixMillis::new(self.now), entries };
+        let batch = Batch {
+            at: UnixMillis::new(self.now),
+            entries,
+        };
         let (commit, verdicts) = decide(self, &batch).unwrap();
         self.take(commit);
         verdicts
@@ -195,7 +149,10 @@ impl Ledger {
 
     fn claim(&self, slots: &[u8], coverage: LeafIndex) -> Attestation {
         Attestation::Claim(Claim {
-            slots: slots.iter().map(|slot| SlotKey::from_bytes([*slot; 32])).collect(),
+            slots: slots
+                .iter()
+                .map(|slot| SlotKey::from_bytes([*slot; 32]))
+                .collect(),
             catalogue: LeafIndex::new(1),
             coverages: vec![coverage],
             until: self.today().plus(60),
@@ -204,16 +161,24 @@ impl Ledger {
     }
 
     fn slot(&self, slot: u8) -> Option<State> {
-        self.map.get(&slot_index(&SlotKey::from_bytes([slot; 32]))).copied()
+        self.map
+            .get(&slot_index(&SlotKey::from_bytes([slot; 32])))
+            .copied()
     }
 }
 
 fn catalogue(valid_from: Day) -> Attestation {
-    Attestation::Catalogue(CatalogueNotice { hash: Hash::from_bytes([9; 32]), valid_from })
+    Attestation::Catalogue(CatalogueNotice {
+        hash: Hash::from_bytes([9; 32]),
+        valid_from,
+    })
 }
 
 fn release(claim: LeafIndex, slots: &[u8]) -> Attestation {
-    let slots = slots.iter().map(|slot| SlotKey::from_bytes([*slot; 32])).collect();
+    let slots = slots
+        .iter()
+        .map(|slot| SlotKey::from_bytes([*slot; 32]))
+        .collect();
     Attestation::Release(Release { slots, claim })
 }
 
@@ -223,22 +188,36 @@ fn a_claim_takes_all_its_slots_and_a_second_shop_none() {
     let coverage = ledger.must("amc", &ledger.coverage(1));
     let first = ledger.must("till", &ledger.claim(&[1, 2], coverage));
     let second = ledger.say("other-till", &ledger.claim(&[2, 3], coverage));
-    let taken = Some(TakenSlot { key_position: 0, holder: first });
-    let refusal = Refusal { reason: Reason::SlotReserved, taken };
+    let taken = Some(TakenSlot {
+        key_position: 0,
+        holder: first,
+    });
+    let refusal = Refusal {
+        reason: Reason::SlotReserved,
+        taken,
+    };
     assert_eq!(second, Outcome::Refused(refusal));
-    assert_eq!(ledger.slot(3), None, "a refused claim leaves no slot behind");
+    assert_eq!(
+        ledger.slot(3),
+        None,
+        "a refused claim leaves no slot behind"
+    );
 }
 
 #[test]
 fn two_claims_of_one_slot_in_one_batch_leave_one() {
     let mut ledger = Ledger::founded();
     let coverage = ledger.must("amc", &ledger.coverage(1));
-    let claims = ["till", "other-till"].map(|till| ledger.sign(till, &ledger.claim(&[1], coverage)));
+    let claims =
+        ["till", "other-till"].map(|till| ledger.sign(till, &ledger.claim(&[1], coverage)));
     let verdicts = ledger.decide(claims.to_vec());
     assert!(matches!(verdicts[0].outcome, Outcome::Appended(_)));
     assert!(matches!(
         verdicts[1].outcome,
-        Outcome::Refused(Refusal { reason: Reason::SlotReserved, .. })
+        Outcome::Refused(Refusal {
+            reason: Reason::SlotReserved,
+            ..
+        })
     ));
 }
 
@@ -276,7 +255,10 @@ fn one_request_id_for_other_bytes_is_refused() {
     ledger.requests -= 1;
     let other = ledger.sign("till", &ledger.claim(&[2], coverage));
     let verdicts = ledger.decide(vec![one, other]);
-    assert_eq!(verdicts[1].outcome, Outcome::Refused(Reason::RequestReused.into()));
+    assert_eq!(
+        verdicts[1].outcome,
+        Outcome::Refused(Reason::RequestReused.into())
+    );
 }
 
 #[test]
@@ -287,7 +269,10 @@ fn nobody_can_use_up_anothers_request_id() {
     ledger.requests -= 1;
     let other = ledger.sign("other-till", &ledger.claim(&[2], coverage));
     assert!(
-        ledger.decide(vec![one, other]).iter().all(|v| matches!(v.outcome, Outcome::Appended(_)))
+        ledger
+            .decide(vec![one, other])
+            .iter()
+            .all(|v| matches!(v.outcome, Outcome::Appended(_)))
     );
 }
 
@@ -297,7 +282,10 @@ fn each_kind_has_its_issuers() {
     let coverage = ledger.coverage(1);
     assert_eq!(ledger.refusal("stranger", &coverage), Reason::IssuerUnknown);
     assert_eq!(ledger.refusal("till", &coverage), Reason::KindNotAllowed);
-    assert_eq!(ledger.refusal("opticians", &coverage), Reason::KindNotAllowed);
+    assert_eq!(
+        ledger.refusal("opticians", &coverage),
+        Reason::KindNotAllowed
+    );
     let grant = ledger.grant("new-till");
     assert_eq!(ledger.refusal("amc", &grant), Reason::KindNotAllowed);
     let notice = catalogue(ledger.today());
@@ -310,7 +298,9 @@ fn each_kind_has_its_issuers() {
 #[test]
 fn a_grant_ends_at_its_moment_or_at_its_revocation() {
     let mut ledger = Ledger::founded();
-    let revocation = Attestation::Revocation(Revocation { till: secret("till").public() });
+    let revocation = Attestation::Revocation(Revocation {
+        till: secret("till").public(),
+    });
     let grant = ledger.grant("till");
     assert_eq!(ledger.refusal("opticians", &grant), Reason::AlreadyGranted);
     ledger.must("opticians", &revocation);
@@ -318,7 +308,10 @@ fn a_grant_ends_at_its_moment_or_at_its_revocation() {
     let claim = ledger.claim(&[1], coverage);
     assert_eq!(ledger.refusal("till", &claim), Reason::GrantRevoked);
     assert_eq!(ledger.refusal("opticians", &grant), Reason::GrantRevoked);
-    assert_eq!(ledger.refusal("opticians", &revocation), Reason::GrantRevoked);
+    assert_eq!(
+        ledger.refusal("opticians", &revocation),
+        Reason::GrantRevoked
+    );
     ledger.now += 31 * DAY_MS;
     let claim = ledger.claim(&[1], coverage);
     assert_eq!(ledger.refusal("other-till", &claim), Reason::GrantExpired);
@@ -328,13 +321,18 @@ fn a_grant_ends_at_its_moment_or_at_its_revocation() {
 fn a_revocation_counts_from_its_place_in_the_batch_on() {
     let mut ledger = Ledger::founded();
     let coverage = ledger.must("amc", &ledger.coverage(1));
-    let revocation = Attestation::Revocation(Revocation { till: secret("till").public() });
+    let revocation = Attestation::Revocation(Revocation {
+        till: secret("till").public(),
+    });
     let before = ledger.sign("till", &ledger.claim(&[1], coverage));
     let revocation = ledger.sign("opticians", &revocation);
     let after = ledger.sign("till", &ledger.claim(&[2], coverage));
     let verdicts = ledger.decide(vec![before, revocation, after]);
     assert!(matches!(verdicts[0].outcome, Outcome::Appended(_)));
-    assert_eq!(verdicts[2].outcome, Outcome::Refused(Reason::GrantRevoked.into()));
+    assert_eq!(
+        verdicts[2].outcome,
+        Outcome::Refused(Reason::GrantRevoked.into())
+    );
 }
 
 #[test]
@@ -375,7 +373,10 @@ fn clocks_may_be_two_minutes_apart_and_no_more() {
     let on_time = ledger.sign("till", &ledger.claim(&[1], coverage));
     let late = ledger.sign("till", &ledger.claim(&[2], coverage));
     ledger.now += CLOCK_SKEW_MS_MAX;
-    assert!(matches!(ledger.decide(vec![on_time])[0].outcome, Outcome::Appended(_)));
+    assert!(matches!(
+        ledger.decide(vec![on_time])[0].outcome,
+        Outcome::Appended(_)
+    ));
     ledger.now += 1;
     let outcome = ledger.decide(vec![late])[0].outcome;
     assert_eq!(outcome, Outcome::Refused(Reason::ClockSkew.into()));
@@ -385,12 +386,20 @@ fn clocks_may_be_two_minutes_apart_and_no_more() {
 fn dates_have_their_limits() {
     let mut ledger = Ledger::founded();
     let coverage = ledger.must("amc", &ledger.coverage(1));
-    for (days, fits) in [(0, true), (RESERVATION_DAYS_MAX, true), (RESERVATION_DAYS_MAX + 1, false)] {
+    for (days, fits) in [
+        (0, true),
+        (RESERVATION_DAYS_MAX, true),
+        (RESERVATION_DAYS_MAX + 1, false),
+    ] {
         let mut claim = ledger.claim(&[u8::try_from(days).unwrap()], coverage);
         if let Attestation::Claim(claim) = &mut claim {
             claim.until = ledger.today().plus(days);
         }
-        assert_eq!(matches!(ledger.say("till", &claim), Outcome::Appended(_)), fits, "{days}");
+        assert_eq!(
+            matches!(ledger.say("till", &claim), Outcome::Appended(_)),
+            fits,
+            "{days}"
+        );
     }
     let tomorrow = catalogue(ledger.today().plus(1));
     assert_eq!(ledger.refusal("cnam", &tomorrow), Reason::DateOutOfRange);
@@ -422,7 +431,10 @@ fn a_release_by_the_till_or_the_payer_leaves_the_map_as_it_was() {
         let claim = ledger.must("till", &ledger.claim(&[1, 2], coverage));
         ledger.must(by, &release(claim, &[1, 2]));
         assert_eq!(ledger.map, map, "{by}");
-        assert_eq!(ledger.refusal(by, &release(claim, &[1])), Reason::SlotNotHeld);
+        assert_eq!(
+            ledger.refusal(by, &release(claim, &[1])),
+            Reason::SlotNotHeld
+        );
     }
 }
 
@@ -432,10 +444,20 @@ fn a_release_by_anybody_else_is_refused() {
     let coverage = ledger.must("amc", &ledger.coverage(1));
     let claim = ledger.must("till", &ledger.claim(&[1], coverage));
     for by in ["other-till", "other-amc", "cnam"] {
-        assert_eq!(ledger.refusal(by, &release(claim, &[1])), Reason::NotEntitled, "{by}");
+        assert_eq!(
+            ledger.refusal(by, &release(claim, &[1])),
+            Reason::NotEntitled,
+            "{by}"
+        );
     }
-    assert_eq!(ledger.refusal("till", &release(coverage, &[1])), Reason::ReferenceUnfit);
-    assert_eq!(ledger.refusal("till", &release(claim, &[2])), Reason::SlotNotHeld);
+    assert_eq!(
+        ledger.refusal("till", &release(coverage, &[1])),
+        Reason::ReferenceUnfit
+    );
+    assert_eq!(
+        ledger.refusal("till", &release(claim, &[2])),
+        Reason::SlotNotHeld
+    );
 }
 
 #[test]
@@ -445,7 +467,9 @@ fn only_its_issuer_erases_a_payload() {
     let erasure = Attestation::Erasure(Erasure { erased: coverage });
     assert_eq!(ledger.refusal("cnam", &erasure), Reason::NotEntitled);
     ledger.must("amc", &erasure);
-    let nothing = Attestation::Erasure(Erasure { erased: LeafIndex::new(1) });
+    let nothing = Attestation::Erasure(Erasure {
+        erased: LeafIndex::new(1),
+    });
     assert_eq!(ledger.refusal("cnam", &nothing), Reason::ReferenceUnfit);
 }
 
@@ -454,7 +478,9 @@ fn a_roster_follows_the_one_in_force_or_is_refused() {
     let mut ledger = Ledger::founded();
     let first = ledger.roster.clone();
     let mut parts = roster_parts(Epoch::new(1), Some(&first));
-    parts.members.retain(|member| member.name.as_str() != "other-amc");
+    parts
+        .members
+        .retain(|member| member.name.as_str() != "other-amc");
     let successor = Roster::new(parts).unwrap();
     let by_nobody = Attestation::Roster(signed(successor.clone(), "amc"));
     assert_eq!(ledger.refusal("cnam", &by_nobody), Reason::RosterUnfit);
@@ -462,7 +488,10 @@ fn a_roster_follows_the_one_in_force_or_is_refused() {
     ledger.must("cnam", &by_quorum);
     assert_eq!(ledger.roster.epoch(), Epoch::new(1));
     let coverage = ledger.coverage(1);
-    assert_eq!(ledger.refusal("other-amc", &coverage), Reason::IssuerUnknown);
+    assert_eq!(
+        ledger.refusal("other-amc", &coverage),
+        Reason::IssuerUnknown
+    );
     assert_eq!(ledger.refusal("cnam", &by_quorum), Reason::RosterUnfit);
 }
 

@@ -140,19 +140,31 @@ struct Shared {
 
 impl Shared {
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn publish(&self, snapshot: Arc<Snapshot>) {
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 
     fn condition(&self) -> Condition {
-        *self.condition.read().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .condition
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter(&self, condition: Condition) {
-        *self.condition.write().unwrap_or_else(PoisonError::into_inner) = condition;
+        *self
+            .condition
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = condition;
     }
 }
 
@@ -178,13 +190,21 @@ impl Sequencer {
             return Err(Unavailable::Stopped(reason));
         }
         let (answer, answered) = oneshot::channel();
-        let waiting = Box::new(Waiting { entry, payload, answer });
-        self.inbox.try_send(Message::Append(waiting)).map_err(|error| match error {
-            TrySendError::Full(_) => Unavailable::QueueFull,
-            TrySendError::Disconnected(_) => Unavailable::Stopped(StopReason::ShuttingDown),
-        })?;
+        let waiting = Box::new(Waiting {
+            entry,
+            payload,
+            answer,
+        });
+        self.inbox
+            .try_send(Message::Append(waiting))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => Unavailable::QueueFull,
+                TrySendError::Disconnected(_) => Unavailable::Stopped(StopReason::ShuttingDown),
+            })?;
         // The thread ends without answering only when the node shuts down.
-        answered.await.unwrap_or(Err(Unavailable::Stopped(StopReason::ShuttingDown)))
+        answered
+            .await
+            .unwrap_or(Err(Unavailable::Stopped(StopReason::ShuttingDown)))
     }
 
     /// The newest published state.
@@ -203,9 +223,16 @@ impl Sequencer {
     pub fn stop(&self) {
         // A full inbox is worked off, so this send waits at most for a few batches.
         let _ = self.inbox.send(Message::Stop);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

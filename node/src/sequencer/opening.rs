@@ -2,13 +2,14 @@
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
 
-use proto::attestation::{Attestation, ShapeError};
+use proto::attestation::{Attestation, ShapeError, State, roster_index};
 use proto::checkpoint::{Checkpoint, CheckpointError};
 use proto::entry::{Entry, EntryError, VerifiedEntry};
 use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis};
 use proto::map::Crown;
-use proto::roster::SignedRoster;
+use proto::roster::{Roster, SignedRoster};
 use proto::tile::RightEdge;
 use thiserror::Error;
 
@@ -17,8 +18,8 @@ use super::{BatchObserver, Condition, QUEUE_ENTRIES_MAX, Sequencer, Shared};
 use crate::clock;
 use crate::ledger::{GenesisError, genesis};
 use crate::order::ClusterOfOne;
-use crate::snapshot::{ReadError, Snapshot};
-use crate::store::{Recovered, RecoverError, Store, StoreError, Writes};
+use crate::snapshot::{ReadError, Snapshot, unreadable_map};
+use crate::store::{RecoverError, Recovered, Store, StoreError, Writes};
 use crate::witness::{Witness, WitnessError};
 
 /// Why a ledger cannot be founded.
@@ -56,6 +57,12 @@ pub enum OpenError {
     /// The roots that were recomputed are not those that were signed, or a byte is missing.
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The entry that the map names as roster is not an entry.
+    #[error("the roster in force: {0}")]
+    RosterEntry(#[from] EntryError),
     /// The entry that the map names as roster does not have the shape of one.
     #[error("the roster in force: {0}")]
     RosterShape(#[from] ShapeError),
@@ -145,20 +152,37 @@ pub fn open(
 /// The state that was on disk, with the roster that its map says is in force. That this roster
 /// followed from the ones before was decided when it was appended.
 fn first_snapshot(store: &Store, recovered: Recovered) -> Result<Snapshot, OpenError> {
-    let Recovered { checkpoint, edge, crown, roster } = recovered;
-    let Attestation::Roster(signed) = Attestation::read(roster.header())? else {
-        return Err(OpenError::NoRoster);
-    };
-    let roster = Arc::new(signed.admitted().clone());
-    Ok(Snapshot::new(checkpoint, edge, crown, roster, store.clone()))
+    let Recovered {
+        checkpoint,
+        edge,
+        crown,
+    } = recovered;
+    let roster = roster_in_force(store, &crown)?;
+    Ok(Snapshot::new(
+        checkpoint,
+        edge,
+        crown,
+        roster,
+        store.clone(),
+    ))
 }
 
-fn start(
-    store: Store,
-    witness: Witness,
-    observer: BatchObserver,
-    snapshot: Snapshot,
-) -> Sequencer {
+/// Recovery has checked every bucket and entry against the roots, so this only reads.
+fn roster_in_force(store: &Store, crown: &Crown) -> Result<Arc<Roster>, OpenError> {
+    let value = crown.read(&roster_index(), store).map_err(unreadable_map)?;
+    let Some(Ok(State::Roster { by })) = value.map(|value| State::from_bytes(value.as_bytes()))
+    else {
+        return Err(OpenError::NoRoster);
+    };
+    let bytes = store.entry_bytes(by).map_err(ReadError::from)?;
+    let entry = Entry::parse(&bytes)?;
+    match Attestation::read(entry.header())? {
+        Attestation::Roster(signed) => Ok(Arc::new(signed.admitted().clone())),
+        _ => Err(OpenError::NoRoster),
+    }
+}
+
+fn start(store: Store, witness: Witness, observer: BatchObserver, snapshot: Snapshot) -> Sequencer {
     let (inbox, outbox) = sync_channel(QUEUE_ENTRIES_MAX);
     let shared = Arc::new(Shared {
         snapshot: RwLock::new(Arc::new(snapshot)),
@@ -171,9 +195,14 @@ fn start(
         witness,
         store,
         observer,
+        expired_at: Instant::now(),
     };
     // What is on disk may be hours old: readers get a fresh cosignature from the start.
     worker.renew();
     let thread = std::thread::spawn(move || worker.run());
-    Sequencer { inbox, shared, thread: Arc::new(Mutex::new(Some(thread))) }
+    Sequencer {
+        inbox,
+        shared,
+        thread: Arc::new(Mutex::new(Some(thread))),
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::hash::Hash;
-use proto::ids::LeafIndex;
+use proto::ids::{LeafIndex, UnixMillis};
 use proto::map::{Crown, MapIndex, MapUpdate, MapValue};
 use proto::roster::Roster;
 use proto::seal::{Salt, SealedPayload};
@@ -27,6 +27,12 @@ use crate::witness::{Witness, WitnessError};
 
 /// How often a stopped sequencer looks whether the disk has room again.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
+/// How long an answer is kept. A repeat can only come while clocks still admit its entry (two
+/// minutes), or from a till that was off for a night.
+const ANSWERS_KEPT_MS: u64 = 48 * 3600 * 1000;
+/// How often old answers are looked for, and how many are forgotten at a time.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+const EXPIRED_AT_A_TIME: usize = 2048;
 
 /// What the thread owns.
 pub(super) struct Worker {
@@ -36,6 +42,7 @@ pub(super) struct Worker {
     pub(super) witness: Witness,
     pub(super) store: Store,
     pub(super) observer: BatchObserver,
+    pub(super) expired_at: Instant,
 }
 
 /// What a batch makes of log and map, in memory.
@@ -72,12 +79,14 @@ impl Worker {
     /// Works until it is told to stop.
     pub(super) fn run(mut self) {
         loop {
+            self.forget_old_answers();
             match self.collect() {
                 Collected::Batch(waiting) => self.carry_through(waiting),
                 Collected::Nothing => self.idle(),
                 Collected::Stop(waiting) => {
                     self.carry_through(waiting);
-                    self.shared.enter(Condition::Stopped(StopReason::ShuttingDown));
+                    self.shared
+                        .enter(Condition::Stopped(StopReason::ShuttingDown));
                     return;
                 }
             }
@@ -115,14 +124,14 @@ impl Worker {
     }
 
     /// Carries a batch through all its steps, or answers all of it with why not.
-    fn carry_through(&mut self, mut waiting: Vec<Waiting>) {
+    fn carry_through(&mut self, waiting: Vec<Waiting>) {
         if waiting.is_empty() {
             return;
         }
         if let Condition::Stopped(reason) = self.shared.condition() {
             return refuse_all(waiting, reason);
         }
-        match self.batch(&mut waiting) {
+        match self.batch(&waiting) {
             Ok((verdicts, snapshot)) => answer(waiting, &verdicts, &snapshot),
             Err(failure) => {
                 let reason = failure.stop_reason();
@@ -133,17 +142,27 @@ impl Worker {
         }
     }
 
-    fn batch(&mut self, waiting: &mut [Waiting]) -> Result<(Vec<Verdict>, Arc<Snapshot>), Failure> {
+    fn batch(&mut self, waiting: &[Waiting]) -> Result<(Vec<Verdict>, Arc<Snapshot>), Failure> {
         let started = Instant::now();
         let before = self.shared.snapshot();
-        let entries = waiting.iter().map(|waiting| waiting.entry.clone()).collect();
+        let entries = waiting
+            .iter()
+            .map(|waiting| waiting.entry.clone())
+            .collect();
         let batch = self.order.order(entries, clock::now());
         let (commit, verdicts) = decide(&*before, &batch)?;
         let grown = grow(&before, &commit, &self.store)?;
         let checkpoint = self.cosign(&before, &grown)?;
         let prepared_in = started.elapsed();
         let payloads = payloads(waiting, &verdicts);
-        commit_batch(&self.store, &before, &commit, &grown, &payloads, &checkpoint)?;
+        commit_batch(
+            &self.store,
+            &before,
+            &commit,
+            &grown,
+            &payloads,
+            &checkpoint,
+        )?;
         // From here the batch is in the ledger, whatever happens to this process.
         let committed_in = started.elapsed().saturating_sub(prepared_in);
         let snapshot = self.publish(grown, checkpoint);
@@ -169,7 +188,9 @@ impl Worker {
     }
 
     fn publish(&self, grown: Grown, checkpoint: SignedCheckpoint) -> Arc<Snapshot> {
-        let Grown { edge, map, roster, .. } = grown;
+        let Grown {
+            edge, map, roster, ..
+        } = grown;
         let crown = map.crown().clone();
         let snapshot = Snapshot::new(checkpoint, edge, crown, roster, self.store.clone());
         let snapshot = Arc::new(snapshot);
@@ -189,13 +210,27 @@ impl Worker {
         }
     }
 
+    /// Forgets answers that nobody can ask for again, a few at a time.
+    fn forget_old_answers(&mut self) {
+        if self.expired_at.elapsed() < EXPIRY_INTERVAL {
+            return;
+        }
+        self.expired_at = Instant::now();
+        let before = UnixMillis::new(clock::now().get().saturating_sub(ANSWERS_KEPT_MS));
+        if let Err(error) = self.store.expire_answers(before, EXPIRED_AT_A_TIME) {
+            tracing::warn!(%error, "old answers are kept for now");
+        }
+    }
+
     /// Cosigns the same roots at a later time. They are durable already, so nothing is written.
     pub(super) fn renew(&mut self) {
         let snapshot = self.shared.snapshot();
         let same = snapshot.checkpoint().claimed().clone();
         match self.witness.cosign(same, clock::now().seconds()) {
             Ok(checkpoint) => self.shared.publish(Arc::new(snapshot.renewed(checkpoint))),
-            Err(_) => self.shared.enter(Condition::Stopped(StopReason::RootMismatch)),
+            Err(_) => self
+                .shared
+                .enter(Condition::Stopped(StopReason::RootMismatch)),
         }
     }
 }
@@ -207,12 +242,12 @@ enum Collected {
 }
 
 /// Grows log and map by what was decided; touches nothing that is published or stored.
-pub(super) fn grow(
-    before: &Snapshot,
-    commit: &Commit,
-    store: &Store,
-) -> Result<Grown, ReadError> {
-    let roster = commit.roster.as_ref().unwrap_or_else(|| before.roster()).clone();
+pub(super) fn grow(before: &Snapshot, commit: &Commit, store: &Store) -> Result<Grown, ReadError> {
+    let roster = commit
+        .roster
+        .as_ref()
+        .unwrap_or_else(|| before.roster())
+        .clone();
     grow_from(before.edge().clone(), before.crown(), roster, commit, store)
 }
 
@@ -223,14 +258,27 @@ pub(super) fn grow_from(
     commit: &Commit,
     store: &Store,
 ) -> Result<Grown, ReadError> {
-    let leaves: Vec<Hash> = commit.entries.iter().map(|entry| entry.leaf_hash()).collect();
+    let leaves: Vec<Hash> = commit
+        .entries
+        .iter()
+        .map(|entry| entry.leaf_hash())
+        .collect();
     let tiles = edge.append_all(&leaves);
-    let map = crown.update(&map_changes(commit)?, store).map_err(unreadable_map)?;
-    Ok(Grown { edge, tiles, map, roster })
+    let map = crown
+        .update(&map_changes(commit)?, store)
+        .map_err(unreadable_map)?;
+    Ok(Grown {
+        edge,
+        tiles,
+        map,
+        roster,
+    })
 }
 
 fn map_changes(commit: &Commit) -> Result<BTreeMap<MapIndex, Option<MapValue>>, ReadError> {
-    let value = |bytes: &[u8]| MapValue::from_bytes(bytes).map_err(|_| ReadError::Corrupt { what: "map value" });
+    let value = |bytes: &[u8]| {
+        MapValue::from_bytes(bytes).map_err(|_| ReadError::Corrupt { what: "map value" })
+    };
     let changes = commit.map.iter();
     changes
         .map(|(index, state)| {
@@ -241,16 +289,20 @@ fn map_changes(commit: &Commit) -> Result<BTreeMap<MapIndex, Option<MapValue>>, 
 }
 
 /// The payloads of the entries that this batch appended.
-fn payloads(
-    waiting: &mut [Waiting],
+fn payloads<'a>(
+    waiting: &'a [Waiting],
     verdicts: &[Verdict],
-) -> Vec<(LeafIndex, SealedPayload, Salt)> {
-    let pairs = waiting.iter_mut().zip(verdicts);
+) -> Vec<(LeafIndex, &'a SealedPayload, &'a Salt)> {
+    let pairs = waiting.iter().zip(verdicts);
     pairs
-        .filter_map(|(waiting, verdict)| match verdict {
-            Verdict { outcome: Outcome::Appended(leaf), repeated: false } => {
-                waiting.payload.take().map(|(sealed, salt)| (*leaf, sealed, salt))
-            }
+        .filter_map(|(waiting, verdict)| match (verdict, &waiting.payload) {
+            (
+                Verdict {
+                    outcome: Outcome::Appended(leaf),
+                    repeated: false,
+                },
+                Some(payload),
+            ) => Some((*leaf, &payload.0, &payload.1)),
             _ => None,
         })
         .collect()
@@ -261,7 +313,7 @@ fn commit_batch(
     before: &Snapshot,
     commit: &Commit,
     grown: &Grown,
-    payloads: &[(LeafIndex, SealedPayload, Salt)],
+    payloads: &[(LeafIndex, &SealedPayload, &Salt)],
     checkpoint: &SignedCheckpoint,
 ) -> Result<(), StoreError> {
     store.commit(&Writes {
@@ -279,7 +331,10 @@ fn commit_batch(
 /// Answers each waiter. One that has gone away will ask again.
 fn answer(waiting: Vec<Waiting>, verdicts: &[Verdict], snapshot: &Arc<Snapshot>) {
     for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
-        let decided = Decided { verdict: *verdict, snapshot: snapshot.clone() };
+        let decided = Decided {
+            verdict: *verdict,
+            snapshot: snapshot.clone(),
+        };
         let _ = waiting.answer.send(Ok(decided));
     }
 }

@@ -1,0 +1,369 @@
+//! The rules of the ledger, played again over the entries that it admitted.
+//!
+//! The log does not say at which moment an entry was decided, only that it was within
+//! [`CLOCK_SKEW_MS_MAX`] of `issued_at`. So a rule about time is broken only if it is broken at
+//! every moment of that span.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use proto::attestation::{
+    Attestation, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantState, Release, Revocation,
+    SlotStatus, State, catalogue_index, coverage_index, grant_index, slot_index,
+};
+use proto::entry::{Header, Kind, VerifiedEntry};
+use proto::ids::{Day, LeafIndex, RequestId, UnixMillis};
+use proto::map::MapIndex;
+use proto::refusal::Reason;
+use proto::roster::{Role, Roster, SignedRoster};
+use proto::signing::PublicKey;
+
+use super::EntryFailure;
+
+/// How far an entry's time may be from the moment it was decided.
+const CLOCK_SKEW_MS_MAX: u64 = 120_000;
+/// The longest reservation that is admitted.
+const RESERVATION_DAYS_MAX: u32 = 60;
+/// The longest validity of a coverage that is admitted.
+const COVERAGE_DAYS_MAX: u32 = 366;
+/// The longest grant that is admitted.
+const GRANT_DAYS_MAX: u32 = 397;
+/// How long a request id is remembered: an id carries the time of its entry, so the same one
+/// cannot be admitted again once this much has passed, twice the clock skew on either side.
+const REQUEST_MEMORY_MS: u64 = 4 * CLOCK_SKEW_MS_MAX;
+
+/// The state of the ledger after some entries.
+pub(super) struct Replay {
+    /// The roster file's; the log must have it in force at some place.
+    given: Roster,
+    pub(super) given_met: bool,
+    pub(super) roster: Option<Roster>,
+    pub(super) map: BTreeMap<MapIndex, State>,
+    pub(super) counts: BTreeMap<Kind, u64>,
+    entries: Vec<Brief>,
+    issuers: HashMap<[u8; 32], u32>,
+    requests: BTreeSet<(RequestId, u32)>,
+}
+
+/// What later entries may ask of an earlier one.
+struct Brief {
+    kind: Kind,
+    issuer: u32,
+    has_payload: bool,
+    detail: Detail,
+}
+
+/// What is kept of an entry besides what every entry has.
+enum Detail {
+    None,
+    /// Where the map keeps the newest coverage under the same key.
+    Coverage(MapIndex),
+    /// The coverages that a claim rests on.
+    Claim(Box<[LeafIndex]>),
+}
+
+/// The moments at which an entry can have been decided.
+#[derive(Clone, Copy)]
+struct Span {
+    earliest: UnixMillis,
+    latest: UnixMillis,
+}
+
+impl Span {
+    const fn around(at: UnixMillis) -> Self {
+        Self {
+            earliest: UnixMillis::new(at.get().saturating_sub(CLOCK_SKEW_MS_MAX)),
+            latest: UnixMillis::new(at.get().saturating_add(CLOCK_SKEW_MS_MAX)),
+        }
+    }
+
+    fn has_within(self, day: Day, days: u32) -> Result<(), Reason> {
+        let fits = self.earliest.day() <= day && day <= self.latest.day().plus(days);
+        fits.then_some(()).ok_or(Reason::DateOutOfRange)
+    }
+}
+
+impl Replay {
+    pub(super) fn new(given: Roster) -> Self {
+        Self {
+            given,
+            given_met: false,
+            roster: None,
+            map: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            entries: Vec::new(),
+            issuers: HashMap::new(),
+            requests: BTreeSet::new(),
+        }
+    }
+
+    /// Lets the next entry take effect, if the rules admit it here.
+    pub(super) fn append(
+        &mut self,
+        entry: &VerifiedEntry,
+        attestation: &Attestation,
+    ) -> Result<(), EntryFailure> {
+        let header = entry.header();
+        match self.roster.take() {
+            None => self.roster = Some(found(header, attestation)?),
+            Some(roster) => self.roster = Some(self.admit(roster, header, attestation)?),
+        }
+        let leaf = LeafIndex::new(self.entries.len() as u64);
+        for (index, state) in attestation.effects(leaf) {
+            match state {
+                Some(state) => self.map.insert(index, state),
+                None => self.map.remove(&index),
+            };
+        }
+        self.given_met |= self
+            .roster
+            .as_ref()
+            .is_some_and(|r| r.hash() == self.given.hash());
+        self.remember(header, attestation);
+        Ok(())
+    }
+
+    fn remember(&mut self, header: &Header, attestation: &Attestation) {
+        let issuer = self.issuer(&header.issuer);
+        let detail = match attestation {
+            Attestation::Coverage(coverage) => Detail::Coverage(coverage_index(&coverage.coverage)),
+            Attestation::Claim(claim) => Detail::Claim(claim.coverages.as_slice().into()),
+            _ => Detail::None,
+        };
+        let has_payload = header.commitment.is_some();
+        self.entries.push(Brief {
+            kind: header.kind,
+            issuer,
+            has_payload,
+            detail,
+        });
+        *self.counts.entry(header.kind).or_default() += 1;
+        self.requests.insert((header.request_id, issuer));
+        let oldest = header.issued_at.get().saturating_sub(REQUEST_MEMORY_MS);
+        while self
+            .requests
+            .first()
+            .is_some_and(|(id, _)| id.at().get() < oldest)
+        {
+            self.requests.pop_first();
+        }
+    }
+
+    /// A small number for an issuer: ten million entries keep four bytes each instead of a key.
+    fn issuer(&mut self, key: &PublicKey) -> u32 {
+        let next = u32::try_from(self.issuers.len()).unwrap_or(u32::MAX);
+        *self.issuers.entry(key.to_bytes()).or_insert(next)
+    }
+
+    /// The roster in force after the entry.
+    fn admit(
+        &mut self,
+        roster: Roster,
+        header: &Header,
+        attestation: &Attestation,
+    ) -> Result<Roster, EntryFailure> {
+        let span = Span::around(header.issued_at);
+        self.issuer_may(&roster, header, span)?;
+        let issuer = self.issuer(&header.issuer);
+        if self.requests.contains(&(header.request_id, issuer)) {
+            return Err(Reason::RequestReused.into());
+        }
+        match attestation {
+            Attestation::Roster(signed) => return succeed(signed, &roster),
+            Attestation::Catalogue(notice) => name_catalogue(notice, span)?,
+            Attestation::Grant(grant) => self.grant(&roster, grant, span)?,
+            Attestation::Revocation(revocation) => self.revoke(revocation, issuer)?,
+            Attestation::Coverage(coverage) => self.cover(coverage, span)?,
+            Attestation::Claim(claim) => self.reserve(&roster, claim, span)?,
+            Attestation::Release(release) => self.free(release, issuer)?,
+            Attestation::Erasure(erasure) => self.erase(erasure, issuer)?,
+        }
+        Ok(roster)
+    }
+
+    fn issuer_may(&self, roster: &Roster, header: &Header, span: Span) -> Result<(), Reason> {
+        let allowed = match roster.member_by_key(&header.issuer) {
+            Some(member) => member_may_issue(member.role, header.kind),
+            None => {
+                match self.map.get(&grant_index(&header.issuer)) {
+                    Some(State::Grant(GrantState::Active { expires_at, .. })) => {
+                        if span.earliest >= *expires_at {
+                            return Err(Reason::GrantExpired);
+                        }
+                    }
+                    Some(State::Grant(GrantState::Revoked { .. })) => {
+                        return Err(Reason::GrantRevoked);
+                    }
+                    _ => return Err(Reason::IssuerUnknown),
+                }
+                matches!(header.kind, Kind::Claim | Kind::Release | Kind::Erasure)
+            }
+        };
+        allowed.then_some(()).ok_or(Reason::KindNotAllowed)
+    }
+
+    fn grant(&self, roster: &Roster, grant: &Grant, span: Span) -> Result<(), Reason> {
+        if roster.member_by_key(&grant.till).is_some() {
+            return Err(Reason::AlreadyGranted);
+        }
+        match self.map.get(&grant_index(&grant.till)) {
+            Some(State::Grant(GrantState::Revoked { .. })) => return Err(Reason::GrantRevoked),
+            Some(State::Grant(GrantState::Active { expires_at, .. }))
+                if span.latest < *expires_at =>
+            {
+                return Err(Reason::AlreadyGranted);
+            }
+            _ => {}
+        }
+        let longest = span.latest.day().plus(GRANT_DAYS_MAX).start();
+        let fits = span.earliest < grant.expires_at && grant.expires_at <= longest;
+        fits.then_some(()).ok_or(Reason::DateOutOfRange)
+    }
+
+    fn revoke(&self, revocation: &Revocation, issuer: u32) -> Result<(), Reason> {
+        let by = match self.map.get(&grant_index(&revocation.till)) {
+            Some(State::Grant(GrantState::Active { by, .. })) => *by,
+            Some(State::Grant(GrantState::Revoked { .. })) => return Err(Reason::GrantRevoked),
+            _ => return Err(Reason::ReferenceUnknown),
+        };
+        let grant = self.referenced(by, Kind::Grant)?;
+        (grant.issuer == issuer)
+            .then_some(())
+            .ok_or(Reason::NotEntitled)
+    }
+
+    fn cover(&self, coverage: &Coverage, span: Span) -> Result<(), Reason> {
+        self.catalogue_in_force(coverage.catalogue)?;
+        span.has_within(coverage.until, COVERAGE_DAYS_MAX)
+    }
+
+    fn reserve(&self, roster: &Roster, claim: &Claim, span: Span) -> Result<(), Reason> {
+        self.catalogue_in_force(claim.catalogue)?;
+        for coverage in &claim.coverages {
+            self.coverage_in_force(roster, *coverage, span)?;
+        }
+        span.has_within(claim.until, RESERVATION_DAYS_MAX)?;
+        for slot in &claim.slots {
+            if let Some(State::Slot(slot)) = self.map.get(&slot_index(slot))
+                && slot.is_taken(span.latest.day())
+            {
+                return Err(match slot.status {
+                    SlotStatus::Reserved => Reason::SlotReserved,
+                    SlotStatus::Held => Reason::SlotHeld,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn coverage_in_force(
+        &self,
+        roster: &Roster,
+        index: LeafIndex,
+        span: Span,
+    ) -> Result<(), Reason> {
+        let brief = self.referenced(index, Kind::Coverage)?;
+        let Detail::Coverage(place) = &brief.detail else {
+            return Err(Reason::ReferenceUnfit);
+        };
+        let is_member = |key: &PublicKey| self.issuers.get(&key.to_bytes()) == Some(&brief.issuer);
+        if !roster
+            .members()
+            .iter()
+            .any(|member| is_member(&member.public_key))
+        {
+            return Err(Reason::ReferenceUnfit);
+        }
+        match self.map.get(place) {
+            Some(State::Coverage(newest)) if newest.by == index => {
+                let runs = newest.until >= span.earliest.day();
+                runs.then_some(()).ok_or(Reason::CoverageExpired)
+            }
+            _ => Err(Reason::CoverageSuperseded),
+        }
+    }
+
+    /// The till that claimed may release, and so may a payer that the claim rests on.
+    fn free(&self, release: &Release, issuer: u32) -> Result<(), Reason> {
+        let claim = self.referenced(release.claim, Kind::Claim)?;
+        let covered_by_issuer = |coverage: &LeafIndex| {
+            self.entry(*coverage)
+                .is_some_and(|coverage| coverage.issuer == issuer)
+        };
+        let is_payer = match &claim.detail {
+            Detail::Claim(coverages) => coverages.iter().any(covered_by_issuer),
+            Detail::None | Detail::Coverage(_) => false,
+        };
+        if claim.issuer != issuer && !is_payer {
+            return Err(Reason::NotEntitled);
+        }
+        let holds = |slot| match self.map.get(&slot_index(slot)) {
+            Some(State::Slot(state)) => state.by == release.claim,
+            _ => false,
+        };
+        release
+            .slots
+            .iter()
+            .all(holds)
+            .then_some(())
+            .ok_or(Reason::SlotNotHeld)
+    }
+
+    fn erase(&self, erasure: &Erasure, issuer: u32) -> Result<(), Reason> {
+        let erased = self.entry(erasure.erased).ok_or(Reason::ReferenceUnknown)?;
+        if !erased.has_payload {
+            return Err(Reason::ReferenceUnfit);
+        }
+        (erased.issuer == issuer)
+            .then_some(())
+            .ok_or(Reason::NotEntitled)
+    }
+
+    fn catalogue_in_force(&self, catalogue: LeafIndex) -> Result<(), Reason> {
+        match self.map.get(&catalogue_index()) {
+            Some(State::Catalogue { by, .. }) if *by == catalogue => Ok(()),
+            _ => Err(Reason::CatalogueOutdated),
+        }
+    }
+
+    fn entry(&self, index: LeafIndex) -> Option<&Brief> {
+        self.entries.get(usize::try_from(index.get()).ok()?)
+    }
+
+    fn referenced(&self, index: LeafIndex, kind: Kind) -> Result<&Brief, Reason> {
+        let entry = self.entry(index).ok_or(Reason::ReferenceUnknown)?;
+        (entry.kind == kind)
+            .then_some(entry)
+            .ok_or(Reason::ReferenceUnfit)
+    }
+}
+
+/// The first entry founds the ledger: a roster that all its voting members signed.
+fn found(header: &Header, attestation: &Attestation) -> Result<Roster, EntryFailure> {
+    let Attestation::Roster(signed) = attestation else {
+        return Err(EntryFailure::NotARoster);
+    };
+    let roster = signed.verify_genesis()?;
+    let is_member = roster.member_by_key(&header.issuer).is_some();
+    is_member
+        .then_some(roster)
+        .ok_or(Reason::IssuerUnknown.into())
+}
+
+fn succeed(signed: &SignedRoster, previous: &Roster) -> Result<Roster, EntryFailure> {
+    Ok(signed.verify_successor(previous)?)
+}
+
+fn name_catalogue(notice: &CatalogueNotice, span: Span) -> Result<(), Reason> {
+    let begun = notice.valid_from <= span.latest.day();
+    begun.then_some(()).ok_or(Reason::DateOutOfRange)
+}
+
+const fn member_may_issue(role: Role, kind: Kind) -> bool {
+    match kind {
+        Kind::Roster | Kind::Erasure => true,
+        Kind::Catalogue => matches!(role, Role::Amo),
+        Kind::Grant | Kind::Revocation => matches!(role, Role::Federation),
+        Kind::Coverage | Kind::Release => matches!(role, Role::Amo | Role::Amc),
+        Kind::Claim => false,
+    }
+}

@@ -1,0 +1,499 @@
+//! One connection to one member's node: typed calls, each with a deadline and bounded retries.
+//!
+//! A retry sends the same bytes, and every request carries what makes that safe: an entry its
+//! request id, an evaluation its own. Reads change nothing.
+
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use prost::Message;
+use proto::checkpoint::SignedCheckpoint;
+use proto::entry::Entry;
+use proto::ids::{CoverageKey, LeafIndex, MemberName, RequestId, SlotKey, TreeSize};
+use proto::merkle::ConsistencyProof;
+use proto::oprf::{BlindedElement, PartialEvaluation};
+use proto::receipt::EntryProof;
+use proto::refusal::Reason;
+use proto::roster::Address;
+use proto::seal::{Salt, SealedPayload};
+use proto::signing::{PublicKey, SecretKey};
+use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::StatusExt as _;
+
+pub use self::tls::IdentityError;
+use crate::failure::{Failure, FailureKind};
+
+/// How long a call may take: an append over slow links commits in well under a second, and
+/// nobody waits at a counter for longer.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How long it may take to connect: beyond this the node is as good as down.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// How often a call is sent again: with the pauses below, a new leader is elected meanwhile.
+pub const RETRIES_MAX: u32 = 4;
+/// The first pause between two attempts; each one after it is twice as long.
+pub const RETRY_PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// The longest pause a node may ask for; a longer one is told to the caller instead.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Sees what leaves: for each attempt of each call the exact bytes of its message.
+pub trait Observer: Send + Sync {
+    /// Called right before the bytes are handed to the connection.
+    fn leaves(&self, outbound: &Outbound<'_>);
+}
+
+/// One message about to leave.
+#[derive(Debug, Clone, Copy)]
+pub struct Outbound<'a> {
+    /// Who it goes to.
+    pub member: &'a MemberName,
+    /// The method, as the schema names it.
+    pub method: &'static str,
+    /// The encoded request.
+    pub request: &'a [u8],
+}
+
+/// Why a call gave no answer that can be used. Each variant names the member that was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CallError {
+    /// It could not be reached, or stopped answering.
+    #[error("{member} cannot be reached, or does not answer")]
+    Unreachable {
+        /// Who was asked.
+        member: MemberName,
+    },
+    /// It did not answer in time. A write may still have happened: send the same bytes again.
+    #[error("{member} did not answer within {} s", DEADLINE.as_secs())]
+    TooSlow {
+        /// Who was asked.
+        member: MemberName,
+    },
+    /// It has too much to do, or the caller has used up its quota.
+    #[error("{member} takes no more requests for now")]
+    Busy {
+        /// Who was asked.
+        member: MemberName,
+        /// When to try again, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// It does not admit the caller's key.
+    #[error("{member} does not admit this key{}", reason_text(*.reason))]
+    NotAdmitted {
+        /// Who was asked.
+        member: MemberName,
+        /// Why, if it says so.
+        reason: Option<Reason>,
+    },
+    /// It does not have what was asked for.
+    #[error("{member} does not have what was asked for")]
+    NotFound {
+        /// Who was asked.
+        member: MemberName,
+    },
+    /// It says that the request is malformed: client and node do not speak one version.
+    #[error("{member} cannot read the request")]
+    RequestRefused {
+        /// Who was asked.
+        member: MemberName,
+    },
+    /// It failed in itself.
+    #[error("{member} failed ({code:?})")]
+    Failed {
+        /// Who was asked.
+        member: MemberName,
+        /// The gRPC code of the answer.
+        code: Code,
+    },
+    /// What it answered cannot be read.
+    #[error("the answer of {member}: {reason}")]
+    Answer {
+        /// Who was asked.
+        member: MemberName,
+        /// The field that is wrong.
+        reason: WireError,
+    },
+}
+
+fn reason_text(reason: Option<Reason>) -> String {
+    reason
+        .map(|reason| format!(": {}", reason.english()))
+        .unwrap_or_default()
+}
+
+impl Failure for CallError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Unreachable { .. }
+            | Self::TooSlow { .. }
+            | Self::Busy { .. }
+            | Self::Failed { .. } => FailureKind::Unavailable,
+            Self::NotAdmitted { .. } | Self::NotFound { .. } => FailureKind::Refused,
+            Self::RequestRefused { .. } | Self::Answer { .. } => FailureKind::Malformed,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable { .. } => {
+                Some("is its address in the profile right, and its key the one in the roster file?")
+            }
+            Self::TooSlow { .. } => Some("try again: a repeated request is never counted twice"),
+            Self::NotAdmitted { .. } => Some("a federation grants keys: `vitrail grant`"),
+            _ => None,
+        }
+    }
+}
+
+/// A connection to the node of one member. Clones share it; it dials when it is first used and
+/// again when it was lost.
+#[derive(Clone)]
+pub struct Connection {
+    member: MemberName,
+    channel: Channel,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Connection {
+    /// Prepares a connection to `member`, which must hold `member_key`, as the owner of `secret`.
+    ///
+    /// # Errors
+    /// [`IdentityError`] when the own key cannot be used. Whether the member answers, the first
+    /// call tells.
+    pub fn open(
+        member: MemberName,
+        member_key: PublicKey,
+        address: &Address,
+        secret: &SecretKey,
+    ) -> Result<Self, IdentityError> {
+        let tls = tls::connector(member_key, secret)?;
+        let name = tls::server_name()?;
+        let address = address.as_str().to_owned();
+        let dial = tower::service_fn(move |_: http::Uri| {
+            let (tls, name, address) = (tls.clone(), name.clone(), address.clone());
+            async move {
+                let tcp = TcpStream::connect(address).await?;
+                tcp.set_nodelay(true)?;
+                tls.connect(name, tcp).await.map(TokioIo::new)
+            }
+        });
+        // The scheme is `http` for tonic, whose own TLS is not used; the dialler above speaks TLS.
+        let endpoint = Endpoint::from_static("http://vitrail")
+            .connect_timeout(CONNECT_DEADLINE)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10));
+        let channel = endpoint.connect_with_connector_lazy(dial);
+        Ok(Self {
+            member,
+            channel,
+            observer: None,
+        })
+    }
+
+    /// The same connection, with somebody who sees what leaves over it.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
+    }
+
+    /// Whose node it leads to.
+    #[must_use]
+    pub const fn member(&self) -> &MemberName {
+        &self.member
+    }
+
+    /// Sends an entry with its payload, and waits until it is durable, in the log and cosigned.
+    ///
+    /// # Errors
+    /// [`CallError`]; a refusal is an answer. Nothing of the answer is verified yet.
+    pub async fn append(
+        &self,
+        entry: &Entry,
+        payload: Option<(&SealedPayload, &Salt)>,
+    ) -> Result<AppendAnswer, CallError> {
+        let request = write::append(entry, payload);
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.LedgerService/Append", request, |request| {
+            let mut client = v1::ledger_service_client::LedgerServiceClient::new(channel.clone());
+            async move { client.append(request).await }
+        });
+        read::append_answer(answer.await?, entry).map_err(|e| self.unreadable(e))
+    }
+
+    /// Asks for the state of slots and coverages, in this order, and for the checkpoint that the
+    /// proofs are against.
+    ///
+    /// # Errors
+    /// [`CallError`]. Nothing of the answer is verified yet.
+    pub async fn lookup(
+        &self,
+        slots: &[SlotKey],
+        coverages: &[CoverageKey],
+    ) -> Result<(Vec<StateAnswer>, Vec<StateAnswer>, SignedCheckpoint), CallError> {
+        let request = v1::LookupRequest {
+            slot_keys: slots.iter().map(|key| key.as_bytes().to_vec()).collect(),
+            coverage_keys: coverages
+                .iter()
+                .map(|key| key.as_bytes().to_vec())
+                .collect(),
+        };
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.LedgerService/Lookup", request, |request| {
+            let mut client = v1::ledger_service_client::LedgerServiceClient::new(channel.clone());
+            async move { client.lookup(request).await }
+        });
+        let answer = answer.await?;
+        let read = || -> Result<_, WireError> {
+            let slots = answer.slots.iter().map(read::state);
+            let coverages = answer.coverages.iter().map(read::state);
+            Ok((
+                slots.collect::<Result<_, _>>()?,
+                coverages.collect::<Result<_, _>>()?,
+                read::checkpoint(&answer.checkpoint)?,
+            ))
+        };
+        read().map_err(|e| self.unreadable(e))
+    }
+
+    /// Asks for the evaluation of blinded elements under the member's share.
+    ///
+    /// # Errors
+    /// [`CallError`]. The evaluation is not verified yet.
+    pub async fn evaluate(
+        &self,
+        id: RequestId,
+        kind: v1::TokenKind,
+        blinded: &[BlindedElement],
+    ) -> Result<PartialEvaluation, CallError> {
+        let request = write::evaluate(id, kind, blinded);
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.EvaluatorService/Evaluate", request, |request| {
+            let mut client =
+                v1::evaluator_service_client::EvaluatorServiceClient::new(channel.clone());
+            async move { client.evaluate(request).await }
+        });
+        read::evaluation(&answer.await?).map_err(|e| self.unreadable(e))
+    }
+
+    /// Asks for the newest checkpoint.
+    ///
+    /// # Errors
+    /// [`CallError`]. The checkpoint is not verified yet.
+    pub async fn checkpoint(&self) -> Result<SignedCheckpoint, CallError> {
+        let request = v1::GetCheckpointRequest {};
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.LogService/GetCheckpoint", request, |request| {
+            let mut client = v1::log_service_client::LogServiceClient::new(channel.clone());
+            async move { client.get_checkpoint(request).await }
+        });
+        read::checkpoint(&answer.await?.checkpoint).map_err(|e| self.unreadable(e.into()))
+    }
+
+    /// Asks for the newest checkpoint and the proof that it extends a size.
+    ///
+    /// # Errors
+    /// [`CallError`]. Neither is verified yet.
+    pub async fn consistency(
+        &self,
+        old_size: TreeSize,
+    ) -> Result<(ConsistencyProof, SignedCheckpoint), CallError> {
+        let request = v1::ProveConsistencyRequest {
+            old_size: old_size.get(),
+        };
+        let channel = &self.channel;
+        let answer = self.call(
+            "vitrail.v1.LogService/ProveConsistency",
+            request,
+            |request| {
+                let mut client = v1::log_service_client::LogServiceClient::new(channel.clone());
+                async move { client.prove_consistency(request).await }
+            },
+        );
+        let answer = answer.await?;
+        let read = || -> Result<_, WireError> {
+            let proof = read::consistency(&answer.hashes)?;
+            Ok((proof, read::checkpoint(&answer.checkpoint)?))
+        };
+        read().map_err(|e| self.unreadable(e))
+    }
+
+    /// Asks for one entry with its place.
+    ///
+    /// # Errors
+    /// [`CallError`]. Neither signature nor place is verified yet.
+    pub async fn entry(
+        &self,
+        index: LeafIndex,
+    ) -> Result<(EntryProof, SignedCheckpoint), CallError> {
+        let request = v1::GetEntryRequest { index: index.get() };
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.LogService/GetEntry", request, |request| {
+            let mut client = v1::log_service_client::LogServiceClient::new(channel.clone());
+            async move { client.get_entry(request).await }
+        });
+        let answer = answer.await?;
+        let read = || -> Result<_, WireError> {
+            let missing = WireError::Missing { field: "entry" };
+            let entry = read::proved_entry(answer.entry.as_ref().ok_or(missing)?)?;
+            Ok((entry, read::checkpoint(&answer.checkpoint)?))
+        };
+        read().map_err(|e| self.unreadable(e))
+    }
+
+    /// Sends a request, and sends it again while the member says that it is worth it.
+    async fn call<Q, A, F>(
+        &self,
+        method: &'static str,
+        request: Q,
+        send: impl Fn(Request<Q>) -> F,
+    ) -> Result<A, CallError>
+    where
+        Q: Message + Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
+        let mut attempt = 0;
+        loop {
+            self.observe(method, &request);
+            let mut message = Request::new(request.clone());
+            message.set_timeout(DEADLINE);
+            let status = match send(message).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status) => status,
+            };
+            let Some(pause) = pause_before_retry(&status, attempt) else {
+                return Err(self.call_error(&status));
+            };
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    fn observe(&self, method: &'static str, request: &impl Message) {
+        if let Some(observer) = &self.observer {
+            let request = request.encode_to_vec();
+            observer.leaves(&Outbound {
+                member: &self.member,
+                method,
+                request: &request,
+            });
+        }
+    }
+
+    fn unreadable(&self, reason: WireError) -> CallError {
+        CallError::Answer {
+            member: self.member.clone(),
+            reason,
+        }
+    }
+
+    fn call_error(&self, status: &Status) -> CallError {
+        let member = self.member.clone();
+        match status.code() {
+            Code::Unavailable => CallError::Unreachable { member },
+            Code::DeadlineExceeded | Code::Cancelled => CallError::TooSlow { member },
+            Code::ResourceExhausted => CallError::Busy {
+                member,
+                retry_after: retry_delay(status),
+            },
+            Code::PermissionDenied | Code::Unauthenticated => {
+                let told = status.get_details_error_info();
+                let reason = told.and_then(|told| Reason::from_code(&told.reason));
+                CallError::NotAdmitted { member, reason }
+            }
+            Code::NotFound => CallError::NotFound { member },
+            Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
+                CallError::RequestRefused { member }
+            }
+            code @ (Code::Ok
+            | Code::Unknown
+            | Code::AlreadyExists
+            | Code::Aborted
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::DataLoss) => CallError::Failed { member, code },
+        }
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({})", self.member)
+    }
+}
+
+fn retry_delay(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
+}
+
+/// How long to wait before attempt number `attempt + 2`; `None` when it is not worth another.
+fn pause_before_retry(status: &Status, attempt: u32) -> Option<Duration> {
+    if !matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) {
+        return None;
+    }
+    if attempt >= RETRIES_MAX {
+        return None;
+    }
+    let own = RETRY_PAUSE_FIRST.saturating_mul(1 << attempt);
+    let pause = retry_delay(status).map_or(own, |asked| asked.max(own));
+    (pause <= RETRY_PAUSE_MAX).then_some(pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    fn exhausted(delay: Duration) -> Status {
+        let details = ErrorDetails::with_retry_info(Some(delay));
+        Status::with_error_details(Code::ResourceExhausted, "full", details)
+    }
+
+    #[test]
+    fn a_pause_doubles_and_ends_after_the_last_retry() {
+        let status = Status::unavailable("down");
+        let pauses: Vec<_> = (0..=RETRIES_MAX)
+            .map(|n| pause_before_retry(&status, n))
+            .collect();
+        let millis = |n| Some(Duration::from_millis(n));
+        assert_eq!(
+            pauses,
+            [millis(100), millis(200), millis(400), millis(800), None]
+        );
+    }
+
+    #[test]
+    fn a_pause_is_at_least_what_the_node_asks_for() {
+        let asked = Duration::from_millis(1500);
+        assert_eq!(pause_before_retry(&exhausted(asked), 0), Some(asked));
+    }
+
+    #[test]
+    fn a_long_pause_is_told_instead_of_waited() {
+        let status = exhausted(Duration::from_secs(3600));
+        assert_eq!(pause_before_retry(&status, 0), None);
+        assert_eq!(retry_delay(&status), Some(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn what_will_not_change_is_not_asked_again() {
+        for code in [
+            Code::InvalidArgument,
+            Code::PermissionDenied,
+            Code::DeadlineExceeded,
+        ] {
+            assert_eq!(
+                pause_before_retry(&Status::new(code, ""), 0),
+                None,
+                "{code:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Signing an entry, appending it, and verifying what comes back: the same for every role.
+
+use proto::attestation::Attestation;
+use proto::entry::{Entry, EntryError};
+use proto::ids::MemberName;
+use proto::receipt::{Receipt, ReceiptError, ReceiptFile, RefusalReceipt};
+use proto::refusal::Reason;
+use proto::seal::{Salt, SealedPayload};
+use proto::wire::AppendAnswer;
+use thiserror::Error;
+
+use crate::connection::CallError;
+use crate::failure::{Failure, FailureKind};
+use crate::session::Session;
+use crate::system::{self, NoRandomness};
+
+/// What became of an entry. Every proof in it has been verified.
+#[derive(Debug, Clone)]
+pub enum Issued {
+    /// It is durable, in the log and cosigned: keep the receipt.
+    Accepted(Box<Receipt>),
+    /// A rule said no.
+    Refused(Refused),
+}
+
+/// A refusal, with its proof where the reason has one.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// The rule.
+    pub reason: Reason,
+    /// That another entry has the slot; there for [`Reason::SlotReserved`] and
+    /// [`Reason::SlotHeld`].
+    pub evidence: Option<Box<RefusalReceipt>>,
+}
+
+impl Issued {
+    /// The file to keep, if there is a proof to keep.
+    #[must_use]
+    pub fn receipt_file(&self) -> Option<ReceiptFile> {
+        match self {
+            Self::Accepted(receipt) => Some(ReceiptFile::Accepted((**receipt).clone())),
+            Self::Refused(refused) => {
+                let evidence = refused.evidence.as_ref()?;
+                Some(ReceiptFile::Refused((**evidence).clone()))
+            }
+        }
+    }
+}
+
+/// Why it is not known what became of an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum IssueError {
+    /// A request id takes fresh random bytes.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The entry breaks a limit of the format.
+    #[error("the entry cannot be made: {0}")]
+    Entry(#[from] EntryError),
+    /// Nobody answered. The entry may still be appended: asking again with it is safe.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The proof that came back fails.
+    #[error("{member} answered with a receipt that fails: {reason}")]
+    Receipt {
+        /// The member whose node answered.
+        member: MemberName,
+        /// The step that failed.
+        reason: ReceiptError,
+    },
+    /// A slot is said to be taken, and no proof of it came.
+    #[error("{member} refused for a taken slot without proof")]
+    NoEvidence {
+        /// The member whose node answered.
+        member: MemberName,
+    },
+}
+
+impl Failure for IssueError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::NoRandomness(error) => error.kind(),
+            Self::Entry(_) => FailureKind::Malformed,
+            Self::Call(error) => error.kind(),
+            Self::Receipt { .. } | Self::NoEvidence { .. } => FailureKind::Unavailable,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Call(error) => error.hint(),
+            Self::Receipt { .. } => Some("is the roster file the federation's newest?"),
+            _ => None,
+        }
+    }
+}
+
+impl Session {
+    /// Signs an attestation, appends it and verifies the receipt or the proof of the refusal.
+    ///
+    /// # Errors
+    /// [`IssueError`]; a refusal is an answer.
+    pub async fn issue(
+        &self,
+        attestation: &Attestation,
+        payload: Option<(&SealedPayload, &Salt)>,
+    ) -> Result<Issued, IssueError> {
+        let header = attestation.header(self.public_key(), system::request_id()?);
+        let entry = Entry::sign(&header, self.roster().origin(), self.secret())?;
+        let answer = self.home().append(&entry, payload).await?;
+        self.verify_answer(answer)
+    }
+
+    fn verify_answer(&self, answer: AppendAnswer) -> Result<Issued, IssueError> {
+        let member = || self.home().member().clone();
+        let fails = |reason| IssueError::Receipt {
+            member: member(),
+            reason,
+        };
+        match answer {
+            AppendAnswer::Accepted(receipt) => {
+                receipt.verify(self.roster(), &mut |_| {}).map_err(fails)?;
+                Ok(Issued::Accepted(Box::new(receipt)))
+            }
+            AppendAnswer::Refused { reason, evidence } => {
+                let needs_evidence = matches!(reason, Reason::SlotReserved | Reason::SlotHeld);
+                if needs_evidence && evidence.is_none() {
+                    return Err(IssueError::NoEvidence { member: member() });
+                }
+                if let Some(evidence) = &evidence {
+                    evidence.verify(self.roster(), &mut |_| {}).map_err(fails)?;
+                }
+                Ok(Issued::Refused(Refused { reason, evidence }))
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The state of slots and coverages as one member answers it, verified step by step.
+//!
+//! 1. A quorum cosigned the checkpoint, less than a minute ago.
+//! 2. For each key, the map proof leads to the checkpoint's map root.
+//! 3. The entry that a state names was signed by its issuer, is in the log that the checkpoint
+//!    commits to, at the index that the state names, and says what the state says.
+//!
+//! Only what passed all three comes out.
+
+use proto::attestation::{Attestation, Coverage, SlotState, State, coverage_index, slot_index};
+use proto::checkpoint::{CheckpointError, VerifiedCheckpoint};
+use proto::entry::VerifiedEntry;
+use proto::follower::{MAX_AGE_SECONDS, MAX_AHEAD_SECONDS};
+use proto::ids::{CoverageKey, LeafIndex, MemberName, SlotKey, UnixSeconds};
+use proto::map::{MapIndex, MapProof, MapProofError};
+use proto::receipt::{EntryProof, ReceiptError};
+use proto::seal::{Salt, SealedPayload};
+use proto::wire::StateAnswer;
+use thiserror::Error;
+
+use crate::connection::CallError;
+use crate::failure::{Failure, FailureKind};
+use crate::session::Session;
+use crate::system;
+
+/// Why an answer about the ledger's state is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LookupError {
+    /// Nobody answered.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// It answered, and a check fails.
+    #[error("{member} answered wrongly: {reason}")]
+    Wrong {
+        /// The member whose node answered.
+        member: MemberName,
+        /// Which check failed.
+        reason: WrongAnswer,
+    },
+    /// What it shows is too old to reserve anything on.
+    #[error("{member} answered with a checkpoint {age} s old, {MAX_AGE_SECONDS} may be")]
+    Stale {
+        /// The member whose node answered.
+        member: MemberName,
+        /// The age of its checkpoint in seconds.
+        age: u64,
+    },
+}
+
+/// Which check an answer failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WrongAnswer {
+    /// The checkpoint is no quorum's.
+    #[error("checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint is of a time that has not come: one of the clocks is wrong.
+    #[error("the checkpoint is {ahead} s ahead of this clock, {MAX_AHEAD_SECONDS} may be")]
+    FromTheFuture {
+        /// By how much, in seconds.
+        ahead: u64,
+    },
+    /// There is not one state for each key.
+    #[error("{got} states for {want} keys")]
+    Count {
+        /// States in the answer.
+        got: usize,
+        /// Keys asked for.
+        want: usize,
+    },
+    /// A map proof does not lead to the checkpoint's map root.
+    #[error("map proof: {0}")]
+    MapProof(#[from] MapProofError),
+    /// The map holds something else under the key than a state of its kind.
+    #[error("the map has no state of the right kind under the key")]
+    State,
+    /// The state names an entry, and it is not there, or one is there that no state names.
+    #[error("the entry that the state names is not the one answered")]
+    OtherEntry,
+    /// The entry's signature or place fails.
+    #[error(transparent)]
+    Entry(#[from] ReceiptError),
+    /// The entry does not say what the state says.
+    #[error("entry {index} does not say what the state says")]
+    Unlike {
+        /// The entry.
+        index: LeafIndex,
+    },
+}
+
+impl Failure for LookupError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Call(error) => error.kind(),
+            Self::Wrong { .. } | Self::Stale { .. } => FailureKind::Unavailable,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Call(error) => error.hint(),
+            Self::Wrong {
+                reason: WrongAnswer::Checkpoint(_),
+                ..
+            } => Some("is the roster file the federation's newest?"),
+            Self::Wrong { .. } => Some("ask another member's node"),
+            Self::Stale { .. } => {
+                Some("is this machine's clock right? If so, the federation has stopped")
+            }
+        }
+    }
+}
+
+/// A verified answer.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What every proof is against.
+    pub checkpoint: VerifiedCheckpoint,
+    /// For each slot key, in order, who has it; `None` when nobody ever had or it was released.
+    pub slots: Vec<Option<SlotProof>>,
+    /// For each coverage key, in order, its newest coverage.
+    pub coverages: Vec<Option<CoverageProof>>,
+}
+
+/// A slot that is or was taken, with the proof of it.
+#[derive(Debug, Clone)]
+pub struct SlotProof {
+    /// Reserved or held, until when, and by which entry.
+    pub state: SlotState,
+    /// That the map says so.
+    pub map_proof: MapProof,
+    /// The entry that has the slot.
+    pub holder: EntryProof,
+}
+
+/// The newest coverage under a key, with its payload while that is not erased.
+#[derive(Debug, Clone)]
+pub struct CoverageProof {
+    /// Its place in the log.
+    pub index: LeafIndex,
+    /// Its bytes and issuer.
+    pub entry: VerifiedEntry,
+    /// What it says.
+    pub coverage: Coverage,
+    /// Its sealed terms.
+    pub payload: Option<(SealedPayload, Salt)>,
+}
+
+impl Session {
+    /// Asks the home node for the state of slots and coverages and verifies all of the answer.
+    ///
+    /// # Errors
+    /// [`LookupError`], the first check that fails.
+    pub async fn lookup(
+        &self,
+        slots: &[SlotKey],
+        coverages: &[CoverageKey],
+    ) -> Result<Found, LookupError> {
+        let (slot_answers, coverage_answers, checkpoint) =
+            self.home().lookup(slots, coverages).await?;
+        let checkpoint = checkpoint
+            .verify(self.roster())
+            .map_err(|e| self.wrong(e.into()))?;
+        self.require_fresh(&checkpoint, system::now().seconds())?;
+        let verify = || -> Result<_, WrongAnswer> {
+            let slot_proofs = one_each(slots, slot_answers)?
+                .map(|(key, answer)| verify_slot(key, answer, &checkpoint));
+            let slot_proofs = slot_proofs.collect::<Result<_, _>>()?;
+            let coverage_proofs = one_each(coverages, coverage_answers)?
+                .map(|(key, answer)| verify_coverage(key, answer, &checkpoint));
+            Ok((slot_proofs, coverage_proofs.collect::<Result<_, _>>()?))
+        };
+        let (slots, coverages) = verify().map_err(|reason| self.wrong(reason))?;
+        Ok(Found {
+            checkpoint,
+            slots,
+            coverages,
+        })
+    }
+
+    /// Asks the home node for one entry and verifies signature and place.
+    ///
+    /// # Errors
+    /// [`LookupError`], the first check that fails.
+    pub async fn verified_entry(&self, index: LeafIndex) -> Result<VerifiedEntry, LookupError> {
+        let (proved, checkpoint) = self.home().entry(index).await?;
+        let checkpoint = checkpoint
+            .verify(self.roster())
+            .map_err(|e| self.wrong(e.into()))?;
+        if proved.index != index {
+            return Err(self.wrong(WrongAnswer::OtherEntry));
+        }
+        proved
+            .verify(&checkpoint, &mut |_| {})
+            .map_err(|e| self.wrong(e.into()))
+    }
+
+    fn wrong(&self, reason: WrongAnswer) -> LookupError {
+        LookupError::Wrong {
+            member: self.home().member().clone(),
+            reason,
+        }
+    }
+
+    fn require_fresh(
+        &self,
+        checkpoint: &VerifiedCheckpoint,
+        now: UnixSeconds,
+    ) -> Result<(), LookupError> {
+        let (time, now) = (checkpoint.time().get(), now.get());
+        let (age, ahead) = (now.saturating_sub(time), time.saturating_sub(now));
+        if ahead > MAX_AHEAD_SECONDS {
+            return Err(self.wrong(WrongAnswer::FromTheFuture { ahead }));
+        }
+        let member = self.home().member().clone();
+        (age <= MAX_AGE_SECONDS)
+            .then_some(())
+            .ok_or(LookupError::Stale { member, age })
+    }
+}
+
+/// Each key with its answer.
+fn one_each<K>(
+    keys: &[K],
+    answers: Vec<StateAnswer>,
+) -> Result<impl Iterator<Item = (&K, StateAnswer)>, WrongAnswer> {
+    let (got, want) = (answers.len(), keys.len());
+    (got == want)
+        .then(|| keys.iter().zip(answers))
+        .ok_or(WrongAnswer::Count { got, want })
+}
+
+fn verify_slot(
+    key: &SlotKey,
+    answer: StateAnswer,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Option<SlotProof>, WrongAnswer> {
+    let state = match proved_state(&slot_index(key), &answer.map_proof, checkpoint)? {
+        None => return no_entry(&answer).map(|()| None),
+        Some(State::Slot(state)) => state,
+        Some(_) => return Err(WrongAnswer::State),
+    };
+    let holder = named_entry(&answer, state.by)?;
+    let entry = holder.verify(checkpoint, &mut |_| {})?;
+    let has_slot = match Attestation::read(entry.header()) {
+        Ok(Attestation::Claim(claim)) => claim.slots.contains(key) && claim.until == state.until,
+        _ => false,
+    };
+    if !has_slot {
+        return Err(WrongAnswer::Unlike { index: state.by });
+    }
+    let holder = holder.clone();
+    Ok(Some(SlotProof {
+        state,
+        map_proof: answer.map_proof,
+        holder,
+    }))
+}
+
+fn verify_coverage(
+    key: &CoverageKey,
+    answer: StateAnswer,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Option<CoverageProof>, WrongAnswer> {
+    let state = match proved_state(&coverage_index(key), &answer.map_proof, checkpoint)? {
+        None => return no_entry(&answer).map(|()| None),
+        Some(State::Coverage(state)) => state,
+        Some(_) => return Err(WrongAnswer::State),
+    };
+    let entry = named_entry(&answer, state.by)?.verify(checkpoint, &mut |_| {})?;
+    let unlike = WrongAnswer::Unlike { index: state.by };
+    let Ok(Attestation::Coverage(coverage)) = Attestation::read(entry.header()) else {
+        return Err(unlike);
+    };
+    if coverage.coverage != *key || coverage.until != state.until {
+        return Err(unlike);
+    }
+    Ok(Some(CoverageProof {
+        index: state.by,
+        entry,
+        coverage,
+        payload: answer.payload,
+    }))
+}
+
+fn proved_state(
+    index: &MapIndex,
+    proof: &MapProof,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Option<State>, WrongAnswer> {
+    let value = proof.verify(index, checkpoint.map_root())?;
+    let state = value.map(|value| State::from_bytes(value.as_bytes()));
+    state.transpose().map_err(|_| WrongAnswer::State)
+}
+
+fn no_entry(answer: &StateAnswer) -> Result<(), WrongAnswer> {
+    answer
+        .entry
+        .is_none()
+        .then_some(())
+        .ok_or(WrongAnswer::OtherEntry)
+}
+
+fn named_entry(answer: &StateAnswer, by: LeafIndex) -> Result<&EntryProof, WrongAnswer> {
+    let named = answer.entry.as_ref().filter(|entry| entry.index == by);
+    named.ok_or(WrongAnswer::OtherEntry)
+}

@@ -1,0 +1,165 @@
+//! From a quote to a claim: slots, references, and for each payer its sealed part.
+
+use proto::attestation::{Claim, ClaimLine, ClaimTerms, CodeOpening};
+use proto::entry::REFERENCES_MAX;
+use proto::ids::{Day, LeafIndex};
+use proto::roster::Role;
+use proto::seal::{self, LppCodeSalt, Salt, SealError, SealedPayload};
+use proto::token::SealingSecret;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::Quote;
+use super::quote::QuoteLine;
+use crate::failure::{Failure, FailureKind};
+use crate::issue::{IssueError, Issued};
+use crate::system::{self, NoRandomness};
+
+/// How long a claim reserves its slots: the usual time from a quote to the glasses, and the most
+/// that the ledger admits.
+pub const RESERVATION_DAYS: u32 = 60;
+
+/// What became of a claim.
+pub type ClaimOutcome = Issued;
+
+/// Why a quote could not be claimed.
+#[derive(Debug, Error)]
+pub enum ClaimError {
+    /// No payer pays anything of any line.
+    #[error("no line of the quote is covered: there is nothing to claim")]
+    NothingCovered,
+    /// The lines rest on more coverages than an entry can name.
+    #[error("the claim rests on {got} coverages, an entry names at most {}", REFERENCES_MAX - 1)]
+    TooManyCoverages {
+        /// How many.
+        got: usize,
+    },
+    /// A salt takes fresh random bytes.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The terms cannot be sealed.
+    #[error("the claim cannot be sealed: {0}")]
+    Seal(#[from] SealError),
+    /// It is not known what became of the claim.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+impl Failure for ClaimError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::NothingCovered => FailureKind::Refused,
+            Self::TooManyCoverages { .. } | Self::Seal(_) => FailureKind::Malformed,
+            Self::NoRandomness(error) => error.kind(),
+            Self::Issue(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::TooManyCoverages { .. } => Some("claim the equipment in two parts"),
+            Self::Issue(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// A claim ready to be signed, with its payload.
+pub(super) struct Draft {
+    pub(super) claim: Claim,
+    pub(super) payload: SealedPayload,
+    pub(super) salt: Salt,
+}
+
+impl Draft {
+    pub(super) fn new(quote: &Quote, today: Day) -> Result<Self, ClaimError> {
+        let lines: Vec<&QuoteLine> = quote.lines().iter().filter(|l| l.is_claimable()).collect();
+        let catalogue = quote.catalogue.filter(|_| !lines.is_empty());
+        let catalogue = catalogue.ok_or(ClaimError::NothingCovered)?;
+        let coverages = coverages(&lines)?;
+        let salt = Salt::from_bytes(system::random()?);
+        let payload = seal_terms(quote, &lines, &salt)?;
+        let mut slots: Vec<_> = lines.iter().map(|line| line.slot_key).collect();
+        slots.sort_unstable();
+        let claim = Claim {
+            slots,
+            catalogue,
+            coverages,
+            until: today.plus(RESERVATION_DAYS),
+            commitment: *payload.commitment(&salt).as_hash(),
+        };
+        Ok(Self {
+            claim,
+            payload,
+            salt,
+        })
+    }
+}
+
+/// The coverages that pay something, ascending, each once.
+fn coverages(lines: &[&QuoteLine]) -> Result<Vec<LeafIndex>, ClaimError> {
+    let payments = lines.iter().flat_map(|line| &line.payments);
+    let mut coverages: Vec<LeafIndex> = payments.map(|payment| payment.coverage).collect();
+    coverages.sort_unstable();
+    coverages.dedup();
+    let got = coverages.len();
+    // The first reference of a claim is its catalogue.
+    (got < REFERENCES_MAX)
+        .then_some(coverages)
+        .ok_or(ClaimError::TooManyCoverages { got })
+}
+
+/// One part for each payer that pays something. The individual codes are committed to under fresh
+/// salts, and only the mandatory insurer's part opens them.
+fn seal_terms(
+    quote: &Quote,
+    lines: &[&QuoteLine],
+    salt: &Salt,
+) -> Result<SealedPayload, ClaimError> {
+    let openings = lines.iter().map(|line| {
+        let salt = LppCodeSalt::from_bytes(system::random()?);
+        Ok(CodeOpening {
+            lpp_code: line.product.item.code,
+            salt,
+        })
+    });
+    let openings: Vec<CodeOpening> = openings.collect::<Result<_, NoRandomness>>()?;
+    let mut parts: Vec<(&SealingSecret, Zeroizing<Vec<u8>>)> = Vec::new();
+    for (position, payer) in quote.payers.iter().enumerate() {
+        let pays = |line: &&QuoteLine| line.payments.iter().any(|p| p.payer_position == position);
+        if lines.iter().any(pays) {
+            let terms = terms_for(position, payer.role, lines, &openings);
+            parts.push((&payer.sealing_secret, Zeroizing::new(terms.to_bytes())));
+        }
+    }
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(secret, terms)| (*secret, terms.as_slice()))
+        .collect();
+    Ok(seal::seal(&parts, salt)?)
+}
+
+/// The lines that this payer pays something of.
+fn terms_for(
+    payer_position: usize,
+    role: Role,
+    lines: &[&QuoteLine],
+    openings: &[CodeOpening],
+) -> ClaimTerms {
+    let paid = lines.iter().zip(openings).filter_map(|(line, opening)| {
+        let payment = line
+            .payments
+            .iter()
+            .find(|p| p.payer_position == payer_position)?;
+        Some(ClaimLine {
+            grouped_code: line.product.grouped_code,
+            price: line.product.item.price,
+            amount: payment.amount,
+            code_commitment: opening.commitment(),
+            opening: (role == Role::Amo).then(|| opening.clone()),
+        })
+    });
+    ClaimTerms {
+        lines: paid.collect(),
+    }
+}

@@ -1,0 +1,275 @@
+//! The till: what is covered, who pays what, reserve it, give it back.
+
+mod claim;
+mod insured;
+mod product;
+mod quote;
+
+use std::sync::Arc;
+
+use proto::attestation::{Attestation, CatalogueNotice, Release};
+use proto::identity::Person;
+use proto::ids::{LeafIndex, SlotKey};
+use proto::lpp::{Catalogue, Slot};
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+pub use self::claim::{ClaimError, ClaimOutcome, RESERVATION_DAYS};
+pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
+pub use self::product::{Item, ItemError, ItemTextError, Product};
+pub use self::quote::{LineRefusal, Payment, Quote, QuoteLine};
+use crate::failure::{Failure, FailureKind};
+use crate::issue::{IssueError, Issued};
+use crate::lookup::LookupError;
+use crate::session::Session;
+use crate::system;
+use crate::tokens::TokenError;
+use crate::view::{View, ViewError};
+
+/// A till in a shop.
+pub struct Pos {
+    session: Session,
+    catalogue: Arc<Catalogue>,
+    view: Mutex<View>,
+    /// The catalogue entry that was last found to name our catalogue, so that one call is saved.
+    catalogue_entry: Mutex<Option<LeafIndex>>,
+}
+
+/// Why no quote could be made. Nothing of the identity or of the items is quoted.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// The items cannot be taken together.
+    #[error(transparent)]
+    Items(#[from] ItemError),
+    /// The own view of the ledger does not advance.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The tokens could not be made.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// The state of the ledger could not be had.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// A coverage was issued by somebody who is not its payer.
+    #[error("coverage {index} was not issued by the payer of the contract")]
+    OtherPayer {
+        /// The coverage.
+        index: LeafIndex,
+    },
+    /// A coverage's payload cannot be opened, or does not say what it should.
+    #[error("the terms of coverage {index} cannot be read")]
+    Terms {
+        /// The coverage.
+        index: LeafIndex,
+    },
+    /// A coverage names something else than a catalogue.
+    #[error("coverage {index} names no catalogue")]
+    NoCatalogue {
+        /// The coverage.
+        index: LeafIndex,
+    },
+    /// The local catalogue is not the one that the payers computed with.
+    #[error("the catalogue file is not the one in force in the ledger")]
+    OtherCatalogue,
+}
+
+impl Failure for CheckError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Items(_) | Self::OtherCatalogue => FailureKind::Malformed,
+            Self::View(error) => error.kind(),
+            Self::Tokens(error) => error.kind(),
+            Self::Lookup(error) => error.kind(),
+            Self::OtherPayer { .. } | Self::Terms { .. } | Self::NoCatalogue { .. } => {
+                FailureKind::Unavailable
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::OtherCatalogue => Some("fetch the catalogue that the CNAM published last"),
+            Self::View(error) => error.hint(),
+            Self::Lookup(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// Why a claim could not be released.
+#[derive(Debug, Error)]
+pub enum ReleaseError {
+    /// The entry to release could not be had.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The entry named is no claim.
+    #[error("entry {index} is no claim")]
+    NotAClaim {
+        /// The entry.
+        index: LeafIndex,
+    },
+    /// The tokens could not be made.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// It is not known what became of the release.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+impl Failure for ReleaseError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Lookup(error) => error.kind(),
+            Self::NotAClaim { .. } => FailureKind::Malformed,
+            Self::Tokens(error) => error.kind(),
+            Self::Issue(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Lookup(error) => error.hint(),
+            Self::Issue(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+impl Pos {
+    /// A till that works with this catalogue and goes on from this view.
+    #[must_use]
+    pub fn new(session: Session, catalogue: Catalogue, view: View) -> Self {
+        Self {
+            session,
+            catalogue: Arc::new(catalogue),
+            view: Mutex::new(view),
+            catalogue_entry: Mutex::new(None),
+        }
+    }
+
+    /// What it works through.
+    #[must_use]
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Whether the items are covered, who pays what, and what is left to pay.
+    ///
+    /// 1. The items are looked up in the catalogue: grouped codes, slots, age, highest price.
+    /// 2. The own view of the ledger advances, so that a rollback or a fork is noticed.
+    /// 3. The identity is blinded, evaluated by `t` members and turned into tokens.
+    /// 4. The slots and the coverages of every payer are looked up and verified.
+    /// 5. Each coverage must be its payer's own, valid today, and opens to its terms.
+    /// 6. The catalogue that the coverages name must be the local one.
+    /// 7. Amounts: the mandatory insurer first, each payer what it covers of what is left.
+    ///
+    /// # Errors
+    /// [`CheckError`]. An item that is not covered or taken is a line of the quote, no error.
+    pub async fn check(&self, insured: &Insured, items: &[Item]) -> Result<Quote, CheckError> {
+        let today = system::now().day();
+        let products = product::look_up(&self.catalogue, insured, items, today)?;
+        self.view.lock().await.advance(self.session.home()).await?;
+        let person = self.session.person_token(insured.person()).await?;
+        let contracts = insured.contracts();
+        let tokens = self.session.contract_tokens(&contracts).await?;
+        let payers = quote::payers(&contracts, &tokens, self.session.roster());
+        let asked = quote::Questions::new(&products, &person, &tokens);
+        let found = self.session.lookup(&asked.slots, &asked.coverages).await?;
+        let offers = asked.read_offers(&found, &payers, today)?;
+        let catalogue = self.catalogue_in_force(&offers).await?;
+        Ok(Quote::new(
+            products, payers, &asked, found, &offers, catalogue, today,
+        ))
+    }
+
+    /// Reserves the slots of all claimable lines of a quote, or none.
+    ///
+    /// A line whose slot the quote found taken is claimed too: the ledger decides, and its
+    /// refusal carries the proof.
+    ///
+    /// # Errors
+    /// [`ClaimError`] when there is nothing to claim, or it is not known what became of it.
+    pub async fn claim(&self, quote: &Quote) -> Result<ClaimOutcome, ClaimError> {
+        let draft = claim::Draft::new(quote, system::now().day())?;
+        let payload = Some((&draft.payload, &draft.salt));
+        let attestation = Attestation::Claim(draft.claim);
+        Ok(self.session.issue(&attestation, payload).await?)
+    }
+
+    /// Frees slots of a claim: those given, or all of them if none is.
+    ///
+    /// # Errors
+    /// [`ReleaseError`]; a refusal is an answer.
+    pub async fn release(
+        &self,
+        claim: LeafIndex,
+        slots: &[SlotKey],
+    ) -> Result<Issued, ReleaseError> {
+        release(&self.session, claim, slots).await
+    }
+
+    /// The slot keys of some slots of a person, in the order that an entry needs.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn slot_keys(
+        &self,
+        person: &Person,
+        slots: &[Slot],
+    ) -> Result<Vec<SlotKey>, TokenError> {
+        let token = self.session.person_token(person).await?;
+        let mut keys: Vec<SlotKey> = slots.iter().map(|slot| token.slot_key(*slot)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
+    /// The newest catalogue entry that the offers name, once its hash is found to be ours.
+    async fn catalogue_in_force(
+        &self,
+        offers: &[quote::Offer],
+    ) -> Result<Option<LeafIndex>, CheckError> {
+        let Some(newest) = offers.iter().max_by_key(|offer| offer.catalogue) else {
+            return Ok(None);
+        };
+        let (coverage, index) = (newest.coverage, newest.catalogue);
+        let mut known = self.catalogue_entry.lock().await;
+        if *known == Some(index) {
+            return Ok(Some(index));
+        }
+        let entry = self.session.verified_entry(index).await?;
+        let Ok(Attestation::Catalogue(CatalogueNotice { hash, .. })) =
+            Attestation::read(entry.header())
+        else {
+            return Err(CheckError::NoCatalogue { index: coverage });
+        };
+        if hash != self.catalogue.hash() {
+            return Err(CheckError::OtherCatalogue);
+        }
+        *known = Some(index);
+        Ok(Some(index))
+    }
+}
+
+/// Frees slots of a claim as its till, or as a payer that its coverages are of: those given, or
+/// all of the claim's if none is.
+///
+/// # Errors
+/// [`ReleaseError`]; a refusal is an answer.
+pub async fn release(
+    session: &Session,
+    claim: LeafIndex,
+    slots: &[SlotKey],
+) -> Result<Issued, ReleaseError> {
+    let mut slots = slots.to_vec();
+    if slots.is_empty() {
+        let entry = session.verified_entry(claim).await?;
+        match Attestation::read(entry.header()) {
+            Ok(Attestation::Claim(claim)) => slots = claim.slots,
+            _ => return Err(ReleaseError::NotAClaim { index: claim }),
+        }
+    }
+    slots.sort_unstable();
+    let release = Attestation::Release(Release { slots, claim });
+    Ok(session.issue(&release, None).await?)
+}

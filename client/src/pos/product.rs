@@ -1,0 +1,263 @@
+//! What is sold, and what the catalogue says of it.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use proto::attestation::CLAIM_LINES_MAX;
+use proto::identity::BirthDate;
+use proto::ids::{Cents, Day, IdError};
+use proto::lpp::{
+    Catalogue, GroupedCode, LppCode, LppCodeError, LppRefusal, Side, Slot, SlotError,
+};
+use thiserror::Error;
+
+use super::Insured;
+
+/// One thing to be sold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    /// Which product.
+    pub code: LppCode,
+    /// For which eye, if it is a lens.
+    pub side: Option<Side>,
+    /// At what price.
+    pub price: Cents,
+}
+
+/// Why a text is not an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ItemTextError {
+    /// It is not `CODE=PRICE` or `CODE/SIDE=PRICE`.
+    #[error("an item must be CODE=PRICE or CODE/SIDE=PRICE, as in 2264861=95.00")]
+    Shape,
+    /// The code is not one.
+    #[error(transparent)]
+    Code(#[from] LppCodeError),
+    /// The side is not one.
+    #[error("a side must be right or left")]
+    Side,
+    /// The price is not one.
+    #[error("price: {0}")]
+    Price(#[from] IdError),
+}
+
+impl FromStr for Item {
+    type Err = ItemTextError;
+
+    /// Reads `2264861=95.00` or `2263927/left=32.50`.
+    fn from_str(text: &str) -> Result<Self, ItemTextError> {
+        let (product, price) = text.split_once('=').ok_or(ItemTextError::Shape)?;
+        let (code, side) = match product.split_once('/') {
+            Some((code, "right")) => (code, Some(Side::Right)),
+            Some((code, "left")) => (code, Some(Side::Left)),
+            Some(_) => return Err(ItemTextError::Side),
+            None => (product, None),
+        };
+        Ok(Self {
+            code: code.parse()?,
+            side,
+            price: price.parse()?,
+        })
+    }
+}
+
+/// Why items cannot be quoted together. Positions count from 1, as in the user's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ItemError {
+    /// There is none, or there are more than a claim can have.
+    #[error("a quote has 1 to {CLAIM_LINES_MAX} items, got {got}")]
+    Count {
+        /// How many there are.
+        got: usize,
+    },
+    /// The catalogue does not have the product, or no more.
+    #[error("item {position}: {reason}")]
+    Product {
+        /// Which item.
+        position: usize,
+        /// What the catalogue says.
+        reason: LppRefusal,
+    },
+    /// A lens without its side, or something else with one.
+    #[error("item {position}: {reason}")]
+    Side {
+        /// Which item.
+        position: usize,
+        /// What is wrong.
+        reason: SlotError,
+    },
+    /// Two items fill one slot.
+    #[error("item {position} fills the same slot as an earlier one")]
+    SameSlot {
+        /// The later one.
+        position: usize,
+    },
+}
+
+/// An item with what the catalogue says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// The item.
+    pub item: Item,
+    /// What its payers may see of it.
+    pub grouped_code: GroupedCode,
+    /// What its renewal clock applies to.
+    pub slot: Slot,
+    /// The highest price it may be sold at.
+    pub price_limit: Option<Cents>,
+    /// Whether it is for a person of this age.
+    pub fits_age: bool,
+}
+
+/// Looks the items up in the catalogue.
+pub(super) fn look_up(
+    catalogue: &Catalogue,
+    insured: &Insured,
+    items: &[Item],
+    today: Day,
+) -> Result<Vec<Product>, ItemError> {
+    let got = items.len();
+    if !(1..=CLAIM_LINES_MAX).contains(&got) {
+        return Err(ItemError::Count { got });
+    }
+    let born = &insured.person().birth_date;
+    let mut slots = BTreeSet::new();
+    let mut products = Vec::with_capacity(got);
+    for (position, item) in (1..).zip(items) {
+        let product = look_up_one(catalogue, born, item, today, position)?;
+        if !slots.insert(product.slot) {
+            return Err(ItemError::SameSlot { position });
+        }
+        products.push(product);
+    }
+    Ok(products)
+}
+
+fn look_up_one(
+    catalogue: &Catalogue,
+    born: &BirthDate,
+    item: &Item,
+    today: Day,
+    position: usize,
+) -> Result<Product, ItemError> {
+    let line = catalogue
+        .lookup(item.code, today)
+        .map_err(|reason| ItemError::Product { position, reason })?;
+    let slot = line
+        .grouped_code
+        .slot(item.side)
+        .map_err(|reason| ItemError::Side { position, reason })?;
+    Ok(Product {
+        item: *item,
+        grouped_code: line.grouped_code,
+        slot,
+        price_limit: line.plv,
+        fits_age: line.is_for_age(born.completed_years(today)),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod example {
+    use proto::lpp::{CatalogueHeader, CatalogueLine};
+
+    use super::*;
+
+    /// A class A frame at 30 EUR at most, a class B frame, a child's frame, a neutral lens.
+    pub(in crate::pos) fn catalogue() -> Catalogue {
+        let header = CatalogueHeader {
+            version: "TEST-1".parse().unwrap(),
+            valid_from: Day::new(18_000),
+        };
+        let line = |code: &str, grouped: &str, plv: Option<u64>, age: Option<u8>| CatalogueLine {
+            code: code.parse().unwrap(),
+            grouped_code: grouped.parse().unwrap(),
+            label: "Article".parse().unwrap(),
+            base: None,
+            plv: plv.map(Cents::new),
+            age_max: age.and_then(std::num::NonZeroU8::new),
+            end: (code == "2209738").then(|| Day::new(19_000)),
+        };
+        let lines = vec![
+            line("2222124", "M01", Some(3000), None),
+            line("2264861", "M03", None, None),
+            line("2276870", "M04", None, Some(15)),
+            line("2263927", "V01", None, None),
+            line("2209738", "SV1", None, None),
+        ];
+        Catalogue::new(header, lines).unwrap()
+    }
+
+    pub(in crate::pos) const TODAY: Day = Day::new(20_500);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::insured::example::insured;
+    use super::example::{TODAY, catalogue};
+    use super::*;
+
+    fn products(items: &[&str]) -> Result<Vec<Product>, ItemError> {
+        let items: Vec<Item> = items.iter().map(|item| item.parse().unwrap()).collect();
+        look_up(&catalogue(), &insured(), &items, TODAY)
+    }
+
+    #[test]
+    fn an_item_is_a_code_a_side_and_a_price() {
+        let item: Item = "2263927/left=32.5".parse().unwrap();
+        assert_eq!(item.side, Some(Side::Left));
+        assert_eq!(item.price, Cents::new(3250));
+        assert_eq!("2263927".parse::<Item>(), Err(ItemTextError::Shape));
+        assert_eq!("2263927/up=1".parse::<Item>(), Err(ItemTextError::Side));
+        let mistyped = Err(ItemTextError::Code(LppCodeError::CheckDigit));
+        assert_eq!("2263928=1".parse::<Item>(), mistyped);
+        assert!(matches!(
+            "2263927=-1".parse::<Item>(),
+            Err(ItemTextError::Price(_))
+        ));
+    }
+
+    #[test]
+    fn each_item_gets_its_grouped_code_and_slot() {
+        let products = products(&["2264861=95", "2263927/right=32", "2263927/left=32"]).unwrap();
+        let slots: Vec<Slot> = products.iter().map(|product| product.slot).collect();
+        assert_eq!(slots, [Slot::Frame, Slot::RightLens, Slot::LeftLens]);
+        assert_eq!(products[0].grouped_code.as_str(), "M03");
+    }
+
+    #[test]
+    fn what_cannot_be_quoted_is_named_by_its_position() {
+        assert_eq!(products(&[]), Err(ItemError::Count { got: 0 }));
+        let twice = products(&["2264861=95", "2222124=30"]);
+        assert_eq!(twice, Err(ItemError::SameSlot { position: 2 }));
+        let reason = SlotError::SideMissing;
+        let no_side = products(&["2264861=95", "2263927=32"]);
+        assert_eq!(
+            no_side,
+            Err(ItemError::Side {
+                position: 2,
+                reason
+            })
+        );
+        let reason = LppRefusal::Unknown;
+        assert_eq!(
+            products(&["2254242=9"]),
+            Err(ItemError::Product {
+                position: 1,
+                reason
+            })
+        );
+        let expired = products(&["2209738=9"]);
+        assert!(matches!(
+            expired,
+            Err(ItemError::Product {
+                reason: LppRefusal::Expired { .. },
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn a_childs_frame_does_not_fit_an_adult() {
+        assert!(!products(&["2276870=9"]).unwrap()[0].fits_age);
+    }
+}

@@ -1,0 +1,151 @@
+//! One key's connections into one federation: what every role works through.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::ids::MemberName;
+use proto::roster::{Address, Member, Roster};
+use proto::signing::{PublicKey, SecretKey};
+use thiserror::Error;
+
+use crate::connection::{Connection, IdentityError, Observer};
+use crate::failure::{Failure, FailureKind};
+
+/// What a session is opened with.
+pub struct SessionParts {
+    /// The federation. It is the one thing that is believed without being verified.
+    pub roster: Roster,
+    /// The own key: a member's of the roster, or a granted till's.
+    pub secret: SecretKey,
+    /// The member whose node is asked; the first one with an address if none is named.
+    pub home: Option<MemberName>,
+    /// Addresses to use in place of those of the roster.
+    pub addresses: BTreeMap<MemberName, Address>,
+    /// Who sees what leaves.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Why no session can be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SessionError {
+    /// The own key cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A name is in the profile and not in the roster.
+    #[error("{name} is not a member of the roster")]
+    UnknownMember {
+        /// The name.
+        name: MemberName,
+    },
+    /// The member to be asked has no address, or no member has one.
+    #[error("no address is known of the node to ask")]
+    NoAddress,
+}
+
+impl Failure for SessionError {
+    fn kind(&self) -> FailureKind {
+        FailureKind::Malformed
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoAddress => Some("give it in the profile, under [addresses]"),
+            Self::Identity(_) | Self::UnknownMember { .. } => None,
+        }
+    }
+}
+
+/// One key's connections into one federation. Clones share them.
+#[derive(Clone)]
+pub struct Session {
+    roster: Arc<Roster>,
+    secret: Arc<SecretKey>,
+    connections: Arc<BTreeMap<MemberName, Connection>>,
+    home: Connection,
+}
+
+impl Session {
+    /// Prepares a connection to each member whose address is known. Nobody is dialled yet.
+    ///
+    /// # Errors
+    /// [`SessionError`], see its variants.
+    pub fn open(parts: SessionParts) -> Result<Self, SessionError> {
+        let named = parts.addresses.keys().chain(&parts.home);
+        for name in named {
+            if parts.roster.member(name).is_none() {
+                return Err(SessionError::UnknownMember { name: name.clone() });
+            }
+        }
+        let mut connections = BTreeMap::new();
+        for member in parts.roster.members() {
+            if let Some(address) = parts.addresses.get(&member.name).or(member.grpc.as_ref()) {
+                let connection = connect(member, address, &parts)?;
+                connections.insert(member.name.clone(), connection);
+            }
+        }
+        let home = match &parts.home {
+            Some(name) => connections.get(name),
+            None => connections.values().next(),
+        };
+        let home = home.ok_or(SessionError::NoAddress)?.clone();
+        Ok(Self {
+            roster: Arc::new(parts.roster),
+            secret: Arc::new(parts.secret),
+            connections: Arc::new(connections),
+            home,
+        })
+    }
+
+    /// The federation.
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The node that lookups and entries go to.
+    #[must_use]
+    pub const fn home(&self) -> &Connection {
+        &self.home
+    }
+
+    /// The connection to a member's node, if its address is known.
+    #[must_use]
+    pub fn connection(&self, member: &MemberName) -> Option<&Connection> {
+        self.connections.get(member)
+    }
+
+    /// The own public key.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.secret.public()
+    }
+
+    /// The member whose key the own one is, if it is one's.
+    #[must_use]
+    pub fn own_member(&self) -> Option<&Member> {
+        self.roster.member_by_key(&self.public_key())
+    }
+
+    pub(crate) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({})", self.home.member())
+    }
+}
+
+fn connect(
+    member: &Member,
+    address: &Address,
+    parts: &SessionParts,
+) -> Result<Connection, IdentityError> {
+    let name = member.name.clone();
+    let connection = Connection::open(name, member.public_key, address, &parts.secret)?;
+    Ok(match &parts.observer {
+        Some(observer) => connection.observed(observer.clone()),
+        None => connection,
+    })
+}

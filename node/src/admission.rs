@@ -1,0 +1,178 @@
+//! Who may call what: a table of methods, and the place of a key at one moment of the log.
+//!
+//! A key is a member's because the roster in force says so, or a till's because its grant runs.
+//! Both are looked up at each call in the newest published state; nothing is remembered from the
+//! handshake, so a revocation counts from the call after it.
+
+use proto::attestation::GrantState;
+use proto::ids::UnixMillis;
+use proto::refusal::Reason;
+use proto::roster::{Role, Roster};
+use proto::signing::PublicKey;
+use thiserror::Error;
+
+use crate::snapshot::{ReadError, Snapshot};
+
+/// Who may call a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Any key: the method gives nothing that plain HTTP does not give to everybody.
+    Anyone,
+    /// A member of the roster, or a till whose grant runs.
+    Admitted,
+    /// A till whose grant runs, or a payer. Others have no use for tokens.
+    TillOrPayer,
+}
+
+/// Every method of the schema, with who may call it. A method that is not listed cannot be
+/// called at all, and a test compares the list with the schema.
+pub const METHODS: &[(&str, Access)] = &[
+    ("/vitrail.v1.EvaluatorService/Evaluate", Access::TillOrPayer),
+    ("/vitrail.v1.LedgerService/Append", Access::Admitted),
+    ("/vitrail.v1.LedgerService/Lookup", Access::Admitted),
+    ("/vitrail.v1.LogService/GetCheckpoint", Access::Anyone),
+    ("/vitrail.v1.LogService/GetEntry", Access::Anyone),
+    ("/vitrail.v1.LogService/ProveConsistency", Access::Anyone),
+];
+
+/// The listed method with this path.
+#[must_use]
+pub fn method(path: &str) -> Option<(&'static str, Access)> {
+    METHODS.iter().copied().find(|(listed, _)| *listed == path)
+}
+
+/// What an admitted key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The key of a member with this role.
+    Member(Role),
+    /// The key of a till.
+    Till,
+}
+
+/// Why a key may not make a call.
+#[derive(Debug, Error)]
+pub enum AdmissionError {
+    /// A rule says no.
+    #[error("{}", .0.english())]
+    Refused(Reason),
+    /// The state of its grant cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
+}
+
+/// What a key is in one published state, at this moment.
+///
+/// # Errors
+/// [`AdmissionError::Refused`] when it is neither a member's nor that of a till whose grant runs.
+pub fn admit(
+    snapshot: &Snapshot,
+    key: &PublicKey,
+    now: UnixMillis,
+) -> Result<Admission, AdmissionError> {
+    if let Some(admission) = member(snapshot.roster(), key) {
+        return Ok(admission);
+    }
+    till(snapshot.grant(key)?, now).map_err(AdmissionError::Refused)
+}
+
+/// Whether one who was admitted may make calls of this access.
+///
+/// # Errors
+/// [`Reason::KindNotAllowed`] when the role is another.
+pub fn allow(access: Access, admission: Admission) -> Result<(), Reason> {
+    let allowed = match (access, admission) {
+        (Access::Anyone | Access::Admitted, _) | (Access::TillOrPayer, Admission::Till) => true,
+        (Access::TillOrPayer, Admission::Member(role)) => role.pays(),
+    };
+    allowed.then_some(()).ok_or(Reason::KindNotAllowed)
+}
+
+fn member(roster: &Roster, key: &PublicKey) -> Option<Admission> {
+    roster
+        .member_by_key(key)
+        .map(|member| Admission::Member(member.role))
+}
+
+fn till(grant: Option<GrantState>, now: UnixMillis) -> Result<Admission, Reason> {
+    match grant {
+        Some(GrantState::Active { expires_at, .. }) if now < expires_at => Ok(Admission::Till),
+        Some(GrantState::Active { .. }) => Err(Reason::GrantExpired),
+        Some(GrantState::Revoked { .. }) => Err(Reason::GrantRevoked),
+        None => Err(Reason::IssuerUnknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+    use proto::ids::LeafIndex;
+    use proto::wire::DESCRIPTORS;
+
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_schema_is_listed_and_no_other() {
+        let files = FileDescriptorSet::decode(DESCRIPTORS).unwrap().file;
+        let services = files.iter().flat_map(|file| {
+            file.service
+                .iter()
+                .map(|service| (file.package().to_owned(), service))
+        });
+        let schema: BTreeSet<String> = services
+            .flat_map(|(package, service)| {
+                let path = format!("/{package}.{}/", service.name());
+                service
+                    .method
+                    .iter()
+                    .map(move |method| format!("{path}{}", method.name()))
+            })
+            .collect();
+        let listed: BTreeSet<String> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(listed, schema);
+        assert_eq!(METHODS.len(), listed.len());
+    }
+
+    #[test]
+    fn a_method_that_is_not_listed_is_not_found() {
+        assert_eq!(method("/vitrail.v1.LedgerService/Erase"), None);
+        assert_eq!(method("/vitrail.v1.LedgerService/append"), None);
+    }
+
+    #[test]
+    fn a_grant_admits_until_the_moment_it_names() {
+        let grant = GrantState::Active {
+            expires_at: UnixMillis::new(10),
+            by: LeafIndex::new(3),
+        };
+        assert_eq!(till(Some(grant), UnixMillis::new(9)), Ok(Admission::Till));
+        assert_eq!(
+            till(Some(grant), UnixMillis::new(10)),
+            Err(Reason::GrantExpired)
+        );
+        let revoked = GrantState::Revoked {
+            by: LeafIndex::new(4),
+        };
+        assert_eq!(
+            till(Some(revoked), UnixMillis::new(9)),
+            Err(Reason::GrantRevoked)
+        );
+        assert_eq!(till(None, UnixMillis::new(9)), Err(Reason::IssuerUnknown));
+    }
+
+    #[test]
+    fn an_optician_federation_evaluates_no_tokens() {
+        let federation = Admission::Member(Role::Federation);
+        assert_eq!(
+            allow(Access::TillOrPayer, federation),
+            Err(Reason::KindNotAllowed)
+        );
+        assert_eq!(allow(Access::Admitted, federation), Ok(()));
+        for admission in [Admission::Till, Admission::Member(Role::Amc)] {
+            assert_eq!(allow(Access::TillOrPayer, admission), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! The command of the operator: `vitrail-node keygen | init | run | demo`.
+//!
+//! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use proto::identity::PayerNumber;
+use proto::ids::{MemberName, Origin};
+use proto::roster::{Address, Role};
+use serde::Serialize;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigError, Settings};
+use crate::demo::{self, DemoError};
+use crate::init::{self, Following, Founding, InitError, role_of};
+use crate::secret_file::SecretFileError;
+use crate::server::{Addresses, RunningNode, StartError};
+
+/// One member's node of a Vitrail federation.
+#[derive(Debug, Parser)]
+#[command(name = "vitrail-node", version, propagate_version = true)]
+struct Cli {
+    /// How results are printed on standard output.
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "VITRAIL_OUTPUT",
+        default_value = "text"
+    )]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Lines for people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a signing key (PKCS#8 PEM, mode 0600).
+    Keygen(KeygenArgs),
+    /// Found a federation: keys, first roster, settings and ledger of its first member.
+    Init(InitArgs),
+    /// Run the node until SIGTERM or SIGINT.
+    Run(RunArgs),
+    /// Play the main job: a node, two shops, twenty people who do not exist; then stay up.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+struct KeygenArgs {
+    /// File to write; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// The node's folder; it must not exist, or be empty.
+    #[arg(long, env = "VITRAIL_DIR")]
+    dir: PathBuf,
+    /// Name of the ledger, such as vitrail.example/optique.
+    #[arg(long)]
+    origin: Origin,
+    /// Name of the founding member.
+    #[arg(long)]
+    name: MemberName,
+    /// Its role: amo, amc or federation.
+    #[arg(long, value_parser = parse_role)]
+    role: Role,
+    /// The number claims name it by, if it pays any.
+    #[arg(long)]
+    payer_number: Option<PayerNumber>,
+    /// Where others reach its gRPC.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7443")]
+    grpc: Address,
+    /// Where others reach its pages.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7480")]
+    http: Address,
+    /// A member that follows from the start:
+    /// "name role payer-number|- following base64-key grpc|- http|-".
+    #[arg(long, value_name = "MEMBER")]
+    member: Vec<Following>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The node's folder.
+    #[arg(long, env = "VITRAIL_DIR")]
+    dir: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// End when everything is played, instead of staying up.
+    #[arg(long)]
+    once: bool,
+    /// Keep everything in this folder; a temporary one that is removed otherwise.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+fn parse_role(word: &str) -> Result<Role, &'static str> {
+    role_of(word).ok_or("a role must be amo, amc or federation")
+}
+
+/// Why a command does not succeed.
+#[derive(Debug, Error)]
+enum CommandError {
+    #[error(transparent)]
+    Init(#[from] InitError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] Box<StartError>),
+    #[error(transparent)]
+    Demo(#[from] Box<DemoError>),
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(io::ErrorKind),
+    #[error("standard output cannot be written: {0}")]
+    Output(io::ErrorKind),
+}
+
+impl CommandError {
+    /// What the operator can do about it, where that is plain.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Init(error) => init_hint(error),
+            Self::Config(error) => config_hint(error),
+            Self::Start(error) => start_hint(error),
+            Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
+        }
+    }
+
+    /// 1 when what was given is invalid or refused, 2 when the system did not let us.
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Init(InitError::Exists { .. } | InitError::Roster(_)) | Self::Config(_) => 1,
+            Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
+            Self::Start(error) => match **error {
+                StartError::Key { .. }
+                | StartError::EvaluatorKey { .. }
+                | StartError::Roster { .. }
+                | StartError::NotGenesis { .. }
+                | StartError::OtherLedger { .. }
+                | StartError::OtherShares { .. } => 1,
+                _ => 2,
+            },
+        }
+    }
+}
+
+fn init_hint(error: &InitError) -> Option<&'static str> {
+    match error {
+        InitError::Exists { .. } => Some("choose a folder that does not exist yet"),
+        InitError::Io {
+            kind: io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices,
+            ..
+        } => Some("the folder is moved into place: choose one below the mount point"),
+        InitError::SecretFile {
+            error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
+            ..
+        } => Some("a key is never overwritten: choose another file"),
+        _ => None,
+    }
+}
+
+fn config_hint(error: &ConfigError) -> Option<&'static str> {
+    match error {
+        ConfigError::Read {
+            kind: io::ErrorKind::NotFound,
+            ..
+        } => Some("make the folder with `vitrail-node init`, or name another with --dir"),
+        ConfigError::AdminNotLoopback { .. } => Some("use 127.0.0.1 and reach it through ssh"),
+        _ => None,
+    }
+}
+
+fn start_hint(error: &StartError) -> Option<&'static str> {
+    match error {
+        StartError::SecretFile {
+            error: SecretFileError::Open { .. },
+            ..
+        } => Some("chmod 600 the file, and think about who could read it until now"),
+        StartError::Bind {
+            kind: io::ErrorKind::AddrInUse,
+            ..
+        } => Some("another process listens there; is the node running already?"),
+        StartError::OtherShares { .. } => Some("the evaluator key belongs to another federation"),
+        _ => None,
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; anything else is a command that cannot be read.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 1 } else { 0 });
+        }
+    };
+    log_to_stderr(cli.output);
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Logs go to standard error: as JSON when results do, filtered by `VITRAIL_LOG`.
+fn log_to_stderr(output: Output) {
+    let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    // Fails only when a subscriber is set already, as in a test that runs commands in process.
+    let _ = match output {
+        Output::Text => subscriber.try_init(),
+        Output::Json => subscriber.json().try_init(),
+    };
+}
+
+fn execute(cli: Cli) -> Result<(), CommandError> {
+    match cli.command {
+        Command::Keygen(args) => keygen(&args.out, cli.output),
+        Command::Init(args) => init(args, cli.output),
+        Command::Run(args) => run(args, cli.output),
+        Command::Demo(args) => demo(&args, cli.output),
+    }
+}
+
+/// What `keygen` prints.
+#[derive(Debug, Serialize)]
+struct KeyReport<'a> {
+    file: &'a Path,
+    public_key: String,
+}
+
+fn keygen(out: &Path, output: Output) -> Result<(), CommandError> {
+    let secret = init::generate_key()?;
+    init::write_secret(out, &secret.to_pem().map_err(InitError::from)?)?;
+    let report = KeyReport {
+        file: out,
+        public_key: secret.public().to_base64(),
+    };
+    let text = format!("{}\n", report.public_key);
+    print(output, &report, &text)
+}
+
+/// What `init` prints.
+#[derive(Debug, Serialize)]
+struct InitReport<'a> {
+    dir: &'a Path,
+    origin: &'a str,
+    name: &'a str,
+    public_key: String,
+    roster: PathBuf,
+    roster_hash: String,
+}
+
+fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
+    let founding = Founding {
+        origin: args.origin,
+        name: args.name,
+        role: args.role,
+        payer: args.payer_number,
+        grpc: args.grpc,
+        http: args.http,
+        others: args.member,
+    };
+    let founded = init::init(&args.dir, &founding)?;
+    let report = InitReport {
+        dir: &founded.dir,
+        origin: founding.origin.as_str(),
+        name: founding.name.as_str(),
+        public_key: founded.public_key.to_base64(),
+        roster: founded.dir.join("roster.txt"),
+        roster_hash: founded.roster.hash().to_base64(),
+    };
+    let text = format!(
+        "founded {} in {}\npublic key   {}\nroster       {}\nroster hash  {}\n",
+        report.origin,
+        report.dir.display(),
+        report.public_key,
+        report.roster.display(),
+        report.roster_hash,
+    );
+    print(output, &report, &text)
+}
+
+/// What `run` prints once it serves.
+#[derive(Debug, Serialize)]
+struct RunReport<'a> {
+    origin: &'a str,
+    size: u64,
+    #[serde(flatten)]
+    addresses: Addresses,
+}
+
+fn run(args: RunArgs, output: Output) -> Result<(), CommandError> {
+    let config = Config::load(&args.dir, args.settings)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
+    runtime.block_on(run_until_told(config, output))
+}
+
+async fn run_until_told(config: Config, output: Output) -> Result<(), CommandError> {
+    // Before the start, so that a signal during a long recovery is not lost.
+    let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
+    let node = RunningNode::start(config).await.map_err(Box::new)?;
+    let addresses = node.addresses();
+    let report = RunReport {
+        origin: node.origin().as_str(),
+        size: node.size().get(),
+        addresses,
+    };
+    let text = format!(
+        "serving {} with {} entries\ngrpc   {}\nhttp   http://{}\nadmin  {}\n",
+        report.origin, report.size, addresses.grpc, addresses.http, addresses.admin,
+    );
+    let printed = print(output, &report, &text);
+    if printed.is_ok() {
+        told.await;
+    }
+    node.stop().await;
+    printed
+}
+
+fn demo(args: &DemoArgs, output: Output) -> Result<(), CommandError> {
+    // Removed when it goes out of scope, after the node has stopped.
+    let temporary = match &args.dir {
+        Some(_) => None,
+        None => Some(tempfile::tempdir().map_err(|error| Box::new(DemoError::from(error)))?),
+    };
+    let dir = args
+        .dir
+        .as_deref()
+        .or(temporary.as_ref().map(tempfile::TempDir::path));
+    let dir = dir.unwrap_or(Path::new("."));
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
+    runtime.block_on(demo_until_told(dir, args.once, output))
+}
+
+async fn demo_until_told(dir: &Path, once: bool, output: Output) -> Result<(), CommandError> {
+    let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
+    let demo = demo::play(dir, matches!(output, Output::Text))
+        .await
+        .map_err(Box::new)?;
+    let http = demo.report.addresses.http;
+    let text = format!("\nevery scene went as it must; the node is at http://{http}/checkpoint\n");
+    let printed = print(output, &demo.report, &text);
+    if printed.is_ok() && !once {
+        told.await;
+    }
+    demo.node.stop().await;
+    printed
+}
+
+/// Completes at the first SIGTERM or SIGINT from now on.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn print<T: Serialize>(output: Output, report: &T, text: &str) -> Result<(), CommandError> {
+    let mut out = io::stdout().lock();
+    let written = match output {
+        Output::Text => out.write_all(text.as_bytes()),
+        Output::Json => {
+            // One line, so that a program that waits for it reads a line.
+            let json = serde_json::to_string(report).map_err(io::Error::from);
+            json.and_then(|json| writeln!(out, "{json}"))
+        }
+    };
+    written
+        .and_then(|()| out.flush())
+        .map_err(|error| CommandError::Output(error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_role_that_is_none_is_refused_with_the_list() {
+        let words = [
+            "vitrail-node",
+            "init",
+            "--dir",
+            "d",
+            "--origin",
+            "o",
+            "--name",
+            "n",
+        ];
+        let refused = Cli::try_parse_from(words.iter().chain(&["--role", "bank"])).unwrap_err();
+        assert!(refused.to_string().contains("amo, amc or federation"));
+    }
+
+    #[test]
+    fn the_line_of_a_running_node_is_stable() {
+        let addresses = Addresses {
+            grpc: "127.0.0.1:1".parse().unwrap(),
+            http: "127.0.0.1:2".parse().unwrap(),
+            admin: "127.0.0.1:3".parse().unwrap(),
+        };
+        let report = RunReport {
+            origin: "vitrail.test/optique",
+            size: 1,
+            addresses,
+        };
+        assert_eq!(
+            serde_json::to_string(&report).unwrap(),
+            "{\"origin\":\"vitrail.test/optique\",\"size\":1,\"grpc\":\"127.0.0.1:1\",\
+             \"http\":\"127.0.0.1:2\",\"admin\":\"127.0.0.1:3\"}"
+        );
+    }
+}

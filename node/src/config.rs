@@ -1,0 +1,310 @@
+//! What an operator sets, and where: flag > environment > `node.toml` > default.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proto::ids::{IdError, MemberName};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The settings file in a node's folder.
+pub const CONFIG_FILE: &str = "node.toml";
+/// Where gRPC is served unless something else is said: loopback, so that nothing is open by accident.
+pub const GRPC_DEFAULT: SocketAddr = loopback(7443);
+/// Where plain HTTP is served by default.
+pub const HTTP_DEFAULT: SocketAddr = loopback(7480);
+/// Where reflection and health are served to the operator by default.
+pub const ADMIN_DEFAULT: SocketAddr = loopback(7490);
+/// Memory for what is read from the store, by default.
+pub const CACHE_MIB_DEFAULT: u64 = 256;
+/// The largest cache that can be asked for: more is a slip of the unit.
+pub const CACHE_MIB_MAX: u64 = 1 << 20;
+/// The largest delay before a sync that can be asked for: beyond it every deadline has passed.
+pub const SYNC_DELAY_MS_MAX: u64 = 10_000;
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+/// One layer of settings: what flags and environment say, or what the file says. Absent means
+/// that the next layer decides. Paths in it are relative to the node's folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// This node's member name in the roster.
+    #[arg(long, env = "VITRAIL_NAME")]
+    pub name: Option<String>,
+    /// File of the node's key (PKCS#8 PEM, mode 0600).
+    #[arg(long, env = "VITRAIL_KEY", value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// File of the node's shares of the two joint keys (mode 0600).
+    #[arg(long, env = "VITRAIL_EVALUATOR_KEY", value_name = "FILE")]
+    pub evaluator_key: Option<PathBuf>,
+    /// File of the federation's first roster, signed.
+    #[arg(long, env = "VITRAIL_ROSTER", value_name = "FILE")]
+    pub roster: Option<PathBuf>,
+    /// Folder of the ledger.
+    #[arg(long, env = "VITRAIL_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address for gRPC over TLS.
+    #[arg(long, env = "VITRAIL_GRPC", value_name = "IP:PORT")]
+    pub grpc: Option<SocketAddr>,
+    /// Address for plain HTTP: checkpoint, tiles, metrics, probes.
+    #[arg(long, env = "VITRAIL_HTTP", value_name = "IP:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Loopback address for reflection and health without TLS.
+    #[arg(long, env = "VITRAIL_ADMIN", value_name = "IP:PORT")]
+    pub admin: Option<SocketAddr>,
+    /// Memory for what is read from the store, in MiB.
+    #[arg(long, env = "VITRAIL_CACHE_MIB", value_name = "MIB")]
+    pub cache_mib: Option<u64>,
+    /// Free disk space in MiB below which writes stop.
+    #[arg(long, env = "VITRAIL_DISK_WATERMARK_MIB", value_name = "MIB")]
+    pub disk_watermark_mib: Option<u64>,
+    /// Milliseconds to sleep before each sync, to measure how a slower disk would do.
+    #[arg(long, env = "VITRAIL_SYNC_DELAY_MS", value_name = "MS")]
+    pub sync_delay_ms: Option<u64>,
+}
+
+/// The settings of a node, complete and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// This node's member name.
+    pub name: MemberName,
+    /// File of the node's key.
+    pub key: PathBuf,
+    /// File of its shares of the two joint keys.
+    pub evaluator_key: PathBuf,
+    /// File of the first roster.
+    pub roster: PathBuf,
+    /// Folder of the ledger.
+    pub data: PathBuf,
+    /// Address for gRPC over TLS; port 0 lets the system choose.
+    pub grpc: SocketAddr,
+    /// Address for plain HTTP.
+    pub http: SocketAddr,
+    /// Loopback address for reflection and health.
+    pub admin: SocketAddr,
+    /// Memory for what is read from the store.
+    pub cache_bytes: u64,
+    /// Free disk space below which writes stop; `None` leaves it to the store.
+    pub disk_watermark_bytes: Option<u64>,
+    /// Sleep before each sync; zero but for measurements.
+    pub sync_delay: Duration,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read: {kind}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        kind: io::ErrorKind,
+    },
+    /// The file is not of the form of `node.toml`.
+    #[error("{path}: {error}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Which line is wrong, and how.
+        error: Box<toml::de::Error>,
+    },
+    /// No layer gives the member name, which has no default.
+    #[error("name is missing")]
+    NameMissing,
+    /// The member name is none.
+    #[error("name: {0}")]
+    Name(#[from] IdError),
+    /// The admin listener has neither TLS nor admission, so nobody else may reach it.
+    #[error("admin must be a loopback address, got {got}")]
+    AdminNotLoopback {
+        /// The address asked for.
+        got: SocketAddr,
+    },
+    /// A figure is beyond its limit.
+    #[error("{setting} must be at most {max}, got {got}")]
+    TooLarge {
+        /// The setting.
+        setting: &'static str,
+        /// The figure asked for.
+        got: u64,
+        /// The limit.
+        max: u64,
+    },
+}
+
+impl Settings {
+    /// Reads `node.toml` in a node's folder.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it is not a setting.
+    pub fn read(dir: &Path) -> Result<Self, ConfigError> {
+        let path = dir.join(CONFIG_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                return Err(ConfigError::Read {
+                    path,
+                    kind: error.kind(),
+                });
+            }
+        };
+        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path,
+            error: Box::new(error),
+        })
+    }
+
+    /// The settings of this layer, and where it says nothing those of the next.
+    #[must_use]
+    pub fn over(self, next: Self) -> Self {
+        Self {
+            name: self.name.or(next.name),
+            key: self.key.or(next.key),
+            evaluator_key: self.evaluator_key.or(next.evaluator_key),
+            roster: self.roster.or(next.roster),
+            data: self.data.or(next.data),
+            grpc: self.grpc.or(next.grpc),
+            http: self.http.or(next.http),
+            admin: self.admin.or(next.admin),
+            cache_mib: self.cache_mib.or(next.cache_mib),
+            disk_watermark_mib: self.disk_watermark_mib.or(next.disk_watermark_mib),
+            sync_delay_ms: self.sync_delay_ms.or(next.sync_delay_ms),
+        }
+    }
+}
+
+impl Config {
+    /// The settings of the node in this folder, under what flags and environment say.
+    ///
+    /// # Errors
+    /// [`ConfigError`], see its variants.
+    pub fn load(dir: &Path, flags: Settings) -> Result<Self, ConfigError> {
+        Self::complete(dir, flags.over(Settings::read(dir)?))
+    }
+
+    /// Fills in the defaults and checks every setting.
+    ///
+    /// # Errors
+    /// The first setting that is missing, malformed or beyond its limit.
+    pub fn complete(dir: &Path, settings: Settings) -> Result<Self, ConfigError> {
+        let path =
+            |path: Option<PathBuf>, default| dir.join(path.unwrap_or(PathBuf::from(default)));
+        let admin = settings.admin.unwrap_or(ADMIN_DEFAULT);
+        if !admin.ip().is_loopback() {
+            return Err(ConfigError::AdminNotLoopback { got: admin });
+        }
+        let cache = settings.cache_mib.unwrap_or(CACHE_MIB_DEFAULT);
+        let delay = settings.sync_delay_ms.unwrap_or(0);
+        Ok(Self {
+            name: settings.name.ok_or(ConfigError::NameMissing)?.parse()?,
+            key: path(settings.key, "node.key"),
+            evaluator_key: path(settings.evaluator_key, "evaluator.key"),
+            roster: path(settings.roster, "roster.txt"),
+            data: path(settings.data, "data"),
+            grpc: settings.grpc.unwrap_or(GRPC_DEFAULT),
+            http: settings.http.unwrap_or(HTTP_DEFAULT),
+            admin,
+            cache_bytes: at_most("cache_mib", cache, CACHE_MIB_MAX)? << 20,
+            disk_watermark_bytes: settings
+                .disk_watermark_mib
+                .map(|mib| mib.saturating_mul(1 << 20)),
+            sync_delay: Duration::from_millis(at_most("sync_delay_ms", delay, SYNC_DELAY_MS_MAX)?),
+        })
+    }
+}
+
+fn at_most(setting: &'static str, got: u64, max: u64) -> Result<u64, ConfigError> {
+    (got <= max)
+        .then_some(got)
+        .ok_or(ConfigError::TooLarge { setting, got, max })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Settings {
+        Settings {
+            name: Some(name.to_owned()),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "name = \"cnam\"\ngrpc = \"127.0.0.2:1\"\nhttp = \"127.0.0.2:2\"\n";
+        fs::write(dir.path().join(CONFIG_FILE), text).unwrap();
+        let flags = Settings {
+            grpc: Some("127.0.0.3:3".parse().unwrap()),
+            ..Settings::default()
+        };
+        let config = Config::load(dir.path(), flags).unwrap();
+        assert_eq!(config.grpc, "127.0.0.3:3".parse().unwrap());
+        assert_eq!(config.http, "127.0.0.2:2".parse().unwrap());
+        assert_eq!(config.admin, ADMIN_DEFAULT);
+        assert_eq!(config.name.as_str(), "cnam");
+        assert_eq!(config.data, dir.path().join("data"));
+    }
+
+    #[test]
+    fn an_unknown_setting_is_named_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(
+            dir.path().join(CONFIG_FILE),
+            "name = \"cnam\"\ngrcp = \"127.0.0.1:1\"\n",
+        )
+        .unwrap();
+        let error = Config::load(dir.path(), Settings::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("grcp") && error.contains("line 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_limit() {
+        let complete = |settings| Config::complete(Path::new("."), settings);
+        assert!(matches!(
+            complete(Settings::default()),
+            Err(ConfigError::NameMissing)
+        ));
+        assert!(matches!(
+            complete(named("Not A Name")),
+            Err(ConfigError::Name(_))
+        ));
+        let open = Settings {
+            admin: Some("0.0.0.0:7490".parse().unwrap()),
+            ..named("a")
+        };
+        assert!(matches!(
+            complete(open),
+            Err(ConfigError::AdminNotLoopback { .. })
+        ));
+        let slow = Settings {
+            sync_delay_ms: Some(SYNC_DELAY_MS_MAX + 1),
+            ..named("a")
+        };
+        assert!(matches!(complete(slow), Err(ConfigError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn settings_that_are_written_read_back() {
+        let settings = Settings {
+            http: Some(HTTP_DEFAULT),
+            cache_mib: Some(64),
+            ..named("cnam")
+        };
+        let text = toml::to_string(&settings).unwrap();
+        assert_eq!(toml::from_str::<Settings>(&text).unwrap(), settings);
+    }
+}

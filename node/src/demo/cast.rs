@@ -1,0 +1,214 @@
+//! Who plays: four members, two shops, twenty insured people who do not exist.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use client::connection::Observer;
+use client::coverage_file::CoverageRow;
+use client::pos::{Complementary, Insured};
+use client::session::{Session, SessionParts};
+use proto::identity::{BirthDate, MemberNumber, Nir, Person};
+use proto::ids::{Cents, Day};
+use proto::lpp::GroupedCode;
+use proto::roster::Roster;
+use proto::signing::SecretKey;
+use std::sync::Arc;
+
+use super::DemoError;
+use crate::init::{Following, generate_key, write_secret};
+
+/// The ledger of the demo.
+pub const ORIGIN: &str = "vitrail.example/optique";
+/// The member that runs the node: the mandatory insurer.
+pub const CNAM: &str = "cnam.example";
+/// The number of the general scheme.
+pub const REGIME: &str = "01";
+/// The two complementary insurers and their numbers.
+pub const INSURERS: [(&str, &str); 2] = [
+    ("mutuelle-a.example", "75000001"),
+    ("mutuelle-b.example", "75000002"),
+];
+/// The federation that admits the shops.
+pub const OPTICIANS: &str = "opticiens.example";
+/// The two shops, with their FINESS numbers.
+pub const SHOPS: [(&str, &str); 2] = [("shop-1", "750000001"), ("shop-2", "690000002")];
+/// How many people are covered.
+pub const PEOPLE: usize = 20;
+
+/// Everybody's keys. A real member makes its own and shows only the public half.
+pub struct Cast {
+    secrets: BTreeMap<&'static str, SecretKey>,
+}
+
+impl Cast {
+    /// Makes a key for everybody but the node, and keeps each in a file of its own.
+    pub fn hire(dir: &Path) -> Result<Self, DemoError> {
+        let others = INSURERS.iter().chain(&SHOPS).map(|(name, _)| *name);
+        let mut secrets = BTreeMap::new();
+        for name in others.chain([OPTICIANS]) {
+            let secret = generate_key()?;
+            let pem = secret.to_pem()?;
+            write_secret(&dir.join(format!("{name}.pem")), &pem)?;
+            secrets.insert(name, secret);
+        }
+        Ok(Self { secrets })
+    }
+
+    /// Takes on the node's own key, which `init` has made.
+    pub fn take_on(&mut self, name: &'static str, secret: SecretKey) {
+        self.secrets.insert(name, secret);
+    }
+
+    /// The members that follow the node, as the roster lists them.
+    pub fn following(&self) -> Result<Vec<Following>, DemoError> {
+        let insurers = INSURERS
+            .iter()
+            .map(|(name, number)| (*name, "amc", *number));
+        insurers
+            .chain([(OPTICIANS, "federation", "-")])
+            .map(|(name, role, number)| {
+                let public_key = self.secret(name)?.public().to_base64();
+                Ok(format!("{name} {role} {number} following {public_key} - -").parse()?)
+            })
+            .collect()
+    }
+
+    /// A session of one of them with the federation.
+    pub fn session(
+        &self,
+        name: &str,
+        roster: &Roster,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<Session, DemoError> {
+        let secret = self.secret(name)?.clone();
+        let (roster, addresses) = (roster.clone(), BTreeMap::new());
+        Ok(Session::open(SessionParts {
+            roster,
+            secret,
+            home: None,
+            addresses,
+            observer,
+        })?)
+    }
+
+    pub fn secret(&self, name: &str) -> Result<&SecretKey, DemoError> {
+        self.secrets.get(name).ok_or(DemoError::Miscast)
+    }
+}
+
+/// One insured person who does not exist.
+pub struct Figure {
+    /// What the card says.
+    pub insured: Insured,
+    /// The same for whoever watches the demo: what stays in the shop.
+    pub card: Card,
+    insurer: usize,
+}
+
+/// The words of a card, kept in the demo to show what did not leave.
+pub struct Card {
+    pub nir: String,
+    pub birth_date: String,
+    pub birth_rank: String,
+    pub payer_number: String,
+    pub member_number: String,
+}
+
+/// The twenty.
+pub fn people() -> Result<Vec<Figure>, DemoError> {
+    (0..PEOPLE).map(figure).collect()
+}
+
+fn figure(position: usize) -> Result<Figure, DemoError> {
+    let (sex, year, month) = (1 + position % 2, 50 + position, 1 + position % 12);
+    let number = format!(
+        "{sex}{year:02}{month:02}75{:03}{:03}",
+        101 + position,
+        1 + position
+    );
+    let insurer = position % INSURERS.len();
+    let card = Card {
+        nir: with_nir_check(&number)?,
+        birth_date: format!("19{year:02}{month:02}{:02}", 1 + position),
+        birth_rank: "1".to_owned(),
+        payer_number: INSURERS[insurer].1.to_owned(),
+        member_number: format!("ADH{:07}", 4_100_000 + 37 * position),
+    };
+    let person = Person {
+        nir: card.nir.parse()?,
+        birth_date: card.birth_date.parse()?,
+        birth_rank: card.birth_rank.parse()?,
+    };
+    let complementary = Complementary {
+        payer_number: card.payer_number.parse()?,
+        member_number: card.member_number.parse()?,
+    };
+    let insured = Insured::new(person, REGIME.parse()?, vec![complementary])?;
+    Ok(Figure {
+        insured,
+        card,
+        insurer,
+    })
+}
+
+/// The number with its two check digits: 97 less its rest by 97.
+fn with_nir_check(number: &str) -> Result<String, DemoError> {
+    let value: u64 = number.parse().map_err(|_| DemoError::Miscast)?;
+    Ok(format!("{number}{:02}", 97 - value % 97))
+}
+
+/// What the mandatory insurer pays of class B: 60 % of 0.05 EUR.
+const MANDATORY: Cents = Cents::new(3);
+/// What the complementary insurers of the demo pay at most: for a frame, and for a lens.
+const FRAME: Cents = Cents::new(10_000);
+const LENS: Cents = Cents::new(11_000);
+
+/// The rows that a member covers: everybody for the mandatory insurer, its own for the others.
+pub fn coverage_rows(
+    people: &[Figure],
+    member: &str,
+    until: Day,
+) -> Result<Vec<CoverageRow>, DemoError> {
+    let own = INSURERS.iter().position(|(name, _)| *name == member);
+    let covered = people
+        .iter()
+        .filter(|figure| own.is_none_or(|own| figure.insurer == own));
+    let mut rows = Vec::new();
+    for figure in covered {
+        for (grouped_code, most) in [("M03", FRAME), ("VU1", LENS)] {
+            let amount = if own.is_none() { MANDATORY } else { most };
+            rows.push(coverage_row(
+                &figure.card,
+                own.is_none(),
+                grouped_code.parse()?,
+                amount,
+                until,
+            )?);
+        }
+    }
+    Ok(rows)
+}
+
+fn coverage_row(
+    card: &Card,
+    mandatory: bool,
+    grouped_code: GroupedCode,
+    amount: Cents,
+    until: Day,
+) -> Result<CoverageRow, DemoError> {
+    let member_number = if mandatory {
+        MemberNumber::from(&card.nir.parse::<Nir>()?)
+    } else {
+        card.member_number.parse()?
+    };
+    let birth_date: BirthDate = card.birth_date.parse()?;
+    Ok(CoverageRow {
+        member_number,
+        birth_date,
+        birth_rank: card.birth_rank.parse()?,
+        grouped_code,
+        amount,
+        until,
+        renewal_months: 24,
+    })
+}

@@ -1,0 +1,78 @@
+//! A small federation for the tests of this crate: four members, one of them voting.
+
+use std::num::NonZeroU16;
+
+use proto::hash::{Context, derive};
+use proto::ids::Origin;
+use proto::oprf::JointSecret;
+use proto::roster::{
+    Element, Epoch, Member, MemberShare, OprfElements, Role, Roster, RosterParts, SignedRoster,
+    Standing,
+};
+use proto::signing::SecretKey;
+
+/// The key of whoever has this name.
+pub(crate) fn secret(name: &str) -> SecretKey {
+    SecretKey::from_seed(derive(Context::Roster, &[name.as_bytes()]).as_bytes())
+}
+
+pub(crate) fn origin() -> Origin {
+    "vitrail.test/optique".parse().unwrap()
+}
+
+fn member(name: &str, role: Role, payer: Option<&str>, standing: Standing) -> Member {
+    Member {
+        name: name.parse().unwrap(),
+        role,
+        payer: payer.map(|number| number.parse().unwrap()),
+        standing,
+        public_key: secret(name).public(),
+        grpc: None,
+        http: None,
+    }
+}
+
+pub(crate) fn roster_parts(epoch: Epoch, previous: Option<&Roster>) -> RosterParts {
+    let joint = JointSecret::derive(&[1; 32], b"ledger tests").unwrap();
+    let element = Element::from_bytes(joint.public().to_bytes()).unwrap();
+    let elements = OprfElements {
+        person: element.clone(),
+        contract: element,
+    };
+    RosterParts {
+        origin: origin(),
+        epoch,
+        previous: previous.map(Roster::hash),
+        threshold: NonZeroU16::MIN,
+        joint: elements.clone(),
+        members: vec![
+            member("cnam", Role::Amo, Some("01"), Standing::Voting),
+            member("amc", Role::Amc, Some("75000001"), Standing::Following),
+            member(
+                "other-amc",
+                Role::Amc,
+                Some("75000002"),
+                Standing::Following,
+            ),
+            member("opticians", Role::Federation, None, Standing::Following),
+        ],
+        shares: vec![MemberShare {
+            member: "cnam".parse().unwrap(),
+            index: NonZeroU16::MIN,
+            public: elements,
+        }],
+    }
+}
+
+pub(crate) fn signed(roster: Roster, by: &str) -> SignedRoster {
+    let line = roster.sign(&by.parse().unwrap(), &secret(by));
+    SignedRoster::new(roster, vec![line]).unwrap()
+}
+
+/// The roster that opens the ledger.
+pub(crate) fn first_roster() -> SignedRoster {
+    signed(
+        Roster::new(roster_parts(Epoch::default(), None)).unwrap(),
+        "cnam",
+    )
+}

@@ -1,0 +1,274 @@
+//! Plain HTTP, read only: what anybody may cache, and what an operator's monitoring asks for.
+//!
+//! Everything served from the log is public, self-verifying, and the same for everybody, so no
+//! TLS and no admission stand before it; a mirror or a CDN may.
+
+mod listener;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use proto::attestation::{Attestation, State as MapState, roster_index};
+use proto::ids::LeafIndex;
+use proto::tile::{TilePath, TileWidth};
+
+pub use self::listener::{IDLE_MAX, PAGE_CONNECTIONS_MAX, PageListener};
+use crate::clock;
+use crate::ledger::View as _;
+use crate::metrics::{Metrics, Reading};
+use crate::sequencer::{Condition, Sequencer};
+use crate::snapshot::{ReadError, Snapshot};
+use crate::store::Store;
+
+/// How old a checkpoint may be before clients refuse it, and this node is not ready.
+pub const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60);
+
+const NO_CACHE: &str = "no-cache";
+/// A full tile never changes.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// A partial tile never changes either, but is of no use once it is full.
+const SHORT_LIVED: &str = "public, max-age=600";
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the pages are made from.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    /// The ledger.
+    pub sequencer: Sequencer,
+    /// Its store, for the count of its syncs.
+    pub store: Store,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Pages {
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/checkpoint", get(checkpoint))
+            .route("/roster", get(roster))
+            .route("/tile/{*path}", get(tile))
+            .route("/metrics", get(metrics))
+            .route(
+                "/livez",
+                get(async || page(StatusCode::OK, TEXT, NO_CACHE, "ok\n")),
+            )
+            .route("/readyz", get(readyz))
+            .with_state(self)
+    }
+
+    fn reading(&self) -> Reading {
+        let snapshot = self.sequencer.snapshot();
+        Reading {
+            size: snapshot.size(),
+            checkpoint_age: checkpoint_age(&snapshot),
+            store_state: state_word(self.sequencer.condition()),
+            syncs: self.store.syncs(),
+        }
+    }
+}
+
+fn page(
+    status: StatusCode,
+    content_type: &'static str,
+    cache: &'static str,
+    body: impl IntoResponse,
+) -> Response {
+    let headers: [(HeaderName, &str); 2] = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, cache)];
+    (status, headers, body).into_response()
+}
+
+fn not_found() -> Response {
+    page(StatusCode::NOT_FOUND, TEXT, NO_CACHE, "not found\n")
+}
+
+fn unreadable(error: &ReadError) -> Response {
+    tracing::error!(%error, "a page could not be made");
+    page(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        TEXT,
+        NO_CACHE,
+        "the ledger cannot be read\n",
+    )
+}
+
+async fn checkpoint(State(pages): State<Pages>) -> Response {
+    let checkpoint = pages.sequencer.snapshot().checkpoint_text().to_owned();
+    page(StatusCode::OK, TEXT, NO_CACHE, checkpoint)
+}
+
+/// The signed roster in force, as its entry has it.
+async fn roster(State(pages): State<Pages>) -> Response {
+    match signed_roster(&pages.sequencer.snapshot()) {
+        Ok(text) => page(StatusCode::OK, TEXT, NO_CACHE, text),
+        Err(error) => unreadable(&error),
+    }
+}
+
+fn signed_roster(snapshot: &Snapshot) -> Result<String, ReadError> {
+    let by = match snapshot.state(&roster_index())? {
+        Some(MapState::Roster { by }) => by,
+        _ => LeafIndex::new(0),
+    };
+    let entry = snapshot.entry(by)?;
+    match entry.map(|entry| Attestation::read(entry.header())) {
+        Some(Ok(Attestation::Roster(signed))) => Ok(signed.to_text()),
+        _ => Err(ReadError::Corrupt {
+            what: "roster entry",
+        }),
+    }
+}
+
+/// A tile or an entry bundle (C2SP tlog-tiles). The path is read as it came: it has one spelling,
+/// and no escapes.
+async fn tile(State(pages): State<Pages>, uri: Uri) -> Response {
+    let path = uri
+        .path()
+        .strip_prefix('/')
+        .and_then(|path| path.parse::<TilePath>().ok());
+    let Some(path) = path else { return not_found() };
+    match pages.sequencer.snapshot().tile(&path) {
+        Ok(Some(bytes)) => page(StatusCode::OK, BYTES, cache_of(&path), bytes),
+        Ok(None) => not_found(),
+        Err(error) => unreadable(&error),
+    }
+}
+
+fn cache_of(path: &TilePath) -> &'static str {
+    let (TilePath::Hashes { width, .. } | TilePath::Entries { width, .. }) = path;
+    if *width == TileWidth::FULL {
+        IMMUTABLE
+    } else {
+        SHORT_LIVED
+    }
+}
+
+async fn metrics(State(pages): State<Pages>) -> Response {
+    let text = pages.metrics.to_text(&pages.reading());
+    page(StatusCode::OK, OPEN_METRICS, NO_CACHE, text)
+}
+
+/// One check of whether the node should be sent work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Check {
+    name: &'static str,
+    passed: bool,
+}
+
+async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Response {
+    let snapshot = pages.sequencer.snapshot();
+    let fresh = checkpoint_age(&snapshot).is_some_and(|age| age <= CHECKPOINT_AGE_MAX);
+    let checks = [
+        Check {
+            name: "store",
+            passed: can_read(&snapshot),
+        },
+        Check {
+            name: "writes",
+            passed: pages.sequencer.condition() == Condition::Writing,
+        },
+        Check {
+            name: "checkpoint-age",
+            passed: fresh,
+        },
+    ];
+    let verbose = query.is_some_and(|query| query.split('&').any(|word| word == "verbose"));
+    readiness(&checks, verbose)
+}
+
+fn readiness(checks: &[Check], verbose: bool) -> Response {
+    let ready = checks.iter().all(|check| check.passed);
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let mut text = String::new();
+    if verbose {
+        for Check { name, passed } in checks {
+            let line = if *passed {
+                ("+", "ok")
+            } else {
+                ("-", "failed")
+            };
+            // Writing into a String cannot fail.
+            let _ = writeln!(text, "[{}]{name} {}", line.0, line.1);
+        }
+    }
+    text.push_str(if ready { "ready\n" } else { "not ready\n" });
+    page(status, TEXT, NO_CACHE, text)
+}
+
+/// Whether the newest entry can be read back and fits the log.
+fn can_read(snapshot: &Snapshot) -> bool {
+    let newest = snapshot.size().get().checked_sub(1).map(LeafIndex::new);
+    newest.is_some_and(|newest| matches!(snapshot.prove_entry(newest), Ok(Some(_))))
+}
+
+/// How long ago a quorum vouched for the newest checkpoint; `None` when it did not.
+fn checkpoint_age(snapshot: &Snapshot) -> Option<Duration> {
+    let verified = snapshot.checkpoint().verify(snapshot.roster()).ok()?;
+    let age = clock::now()
+        .seconds()
+        .get()
+        .saturating_sub(verified.time().get());
+    Some(Duration::from_secs(age))
+}
+
+/// The word of the store's state in metrics.
+const fn state_word(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Writing => "writing",
+        Condition::Stopped(reason) => reason.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn body(response: Response) -> String {
+        let bytes = axum::body::to_bytes(response.into_body(), 1000)
+            .await
+            .unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_failed_check_makes_the_node_unready_and_is_named() {
+        let store = Check {
+            name: "store",
+            passed: true,
+        };
+        let writes = Check {
+            name: "writes",
+            passed: false,
+        };
+        let response = readiness(&[store, writes], true);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            body(response).await,
+            "[+]store ok\n[-]writes failed\nnot ready\n"
+        );
+        let response = readiness(&[store], false);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(body(response).await, "ready\n");
+    }
+
+    #[test]
+    fn only_a_full_tile_is_cached_for_good() {
+        let cache = |path: &str| cache_of(&path.parse().unwrap());
+        assert_eq!(cache("tile/0/000"), IMMUTABLE);
+        assert_eq!(cache("tile/entries/000"), IMMUTABLE);
+        assert_eq!(cache("tile/entries/000.p/7"), SHORT_LIVED);
+    }
+}

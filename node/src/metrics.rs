@@ -1,0 +1,377 @@
+//! What the node counts, in OpenMetrics.
+//!
+//! A label holds a word of a closed list (a kind, a reason, a method of the schema) and nothing
+//! else: no key, no name of a till, no value of an entry can get in, because no method here takes
+//! one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use proto::entry::Kind;
+use proto::ids::TreeSize;
+
+use crate::ledger::{Outcome, Verdict};
+use crate::sequencer::BatchReport;
+
+/// What the node counts. Shared by everything that has something to count.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    appends: Family<AppendLabels, Counter>,
+    batches: Counter,
+    batch_entries: Histogram,
+    batch_bytes: Histogram,
+    prepare_seconds: Histogram,
+    commit_seconds: Histogram,
+    syncs: Counter,
+    appends_waiting: Gauge,
+    log_entries: Gauge<u64, AtomicU64>,
+    checkpoint_age: Gauge<f64, AtomicU64>,
+    store_state: Family<StateLabels, Gauge>,
+    connections: Gauge,
+    connections_refused: Counter,
+    rpc_seconds: Family<RpcLabels, Histogram, fn() -> Histogram>,
+}
+
+/// One append that waits, for as long as this lives.
+#[derive(Debug)]
+pub struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// What the edges see of the ledger when the metrics are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// The number of entries of the newest published state.
+    pub size: TreeSize,
+    /// How old its checkpoint is; `None` when its cosignatures do not verify.
+    pub checkpoint_age: Option<Duration>,
+    /// `writing`, or why writes are stopped.
+    pub store_state: &'static str,
+    /// How many syncs the store has made.
+    pub syncs: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AppendLabels {
+    kind: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RpcLabels {
+    method: &'static str,
+    code: &'static str,
+}
+
+/// From 50 us, a sync of a fast disk, to 26 s, beyond every deadline.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(50e-6, 2.0, 20))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics that count from zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("vitrail"),
+            appends: Family::default(),
+            batches: Counter::default(),
+            batch_entries: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            batch_bytes: Histogram::new(exponential_buckets(256.0, 2.0, 12)),
+            prepare_seconds: seconds(),
+            commit_seconds: seconds(),
+            syncs: Counter::default(),
+            appends_waiting: Gauge::default(),
+            log_entries: Gauge::default(),
+            checkpoint_age: Gauge::default(),
+            store_state: Family::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            rpc_seconds: Family::new_with_constructor(seconds),
+        };
+        metrics.register_ledger();
+        metrics.register_edges();
+        metrics
+    }
+
+    fn register_ledger(&mut self) {
+        let (registry, s) = (&mut self.registry, Unit::Seconds);
+        registry.register("appends", "Entries decided", self.appends.clone());
+        registry.register("batches", "Batches committed", self.batches.clone());
+        registry.register(
+            "batch_entries",
+            "Entries of a batch",
+            self.batch_entries.clone(),
+        );
+        registry.register(
+            "batch_bytes",
+            "Bytes of a batch's entries",
+            self.batch_bytes.clone(),
+        );
+        let (prepare, commit) = (self.prepare_seconds.clone(), self.commit_seconds.clone());
+        registry.register_with_unit("prepare", "From collected to cosigned", s.clone(), prepare);
+        registry.register_with_unit("commit", "From cosigned to durable", s.clone(), commit);
+        registry.register("syncs", "Syncs of the store's files", self.syncs.clone());
+        let (waiting, age) = (self.appends_waiting.clone(), self.checkpoint_age.clone());
+        registry.register(
+            "appends_waiting",
+            "Appends that are not answered yet",
+            waiting,
+        );
+        registry.register(
+            "log_entries",
+            "Entries of the log",
+            self.log_entries.clone(),
+        );
+        registry.register_with_unit("checkpoint_age", "Age of the newest checkpoint", s, age);
+        let state = self.store_state.clone();
+        registry.register("store_state", "1 for the state that the store is in", state);
+    }
+
+    fn register_edges(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "connections",
+            "Open gRPC connections",
+            self.connections.clone(),
+        );
+        let refused = self.connections_refused.clone();
+        registry.register("connections_refused", "Connections turned away", refused);
+        let rpc = self.rpc_seconds.clone();
+        registry.register_with_unit("rpc", "Time of one call", Unit::Seconds, rpc);
+    }
+
+    /// One entry was decided.
+    pub fn entry_decided(&self, kind: Kind, verdict: &Verdict) {
+        let (outcome, reason) = match (verdict.outcome, verdict.repeated) {
+            (Outcome::Appended(_), false) => ("appended", ""),
+            (Outcome::Appended(_), true) => ("repeated", ""),
+            (Outcome::Refused(refusal), _) => ("refused", refusal.reason.code()),
+        };
+        let labels = AppendLabels {
+            kind: kind.as_str(),
+            outcome,
+            reason,
+        };
+        self.appends.get_or_create(&labels).inc();
+    }
+
+    /// One batch became durable.
+    pub fn batch_committed(&self, report: &BatchReport) {
+        self.batches.inc();
+        self.batch_entries.observe(approximate(report.decided));
+        self.batch_bytes.observe(approximate(report.bytes));
+        self.prepare_seconds
+            .observe(report.prepared_in.as_secs_f64());
+        self.commit_seconds
+            .observe(report.committed_in.as_secs_f64());
+    }
+
+    /// An append starts to wait; it ends when the guard is dropped, answered or given up.
+    #[must_use]
+    pub fn append_waits(&self) -> Waiting {
+        self.appends_waiting.inc();
+        Waiting(self.appends_waiting.clone())
+    }
+
+    /// One gRPC connection finished its handshake.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// One gRPC connection ended.
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// How many gRPC connections are open.
+    #[must_use]
+    pub fn connections(&self) -> i64 {
+        self.connections.get()
+    }
+
+    /// How many connections were turned away.
+    #[must_use]
+    pub fn refused_connections(&self) -> u64 {
+        self.connections_refused.get()
+    }
+
+    /// One connection was turned away: its handshake failed, or there were too many.
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
+    }
+
+    /// One call of a listed method was answered with this gRPC code.
+    pub fn rpc_answered(&self, method: &'static str, code: tonic::Code, took: Duration) {
+        let labels = RpcLabels {
+            method,
+            code: code_name(code),
+        };
+        self.rpc_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    /// The text of the page, with the ledger as it is at this moment.
+    #[must_use]
+    pub fn to_text(&self, reading: &Reading) -> String {
+        self.log_entries.set(reading.size.get());
+        self.syncs.inner().store(reading.syncs, Ordering::Relaxed);
+        let age = reading
+            .checkpoint_age
+            .map_or(f64::INFINITY, |age| age.as_secs_f64());
+        self.checkpoint_age.set(age);
+        // A state that the store has left must not stay at 1.
+        self.store_state.clear();
+        self.store_state
+            .get_or_create(&StateLabels {
+                state: reading.store_state,
+            })
+            .set(1);
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// A count as a histogram takes it; exact up to 2^32, which no batch reaches.
+fn approximate(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// The name of a gRPC code as the specification spells it.
+const fn code_name(code: tonic::Code) -> &'static str {
+    use tonic::Code;
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::ids::LeafIndex;
+    use proto::refusal::Reason;
+
+    use super::*;
+
+    fn reading(store_state: &'static str) -> Reading {
+        let checkpoint_age = Some(Duration::from_millis(1500));
+        Reading {
+            size: TreeSize::new(7),
+            checkpoint_age,
+            store_state,
+            syncs: 4,
+        }
+    }
+
+    #[test]
+    fn what_was_counted_is_on_the_page() {
+        let metrics = Metrics::new();
+        let appended = Outcome::Appended(LeafIndex::new(6));
+        metrics.entry_decided(
+            Kind::Claim,
+            &Verdict {
+                outcome: appended,
+                repeated: false,
+            },
+        );
+        metrics.entry_decided(
+            Kind::Claim,
+            &Verdict {
+                outcome: appended,
+                repeated: true,
+            },
+        );
+        let refused = Outcome::Refused(Reason::SlotHeld.into());
+        metrics.entry_decided(
+            Kind::Claim,
+            &Verdict {
+                outcome: refused,
+                repeated: false,
+            },
+        );
+        metrics.batch_committed(&BatchReport {
+            decided: 3,
+            appended: 1,
+            bytes: 900,
+            prepared_in: Duration::from_millis(1),
+            committed_in: Duration::from_millis(2),
+        });
+        let waiting = metrics.append_waits();
+        metrics.connection_opened();
+        metrics.rpc_answered("/m", tonic::Code::Ok, Duration::from_millis(3));
+        let text = metrics.to_text(&reading("writing"));
+        for line in [
+            "vitrail_appends_total{kind=\"claim\",outcome=\"appended\",reason=\"\"} 1\n",
+            "vitrail_appends_total{kind=\"claim\",outcome=\"repeated\",reason=\"\"} 1\n",
+            "vitrail_appends_total{kind=\"claim\",outcome=\"refused\",reason=\"SLOT_HELD\"} 1\n",
+            "vitrail_batches_total 1\n",
+            "vitrail_batch_entries_sum 3.0\n",
+            "vitrail_syncs_total 4\n",
+            "vitrail_appends_waiting 1\n",
+            "vitrail_log_entries 7\n",
+            "vitrail_checkpoint_age_seconds 1.5\n",
+            "vitrail_store_state{state=\"writing\"} 1\n",
+            "vitrail_connections 1\n",
+            "vitrail_rpc_seconds_count{method=\"/m\",code=\"OK\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+        drop(waiting);
+        assert!(
+            metrics
+                .to_text(&reading("writing"))
+                .contains("vitrail_appends_waiting 0\n")
+        );
+    }
+
+    #[test]
+    fn only_the_state_that_the_store_is_in_is_named() {
+        let metrics = Metrics::new();
+        let _ = metrics.to_text(&reading("writing"));
+        let text = metrics.to_text(&reading("disk full"));
+        assert!(text.contains("{state=\"disk full\"} 1") && !text.contains("writing"));
+    }
+}

@@ -1,0 +1,468 @@
+//! One running node: recovered, bound, serving; and its orderly end.
+//!
+//! Start checks before it serves: keys, roster and store must fit each other, and the ledger's
+//! roots are recomputed before anything is signed. Stop first stops accepting, lets what is in
+//! flight finish, and ends the sequencer last, because it answers what is in flight.
+
+mod health;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::ids::{MemberName, Origin, TreeSize};
+use proto::roster::{SignedRoster, SignedRosterError, SuccessionError};
+use proto::signing::{SecretKey, SigningError};
+use proto::wire::DESCRIPTORS;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tonic::transport::server::TcpIncoming;
+
+use crate::admission::admit;
+use crate::clock;
+use crate::config::Config;
+use crate::evaluator::{Evaluator, EvaluatorKeyError};
+use crate::http::{PageListener, Pages};
+use crate::metrics::Metrics;
+use crate::secret_file::{self, SecretFileError};
+use crate::sequencer::{self, OpenError, Sequencer};
+use crate::service::{Services, limited_server};
+use crate::store::{DISK_WATERMARK_BYTES, Store, StoreError, StoreOptions, SyncMode};
+use crate::tls::{self, TlsError};
+use crate::witness::Witness;
+
+/// How long calls in flight get to finish: more than any batch takes, less than the ten seconds
+/// after which service managers lose patience.
+pub const DRAIN_MAX: Duration = Duration::from_secs(8);
+
+/// Why a node does not start. Nothing is then served, and nothing was signed.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A file with a secret cannot be used.
+    #[error("{path}: {error}", path = path.display())]
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: SecretFileError,
+    },
+    /// The node's key is not one.
+    #[error("{path}: {error}", path = path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: SigningError,
+    },
+    /// The evaluator key is not one.
+    #[error("{path}: {error}", path = path.display())]
+    EvaluatorKey {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: EvaluatorKeyError,
+    },
+    /// The roster file cannot be read.
+    #[error("{path}: {kind}", path = path.display())]
+    RosterFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        kind: io::ErrorKind,
+    },
+    /// The roster file is not a signed roster.
+    #[error("{path}: {error}", path = path.display())]
+    Roster {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: Box<SignedRosterError>,
+    },
+    /// The roster file is not a first roster that its voting members signed.
+    #[error("{path}: {error}", path = path.display())]
+    NotGenesis {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: Box<SuccessionError>,
+    },
+    /// The ledger on disk belongs to another federation than the roster file.
+    #[error("the ledger is of {ledger}, the roster file of {roster}")]
+    OtherLedger {
+        /// The origin of the ledger.
+        ledger: Origin,
+        /// The origin in the roster file.
+        roster: Origin,
+    },
+    /// The shares in the evaluator key are not those that the roster publishes for this member.
+    #[error("the evaluator key does not hold the shares of {member} in the roster")]
+    OtherShares {
+        /// This node's member name.
+        member: MemberName,
+    },
+    /// The store cannot be opened.
+    #[error("{path}: {error}", path = path.display())]
+    Store {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        error: StoreError,
+    },
+    /// The ledger on disk is not taken up.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// The TLS side cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address cannot be bound.
+    #[error("{address} cannot be bound: {kind}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        kind: io::ErrorKind,
+    },
+    /// The reflection service refuses the schema.
+    #[error("the schema cannot be served by reflection")]
+    Reflection,
+    /// The start was broken off.
+    #[error("the start was broken off")]
+    BrokenOff,
+}
+
+/// Where a node is reached, with the ports that the system chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Addresses {
+    /// gRPC over TLS.
+    pub grpc: SocketAddr,
+    /// Plain HTTP pages.
+    pub http: SocketAddr,
+    /// Reflection and health, on loopback.
+    pub admin: SocketAddr,
+}
+
+/// A node that serves until it is stopped. Dropped without that, it ends with its runtime.
+#[derive(Debug)]
+pub struct RunningNode {
+    addresses: Addresses,
+    origin: Origin,
+    sequencer: Sequencer,
+    store: Store,
+    stop: watch::Sender<bool>,
+    servers: JoinSet<()>,
+}
+
+impl RunningNode {
+    /// Checks the node's files against each other, recovers the ledger, binds and serves.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is then served.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let (observed, files) = (metrics.clone(), config.clone());
+        let opened = spawn_blocking(move || Opened::open(&files, observed)).await;
+        let opened = opened.map_err(|_| StartError::BrokenOff)??;
+        let bound = Bound::bind(&config).await?;
+        let (addresses, origin) = (bound.addresses, opened.origin.clone());
+        let (sequencer, store) = (opened.sequencer.clone(), opened.store.clone());
+        let (stop, stopping) = watch::channel(false);
+        let servers = serve(opened, bound, &metrics, &stopping)?;
+        tracing::info!(
+            name = %config.name, %origin, size = %sequencer.snapshot().size(),
+            grpc = %addresses.grpc, http = %addresses.http, admin = %addresses.admin,
+            "serving"
+        );
+        Ok(Self {
+            addresses,
+            origin,
+            sequencer,
+            store,
+            stop,
+            servers,
+        })
+    }
+
+    /// Where it is reached.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The ledger it serves.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// How many entries the ledger has.
+    #[must_use]
+    pub fn size(&self) -> TreeSize {
+        self.sequencer.snapshot().size()
+    }
+
+    /// The way to its ledger.
+    #[must_use]
+    pub const fn sequencer(&self) -> &Sequencer {
+        &self.sequencer
+    }
+
+    /// How many syncs its store has made.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.store.syncs()
+    }
+
+    /// Stops accepting, lets calls in flight finish for at most [`DRAIN_MAX`], then ends the
+    /// sequencer. Every entry that was acknowledged is durable long before.
+    pub async fn stop(mut self) {
+        tracing::info!("stopping");
+        self.stop.send_replace(true);
+        let drained = timeout(DRAIN_MAX, async {
+            while self.servers.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            tracing::warn!("calls in flight were broken off");
+            self.servers.shutdown().await;
+        }
+        let sequencer = self.sequencer.clone();
+        let _ = spawn_blocking(move || sequencer.stop()).await;
+        tracing::info!(size = %self.size(), "stopped");
+    }
+}
+
+/// What is opened from the node's files, before anything is bound.
+struct Opened {
+    origin: Origin,
+    secret: SecretKey,
+    evaluator: Arc<Evaluator>,
+    store: Store,
+    sequencer: Sequencer,
+}
+
+impl Opened {
+    /// Blocks: recovering a ledger of a million entries takes seconds.
+    fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        let secret = read_key(&config.key)?;
+        let evaluator = read_evaluator_key(&config.evaluator_key)?;
+        let genesis = read_roster(&config.roster)?;
+        let store = open_store(config)?;
+        let witness = Witness::new(config.name.clone(), secret.clone());
+        let observer = Box::new(move |report: &_| metrics.batch_committed(report));
+        let sequencer = sequencer::open(&store, witness, observer)?;
+        let opened = Self {
+            origin: genesis,
+            secret,
+            evaluator: evaluator.into(),
+            store,
+            sequencer,
+        };
+        match opened.check(&config.name) {
+            Ok(()) => Ok(opened),
+            Err(error) => {
+                opened.sequencer.stop();
+                Err(error)
+            }
+        }
+    }
+
+    /// The ledger must be the roster file's, and the shares those of the roster in force.
+    fn check(&self, name: &MemberName) -> Result<(), StartError> {
+        let snapshot = self.sequencer.snapshot();
+        let roster = snapshot.roster();
+        if *roster.origin() != self.origin {
+            let (ledger, roster) = (roster.origin().clone(), self.origin.clone());
+            return Err(StartError::OtherLedger { ledger, roster });
+        }
+        let published = roster.share(name);
+        let fits = published.is_some_and(|published| self.evaluator.fits(published));
+        fits.then_some(()).ok_or(StartError::OtherShares {
+            member: name.clone(),
+        })
+    }
+}
+
+fn read_key(path: &Path) -> Result<SecretKey, StartError> {
+    let path = path.to_owned();
+    match secret_file::read(&path) {
+        Ok(pem) => SecretKey::from_pem(&pem).map_err(|error| StartError::Key { path, error }),
+        Err(error) => Err(StartError::SecretFile { path, error }),
+    }
+}
+
+fn read_evaluator_key(path: &Path) -> Result<Evaluator, StartError> {
+    let path = path.to_owned();
+    match secret_file::read(&path) {
+        Ok(text) => {
+            Evaluator::parse(&text).map_err(|error| StartError::EvaluatorKey { path, error })
+        }
+        Err(error) => Err(StartError::SecretFile { path, error }),
+    }
+}
+
+/// The origin of the federation's first roster, once its signatures are checked.
+fn read_roster(path: &Path) -> Result<Origin, StartError> {
+    let path = path.to_owned();
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return Err(StartError::RosterFile {
+                path,
+                kind: error.kind(),
+            });
+        }
+    };
+    let signed = match SignedRoster::parse(&bytes) {
+        Ok(signed) => signed,
+        Err(error) => {
+            return Err(StartError::Roster {
+                path,
+                error: Box::new(error),
+            });
+        }
+    };
+    let not_genesis = |error| StartError::NotGenesis {
+        path,
+        error: Box::new(error),
+    };
+    Ok(signed
+        .verify_genesis()
+        .map_err(not_genesis)?
+        .origin()
+        .clone())
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    let sync = match config.sync_delay {
+        Duration::ZERO => SyncMode::Durable,
+        delay => SyncMode::Delayed(delay),
+    };
+    let options = StoreOptions {
+        sync,
+        cache_bytes: config.cache_bytes,
+        disk_watermark_bytes: config.disk_watermark_bytes.unwrap_or(DISK_WATERMARK_BYTES),
+    };
+    let path = config.data.clone();
+    Store::open(&config.data, options).map_err(|error| StartError::Store { path, error })
+}
+
+/// The three listeners, bound.
+struct Bound {
+    grpc: TcpListener,
+    http: TcpListener,
+    admin: TcpListener,
+    addresses: Addresses,
+}
+
+impl Bound {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let (grpc, grpc_address) = bind(config.grpc).await?;
+        let (http, http_address) = bind(config.http).await?;
+        let (admin, admin_address) = bind(config.admin).await?;
+        let addresses = Addresses {
+            grpc: grpc_address,
+            http: http_address,
+            admin: admin_address,
+        };
+        Ok(Self {
+            grpc,
+            http,
+            admin,
+            addresses,
+        })
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error: io::Error| StartError::Bind {
+        address,
+        kind: error.kind(),
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn serve(
+    opened: Opened,
+    bound: Bound,
+    metrics: &Arc<Metrics>,
+    stopping: &watch::Receiver<bool>,
+) -> Result<JoinSet<()>, StartError> {
+    let Opened {
+        secret,
+        evaluator,
+        store,
+        sequencer,
+        ..
+    } = opened;
+    let acceptor = TlsAcceptor::from(tls::server_config(&secret)?);
+    let known = sequencer.clone();
+    let is_known = Arc::new(move |key: &_| admit(&known.snapshot(), key, clock::now()).is_ok());
+    let services = Services {
+        sequencer: sequencer.clone(),
+        evaluator,
+        metrics: metrics.clone(),
+    };
+    let (reporter, health) = health::service();
+
+    let mut servers = JoinSet::new();
+    let incoming = tls::accept(bound.grpc, acceptor, is_known, metrics.clone());
+    let grpc = limited_server()
+        .layer(services.gate())
+        .add_routes(services.routes());
+    let grpc = grpc.add_service(health.clone());
+    servers.spawn(ended(
+        "grpc",
+        grpc.serve_with_incoming_shutdown(incoming, told(stopping)),
+    ));
+
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|_| StartError::Reflection)?;
+    let admin = limited_server().add_service(reflection).add_service(health);
+    let incoming = TcpIncoming::from(bound.admin);
+    servers.spawn(ended(
+        "admin",
+        admin.serve_with_incoming_shutdown(incoming, told(stopping)),
+    ));
+
+    let pages = Pages {
+        sequencer: sequencer.clone(),
+        store,
+        metrics: metrics.clone(),
+    }
+    .router();
+    let pages = axum::serve(PageListener::new(bound.http), pages);
+    let pages = pages.with_graceful_shutdown(told(stopping));
+    servers.spawn(ended("http", pages.into_future()));
+
+    servers.spawn(health::report(reporter, sequencer, told(stopping)));
+    Ok(servers)
+}
+
+/// Completes when the node is told to stop, or is dropped.
+fn told(stopping: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut stopping = stopping.clone();
+    async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Runs a server to its end, which is a fault unless the node was told to stop.
+async fn ended<E: std::fmt::Display>(
+    listener: &'static str,
+    server: impl Future<Output = Result<(), E>>,
+) {
+    if let Err(error) = server.await {
+        tracing::error!(listener, %error, "a listener ended");
+    }
+}

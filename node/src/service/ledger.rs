@@ -1,0 +1,145 @@
+//! `LedgerService`: appending entries and asking for states.
+
+use proto::attestation::Attestation;
+use proto::entry::{Entry, VerifiedEntry};
+use proto::hash::Hash;
+use proto::ids::Origin;
+use proto::seal::{Salt, SealedPayload};
+use proto::signing::PublicKey;
+use proto::wire::v1::ledger_service_server::LedgerService;
+use proto::wire::{read, v1, write};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::status::CallError;
+use super::{Services, peer};
+use crate::ledger::Outcome;
+use crate::sequencer::Decided;
+use crate::snapshot::{ReadError, Snapshot};
+
+/// The service over one ledger.
+#[derive(Debug)]
+pub(super) struct Ledger(pub(super) Services);
+
+#[async_trait]
+impl LedgerService for Ledger {
+    async fn append(
+        &self,
+        request: Request<v1::AppendRequest>,
+    ) -> Result<Response<v1::AppendResponse>, Status> {
+        let issuer = peer(&request)?;
+        Ok(Response::new(
+            self.append(request.get_ref(), &issuer).await?,
+        ))
+    }
+
+    async fn lookup(
+        &self,
+        request: Request<v1::LookupRequest>,
+    ) -> Result<Response<v1::LookupResponse>, Status> {
+        Ok(Response::new(lookup(
+            &self.0.sequencer.snapshot(),
+            request.get_ref(),
+        )?))
+    }
+}
+
+impl Ledger {
+    async fn append(
+        &self,
+        request: &v1::AppendRequest,
+        issuer: &PublicKey,
+    ) -> Result<v1::AppendResponse, CallError> {
+        let Services {
+            sequencer, metrics, ..
+        } = &self.0;
+        let (entry, payload) = read::append(request).map_err(CallError::Malformed)?;
+        let entry = check(
+            entry,
+            payload.as_ref(),
+            issuer,
+            sequencer.snapshot().roster().origin(),
+        )?;
+        let asked = entry.clone();
+        let waiting = metrics.append_waits();
+        let decided = sequencer.append(entry, payload).await?;
+        drop(waiting);
+        metrics.entry_decided(asked.header().kind, &decided.verdict);
+        Ok(self.answer(&asked, &decided)?)
+    }
+
+    fn answer(&self, asked: &Entry, decided: &Decided) -> Result<v1::AppendResponse, ReadError> {
+        let Decided { verdict, snapshot } = decided;
+        match verdict.outcome {
+            Outcome::Appended(index) => {
+                let inclusion = snapshot.place(index)?;
+                Ok(write::accepted(
+                    index,
+                    &inclusion,
+                    snapshot.checkpoint_text().to_owned(),
+                ))
+            }
+            Outcome::Refused(refusal) => {
+                let receipt = snapshot.refusal_receipt(asked, refusal);
+                // Under load the map as it was at this snapshot may be gone; a newer one tells
+                // the same as long as the slot is taken.
+                let newest = || self.0.sequencer.snapshot().refusal_receipt(asked, refusal);
+                let receipt = receipt.or_else(|_| newest())?;
+                Ok(write::refused(
+                    refusal,
+                    receipt.as_ref().map(write::evidence),
+                ))
+            }
+        }
+    }
+}
+
+/// What can be said of an entry without the ledger. It is said here, on the caller's own task, so
+/// that signatures are checked on every core and the sequencer only sees entries that hold.
+fn check(
+    entry: Entry,
+    payload: Option<&(SealedPayload, Salt)>,
+    issuer: &PublicKey,
+    origin: &Origin,
+) -> Result<VerifiedEntry, CallError> {
+    // Before the signature: who has stolen an entry on its way cannot even have it checked.
+    if entry.header().issuer != *issuer {
+        return Err(CallError::NotTheIssuer);
+    }
+    Attestation::read(entry.header())?;
+    check_payload(entry.header().commitment.as_ref(), payload)?;
+    entry.verify(origin).map_err(CallError::Entry)
+}
+
+fn check_payload(
+    commitment: Option<&Hash>,
+    payload: Option<&(SealedPayload, Salt)>,
+) -> Result<(), CallError> {
+    match (commitment, payload) {
+        (None, None) => Ok(()),
+        (Some(_), None) => Err(CallError::PayloadMissing),
+        (None, Some(_)) => Err(CallError::PayloadUnwanted),
+        (Some(commitment), Some((sealed, salt))) => {
+            let fits = sealed.commitment(salt).as_hash() == commitment;
+            fits.then_some(()).ok_or(CallError::PayloadMismatch)
+        }
+    }
+}
+
+/// Every state of one answer is proved against the checkpoint of one snapshot.
+fn lookup(
+    snapshot: &Snapshot,
+    request: &v1::LookupRequest,
+) -> Result<v1::LookupResponse, CallError> {
+    let (slots, coverages) = read::lookup(request)?;
+    let slots = slots
+        .iter()
+        .map(|slot| Ok(write::state(&snapshot.slot(slot)?)));
+    let coverages = coverages
+        .iter()
+        .map(|coverage| Ok(write::state(&snapshot.coverage(coverage)?)));
+    Ok(v1::LookupResponse {
+        slots: slots.collect::<Result<_, ReadError>>()?,
+        coverages: coverages.collect::<Result<_, ReadError>>()?,
+        checkpoint: snapshot.checkpoint_text().to_owned(),
+    })
+}

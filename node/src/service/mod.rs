@@ -1,0 +1,84 @@
+//! The gRPC services of `vitrail.v1`, and the gate that every call goes through.
+
+mod evaluator;
+mod gate;
+mod ledger;
+mod log;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::signing::PublicKey;
+use proto::wire::v1::evaluator_service_server::EvaluatorServiceServer;
+use proto::wire::v1::ledger_service_server::LedgerServiceServer;
+use proto::wire::v1::log_service_server::LogServiceServer;
+use tonic::Request;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+pub use self::gate::{Gate, GateLayer};
+pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN};
+use crate::evaluator::Evaluator;
+use crate::metrics::Metrics;
+use crate::sequencer::Sequencer;
+use crate::tls::PeerKey;
+
+/// Longest request: the longest entry with its payload, or a thousand blinded elements, fit.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Most calls at a time on one connection. A till makes a handful, an insurer's import or a load
+/// generator some hundred; without a limit one connection may hold thousands unfinished.
+pub const STREAMS_MAX: u32 = 256;
+/// Longest list of request headers: ours have a few hundred bytes.
+const HEADER_BYTES_MAX: u32 = 8 * 1024;
+/// Silence after which a peer is asked over HTTP/2 whether it is still there.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long it has to answer.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the services share.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// The ledger.
+    pub sequencer: Sequencer,
+    /// The shares of the joint keys.
+    pub evaluator: Arc<Evaluator>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Services {
+    /// The services of the schema, each with the limit on its messages.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        let ledger = LedgerServiceServer::new(ledger::Ledger(self.clone()));
+        let log = LogServiceServer::new(log::Log(self.sequencer.clone()));
+        let evaluator = EvaluatorServiceServer::new(evaluator::Evaluation(self.evaluator.clone()));
+        Routes::new(ledger.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(log.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(evaluator.max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// The gate in front of them.
+    #[must_use]
+    pub fn gate(&self) -> GateLayer {
+        GateLayer::new(self.sequencer.clone(), self.metrics.clone())
+    }
+}
+
+/// A gRPC server with every limit that tonic leaves open set.
+#[must_use]
+pub fn limited_server() -> Server {
+    Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .timeout(DEADLINE_MAX)
+}
+
+/// The key at the other end of the call's connection.
+fn peer<T>(request: &Request<T>) -> Result<PublicKey, CallError> {
+    let peer = request.extensions().get::<PeerKey>();
+    peer.map(|peer| peer.0).ok_or(CallError::NoPeer)
+}

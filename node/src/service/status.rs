@@ -1,0 +1,356 @@
+//! From what went wrong inside to what the caller is told: one table, without a catch-all arm.
+//!
+//! The three kinds stay apart: malformed (`INVALID_ARGUMENT`, with the field), refused
+//! (`PERMISSION_DENIED`, with a reason of the closed list) and unavailable (`UNAVAILABLE`,
+//! `RESOURCE_EXHAUSTED`, with how long to wait). Nothing of the request is quoted.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proto::attestation::ShapeError;
+use proto::entry::EntryError;
+use proto::oprf::EvaluateError;
+use proto::refusal::Reason;
+use proto::wire::WireError;
+use thiserror::Error;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::admission::AdmissionError;
+use crate::sequencer::Unavailable;
+use crate::snapshot::ReadError;
+
+/// The domain of our reasons in `google.rpc.ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "vitrail";
+/// Longest deadline that a call may ask for: beyond it the caller has long asked again, and the
+/// first call only keeps its place in the queue.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(60);
+/// When to come back after a full queue: some batches later.
+const RETRY_QUEUE_FULL: Duration = Duration::from_millis(200);
+/// When to come back after writes were stopped: an operator has to act, or the disk to be freed.
+const RETRY_STOPPED: Duration = Duration::from_secs(5);
+
+/// Why a call is not answered.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The schema has no such method.
+    #[error("there is no such method")]
+    MethodUnknown,
+    /// The connection carries no key, which no connection through TLS does.
+    #[error("the connection has no client certificate")]
+    NoPeer,
+    /// The call has no deadline.
+    #[error("a deadline is required: set grpc-timeout, at most 60 s")]
+    DeadlineMissing,
+    /// The deadline cannot be read, or is too far.
+    #[error("grpc-timeout must be at most 60 s, as 1 to 8 digits and a unit out of HMSmun")]
+    DeadlineUnfit,
+    /// The key may not make this call.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The role may not ask for this.
+    #[error("{}", .0.english())]
+    NotAllowed(Reason),
+    /// The entry was signed by another key than the connection's.
+    #[error("an entry is appended over its issuer's own connection")]
+    NotTheIssuer,
+    /// A field of the message cannot be read.
+    #[error("{0}")]
+    Malformed(#[from] WireError),
+    /// The issuer's signature does not hold for this ledger.
+    #[error("entry: {0}")]
+    Entry(EntryError),
+    /// The entry does not have the shape of its kind.
+    #[error("entry: {0}")]
+    Shape(#[from] ShapeError),
+    /// The entry commits to a payload, and none came with it.
+    #[error("payload is missing: the entry commits to one")]
+    PayloadMissing,
+    /// A payload came with an entry that commits to none.
+    #[error("payload must be absent: the entry commits to none")]
+    PayloadUnwanted,
+    /// The payload is not the one that the entry commits to.
+    #[error("payload is not the one that the entry commits to")]
+    PayloadMismatch,
+    /// The elements cannot be evaluated.
+    #[error("blinded: {0}")]
+    Evaluate(#[from] EvaluateError),
+    /// The evaluation broke off.
+    #[error("the evaluation broke off")]
+    EvaluationLost,
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
+    /// The append was not taken.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The log has no entry of this index.
+    #[error("the log has no entry of this index yet")]
+    EntryUnknown,
+}
+
+/// One row of the table.
+struct Row {
+    code: Code,
+    reason: &'static str,
+    field: Option<&'static str>,
+    retry: Option<Duration>,
+    french: &'static str,
+}
+
+impl Row {
+    const fn malformed(field: &'static str) -> Self {
+        Self {
+            code: Code::InvalidArgument,
+            reason: "MALFORMED",
+            field: Some(field),
+            retry: None,
+            french: "La demande est mal formée ; le logiciel du poste doit être corrigé.",
+        }
+    }
+
+    const fn refused(reason: Reason) -> Self {
+        let (reason, french) = (reason.code(), reason.french());
+        Self {
+            code: Code::PermissionDenied,
+            reason,
+            field: None,
+            retry: None,
+            french,
+        }
+    }
+
+    const fn of(code: Code, reason: &'static str, french: &'static str) -> Self {
+        Self {
+            code,
+            reason,
+            field: None,
+            retry: None,
+            french,
+        }
+    }
+
+    const fn retry(self, after: Duration) -> Self {
+        Self {
+            retry: Some(after),
+            ..self
+        }
+    }
+
+    const fn of_deadline(reason: &'static str) -> Self {
+        Self {
+            reason,
+            ..Self::malformed("grpc-timeout")
+        }
+    }
+
+    const fn of_read(error: &ReadError) -> Self {
+        match error {
+            ReadError::Store(_) => Self::of(
+                Code::Unavailable,
+                "STORE_UNREADABLE",
+                "Le registre ne peut pas être lu sur ce serveur ; un autre serveur peut répondre.",
+            ),
+            ReadError::Corrupt { .. } => Self::of(
+                Code::DataLoss,
+                "STORE_CORRUPT",
+                "Le registre de ce serveur est endommagé ; un autre serveur peut répondre.",
+            ),
+            ReadError::BeyondEnd { .. } => Self::of(
+                Code::OutOfRange,
+                "BEYOND_END",
+                "Le registre n'a pas encore cette longueur.",
+            ),
+        }
+    }
+
+    const fn of_unavailable(error: Unavailable) -> Self {
+        match error {
+            Unavailable::QueueFull => Self::of(
+                Code::ResourceExhausted,
+                "QUEUE_FULL",
+                "Trop de demandes sont en attente ; réessayez dans un instant.",
+            )
+            .retry(RETRY_QUEUE_FULL),
+            Unavailable::Stopped(_) => Self::of(
+                Code::Unavailable,
+                "WRITES_STOPPED",
+                "Ce serveur n'accepte pas d'écriture en ce moment.",
+            )
+            .retry(RETRY_STOPPED),
+        }
+    }
+}
+
+impl CallError {
+    const fn row(&self) -> Row {
+        match self {
+            Self::MethodUnknown => Row::of(
+                Code::Unimplemented,
+                "METHOD_UNKNOWN",
+                "Cette opération n'existe pas.",
+            ),
+            Self::NoPeer => Row::of(
+                Code::Unauthenticated,
+                "CERTIFICATE_MISSING",
+                "La connexion ne porte pas de certificat.",
+            ),
+            Self::DeadlineMissing => Row::of_deadline("DEADLINE_MISSING"),
+            Self::DeadlineUnfit => Row::of_deadline("DEADLINE_UNFIT"),
+            Self::Admission(AdmissionError::Refused(reason)) | Self::NotAllowed(reason) => {
+                Row::refused(*reason)
+            }
+            Self::Admission(AdmissionError::Unreadable(error)) | Self::Read(error) => {
+                Row::of_read(error)
+            }
+            Self::NotTheIssuer => Row::of(
+                Code::PermissionDenied,
+                "NOT_THE_ISSUER",
+                "Une demande ne peut être déposée que par le poste qui l'a signée.",
+            ),
+            Self::Malformed(error) => Row::malformed(error.field()),
+            Self::Entry(_) | Self::Shape(_) => Row::malformed("entry"),
+            Self::PayloadMissing | Self::PayloadUnwanted | Self::PayloadMismatch => {
+                Row::malformed("payload")
+            }
+            Self::Evaluate(_) => Row::malformed("blinded"),
+            Self::EvaluationLost | Self::NoRandomness => Row::of(
+                Code::Internal,
+                "INTERNAL",
+                "Ce serveur a rencontré une erreur ; un autre serveur peut répondre.",
+            ),
+            Self::Unavailable(error) => Row::of_unavailable(*error),
+            Self::EntryUnknown => Row::of(
+                Code::NotFound,
+                "ENTRY_UNKNOWN",
+                "Cette écriture n'existe pas.",
+            ),
+        }
+    }
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        let Row {
+            code,
+            reason,
+            field,
+            retry,
+            french,
+        } = error.row();
+        let message = error.to_string();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
+        if let Some(field) = field {
+            details.add_bad_request_violation(field, message.clone());
+        }
+        if retry.is_some() {
+            details.set_retry_info(retry);
+        }
+        details.set_localized_message("fr-FR", french);
+        Self::with_error_details(code, message, details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::ids::TreeSize;
+
+    use super::*;
+    use crate::sequencer::StopReason;
+
+    fn status(error: CallError) -> (Status, ErrorDetails) {
+        let status = Status::from(error);
+        let details = status.get_error_details();
+        (status, details)
+    }
+
+    #[test]
+    fn a_malformed_field_is_named_with_its_limit() {
+        let error = WireError::TooMany {
+            field: "slot_keys",
+            got: 40,
+            max: 32,
+        };
+        let (status, details) = status(error.into());
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let violation = &details.bad_request().unwrap().field_violations[0];
+        assert_eq!(violation.field, "slot_keys");
+        assert!(violation.description.contains("the limit is 32"));
+    }
+
+    #[test]
+    fn a_refusal_carries_its_code_and_its_french_sentence() {
+        for reason in Reason::ALL {
+            let (status, details) = status(AdmissionError::Refused(*reason).into());
+            assert_eq!(status.code(), Code::PermissionDenied);
+            let info = details.error_info().unwrap();
+            assert_eq!(
+                (info.reason.as_str(), info.domain.as_str()),
+                (reason.code(), ERROR_DOMAIN)
+            );
+            assert_eq!(
+                details.localized_message().unwrap().message,
+                reason.french()
+            );
+        }
+    }
+
+    #[test]
+    fn who_should_come_back_is_told_when() {
+        let (status_full, details) = status(Unavailable::QueueFull.into());
+        assert_eq!(status_full.code(), Code::ResourceExhausted);
+        assert_eq!(
+            details.retry_info().unwrap().retry_delay,
+            Some(RETRY_QUEUE_FULL)
+        );
+        let (stopped, details) = status(Unavailable::Stopped(StopReason::DiskFull).into());
+        assert_eq!(stopped.code(), Code::Unavailable);
+        assert_eq!(
+            details.retry_info().unwrap().retry_delay,
+            Some(RETRY_STOPPED)
+        );
+        assert!(stopped.message().contains("the disk is full"));
+    }
+
+    #[test]
+    fn a_read_error_tells_damage_from_absence() {
+        let corrupt = status(ReadError::Corrupt { what: "tile" }.into());
+        assert_eq!(corrupt.0.code(), Code::DataLoss);
+        let beyond = ReadError::BeyondEnd {
+            size: TreeSize::new(3),
+            asked: 9,
+        };
+        assert_eq!(status(beyond.into()).0.code(), Code::OutOfRange);
+    }
+
+    #[test]
+    fn every_status_has_a_reason_and_a_sentence() {
+        for error in [
+            CallError::MethodUnknown,
+            CallError::NoPeer,
+            CallError::DeadlineMissing,
+            CallError::DeadlineUnfit,
+            CallError::NotTheIssuer,
+            CallError::PayloadMissing,
+            CallError::PayloadUnwanted,
+            CallError::PayloadMismatch,
+            CallError::EvaluationLost,
+            CallError::NoRandomness,
+            CallError::EntryUnknown,
+        ] {
+            let (_, details) = status(error);
+            let reason = &details.error_info().unwrap().reason;
+            assert!(
+                reason.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'),
+                "{reason}"
+            );
+            let localized = details.localized_message().unwrap();
+            assert_eq!(localized.locale, "fr-FR");
+            assert!(localized.message.ends_with('.'));
+        }
+    }
+}

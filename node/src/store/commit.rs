@@ -1,0 +1,274 @@
+//! One commit: everything that a batch changes becomes durable at once, or not at all.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use proto::checkpoint::SignedCheckpoint;
+use proto::entry::VerifiedEntry;
+use proto::ids::{LeafIndex, TreeSize};
+use proto::map::{Bucket, MapUpdate, Prefix};
+use proto::seal::{Salt, SealedPayload};
+use proto::tile::{ENTRIES_PER_CHUNK, Tile, TileId, encode_entry};
+
+use super::{Store, StoreError, answer, keys, lock};
+use crate::ledger::{Answered, RequestKey};
+
+/// The format that this code writes and reads.
+pub(super) const FORMAT_VERSION: u8 = 1;
+
+/// What a commit writes. The caller has decided it, hashed it and signed its checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Writes<'a> {
+    /// The index of the first entry: the size of the log before.
+    pub first: LeafIndex,
+    /// The entries to append; there may be none, when all that was asked was refused.
+    pub entries: &'a [VerifiedEntry],
+    /// The tiles that they complete.
+    pub tiles: &'a [(TileId, Arc<Tile>)],
+    /// What changes in the map.
+    pub map: &'a MapUpdate,
+    /// The answers to remember.
+    pub answers: &'a BTreeMap<RequestKey, Answered>,
+    /// The sealed payloads of new entries.
+    pub payloads: &'a [(LeafIndex, &'a SealedPayload, &'a Salt)],
+    /// Entries whose payload and salt are to go.
+    pub erased: &'a [LeafIndex],
+    /// The checkpoint of the log and the map after the commit.
+    pub checkpoint: &'a SignedCheckpoint,
+}
+
+/// Whether, and where, the next commit may write.
+#[derive(Debug, Default)]
+pub(super) enum Writer {
+    /// Nobody knows yet whether what is stored is sound.
+    #[default]
+    NotRecovered,
+    /// The next commit goes here.
+    Ready(Tail),
+    /// A write or sync failed.
+    Poisoned,
+}
+
+/// The end of what is stored.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tail {
+    /// The size of the log.
+    pub(super) size: TreeSize,
+    /// The entries of the last chunk, if it is not full.
+    pub(super) chunk: Vec<u8>,
+    /// Erasures that were carried out; the next commit removes their marks.
+    pub(super) carried_out: Vec<LeafIndex>,
+}
+
+impl Writer {
+    pub(super) const fn ready(&self) -> Result<&Tail, StoreError> {
+        match self {
+            Self::Ready(tail) => Ok(tail),
+            Self::NotRecovered => Err(StoreError::NotRecovered),
+            Self::Poisoned => Err(StoreError::Poisoned),
+        }
+    }
+}
+
+impl Store {
+    /// Whether the disk has room for a commit. Ask before a checkpoint is signed for one.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.free_space.check().is_ok()
+    }
+
+    /// Makes a batch durable: when this returns, no power cut takes it back.
+    ///
+    /// Cost: one sync, two when there are payloads or erasures.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], [`StoreError::OutOfPlace`] and [`StoreError::WrongSize`] before
+    /// anything is written. [`StoreError::SyncFailed`] leaves open whether the batch is durable;
+    /// after it every commit is refused with [`StoreError::Poisoned`], and reads go on.
+    pub fn commit(&self, writes: &Writes<'_>) -> Result<(), StoreError> {
+        let mut writer = lock(&self.0.writer);
+        let tail = writer.ready()?;
+        self.0.free_space.check()?;
+        in_place(writes, tail)?;
+        let (batch, mut tail) = batch_of(writes, tail)?;
+        let replaced = self.replaced_by(writes.map)?;
+
+        // Whatever goes wrong from here, a panic included, leaves the writer poisoned.
+        *writer = Writer::Poisoned;
+        self.write_salts(writes)?;
+        lock(&self.0.buckets).begin(TreeSize::new(writes.first.get()), replaced);
+        self.write_batch(batch)?;
+        self.sync_database()?;
+        // Durable before visible: from here the batch is in the ledger, whatever happens to this
+        // process. Only now do readers of the newest state get to see it.
+        self.show(writes);
+        match self.erase_salts(writes.erased) {
+            Ok(()) => {
+                tail.carried_out = writes.erased.to_vec();
+                *writer = Writer::Ready(tail);
+            }
+            // The batch stands, and the marks in it bring the erasures back at the next start.
+            Err(error) => tracing::error!(%error, "salts could not be erased: restart the node"),
+        }
+        Ok(())
+    }
+
+    /// A salt without its entry is harmless, an entry without its salt has lost its payload: so
+    /// salts are durable first.
+    fn write_salts(&self, writes: &Writes<'_>) -> Result<(), StoreError> {
+        let mut payloads = writes.kept_payloads().peekable();
+        if payloads.peek().is_none() {
+            return Ok(());
+        }
+        payloads
+            .try_for_each(|(leaf, _, salt)| self.0.vault.write(*leaf, salt))
+            .and_then(|()| self.0.syncs.sync(self.0.vault.file()))
+            .map_err(StoreError::SyncFailed)
+    }
+
+    /// Hands the batch to the database and the database's log to the file. That is not durable:
+    /// its `flush` ends in `sync_file_range`, which syncs neither length nor extents.
+    fn write_batch(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        let applied = self.0.database.apply_batch(batch);
+        let flushed = applied.and_then(|()| self.0.database.flush());
+        flushed
+            .map(|_| ())
+            .map_err(|error| StoreError::SyncFailed(io_error(error)))
+    }
+
+    fn sync_database(&self) -> Result<(), StoreError> {
+        self.0
+            .syncs
+            .sync(&self.0.database_file)
+            .map_err(StoreError::SyncFailed)
+    }
+
+    fn show(&self, writes: &Writes<'_>) {
+        let written = writes
+            .map
+            .puts()
+            .map(|(prefix, bucket)| (*prefix, Arc::new(bucket.clone())));
+        lock(&self.0.buckets).end(written);
+        let mut tiles = lock(&self.0.tiles);
+        writes
+            .tiles
+            .iter()
+            .for_each(|(id, tile)| tiles.insert(*id, tile.clone()));
+        drop(tiles);
+        let mut entries = lock(&self.0.entries);
+        for (index, entry) in (writes.first.get()..).zip(writes.entries) {
+            entries.insert(LeafIndex::new(index), Arc::new(entry.clone().into_entry()));
+        }
+    }
+
+    /// Overwrites salts whose erasure is durable, and makes that durable too.
+    pub(super) fn erase_salts(&self, erased: &[LeafIndex]) -> io::Result<()> {
+        if erased.is_empty() {
+            return Ok(());
+        }
+        erased
+            .iter()
+            .try_for_each(|leaf| self.0.vault.erase(*leaf))?;
+        self.0.syncs.sync(self.0.vault.file())
+    }
+
+    /// The stored buckets that an update replaces or removes.
+    fn replaced_by(&self, map: &MapUpdate) -> Result<Vec<(Prefix, Arc<Bucket>)>, StoreError> {
+        let mut replaced = Vec::new();
+        for prefix in map.puts().map(|(prefix, _)| prefix).chain(map.deletes()) {
+            if let Some(bucket) = self.newest_bucket(prefix)? {
+                replaced.push((*prefix, bucket));
+            }
+        }
+        Ok(replaced)
+    }
+}
+
+impl<'a> Writes<'a> {
+    /// The payloads that the same batch does not erase again.
+    fn kept_payloads(
+        &self,
+    ) -> impl Iterator<Item = &'a (LeafIndex, &'a SealedPayload, &'a Salt)> + use<'a> {
+        let erased = self.erased;
+        self.payloads
+            .iter()
+            .filter(|(leaf, ..)| !erased.contains(leaf))
+    }
+}
+
+fn in_place(writes: &Writes<'_>, tail: &Tail) -> Result<(), StoreError> {
+    let (got, want) = (writes.first, tail.size.next_index());
+    if got != want {
+        return Err(StoreError::OutOfPlace { got, want });
+    }
+    let got = writes.checkpoint.claimed().size;
+    let want = TreeSize::new(tail.size.get() + writes.entries.len() as u64);
+    if got != want {
+        return Err(StoreError::WrongSize { got, want });
+    }
+    Ok(())
+}
+
+/// The one database batch of a commit, and the end of what is stored after it.
+fn batch_of(writes: &Writes<'_>, tail: &Tail) -> Result<(sled::Batch, Tail), StoreError> {
+    let mut batch = sled::Batch::default();
+    let tail = append_entries(writes.entries, tail, &mut batch)?;
+    for (id, tile) in writes.tiles {
+        batch.insert(&keys::tile(*id), tile.to_bytes());
+    }
+    for (prefix, bucket) in writes.map.puts() {
+        batch.insert(keys::bucket(prefix), bucket.to_bytes());
+    }
+    for prefix in writes.map.deletes() {
+        batch.remove(keys::bucket(prefix));
+    }
+    for (request, answered) in writes.answers {
+        let key = keys::answer(request);
+        let value = answer::to_bytes(&key, answered);
+        batch.insert(key, value);
+    }
+    for (leaf, payload, _) in writes.kept_payloads() {
+        batch.insert(&keys::payload(*leaf), payload.to_bytes());
+    }
+    for leaf in &tail.carried_out {
+        batch.remove(&keys::erasure(*leaf));
+    }
+    for leaf in writes.erased {
+        batch.remove(&keys::payload(*leaf));
+        batch.insert(&keys::erasure(*leaf), &[]);
+    }
+    let head = [&[FORMAT_VERSION], writes.checkpoint.to_text().as_bytes()].concat();
+    batch.insert(keys::HEAD, head);
+    Ok((batch, tail))
+}
+
+/// Writes the chunks that entries fall into; the last one is written again as it grows.
+fn append_entries(
+    entries: &[VerifiedEntry],
+    tail: &Tail,
+    batch: &mut sled::Batch,
+) -> Result<Tail, StoreError> {
+    let mut tail = tail.clone();
+    for entry in entries {
+        let (chunk, place) = keys::chunk_of(tail.size.next_index());
+        encode_entry(entry.bytes(), &mut tail.chunk).map_err(io::Error::other)?;
+        tail.size = TreeSize::new(tail.size.get() + 1);
+        if place + 1 == ENTRIES_PER_CHUNK {
+            batch.insert(&keys::chunk(chunk), std::mem::take(&mut tail.chunk));
+        }
+    }
+    if !entries.is_empty() && !tail.chunk.is_empty() {
+        let (chunk, _) = keys::chunk_of(tail.size.next_index());
+        batch.insert(&keys::chunk(chunk), tail.chunk.as_slice());
+    }
+    Ok(tail)
+}
+
+/// What the system said, or that the database itself is at fault.
+fn io_error(error: sled::Error) -> io::Error {
+    match error {
+        sled::Error::Io(error) => error,
+        _ => io::ErrorKind::InvalidData.into(),
+    }
+}

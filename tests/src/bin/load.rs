@@ -1,0 +1,471 @@
+//! The load generator: what one node does for tills that wait for their receipts.
+//!
+//! The node is a process of its own on a real disk, reached over TLS. Claims are signed and sealed
+//! before the clock starts, each one different. An append counts when its receipt has come back
+//! and was verified: inclusion for each, the quorum's cosignatures once for each checkpoint.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a load run that cannot go on ends with its reason"
+)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clap::{Parser, ValueEnum};
+use client::session::Session;
+use hdrhistogram::Histogram;
+use proto::attestation::Attestation;
+use proto::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use proto::ids::{CoverageKey, SlotKey, TreeSize};
+use proto::receipt::Receipt;
+use proto::roster::Roster;
+use proto::wire::AppendAnswer;
+use serde::Serialize;
+use tests::binary::vitrail_node;
+use tests::federation::Federation;
+use tests::process::{NodeProcess, TICKS_PER_SECOND, disk_bytes};
+use tests::workload::{Ground, Prepared};
+use tokio::task::JoinSet;
+
+/// Claims prepared for each second of a run: more than one node appends on two cores.
+const CLAIMS_PER_SECOND: usize = 15_000;
+/// Longest run: what is signed before it must still be on time (120 s) at its end.
+const SECONDS_MAX: u64 = 30;
+/// Claims in the ledger before lookups are measured.
+const CLAIMS_BEFORE_LOOKUPS: usize = 20_000;
+/// Checkpoints remembered as verified: some more than can be on their way at once.
+const CHECKPOINTS_KEPT: usize = 4_096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// Claims, each awaited until its receipt.
+    Append,
+    /// Lookups of three slots and one coverage, each proof verified.
+    Lookup,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Drives one node from outside and says what it does.
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+struct Options {
+    /// Calls on their way at once.
+    #[arg(long, default_value_t = 64)]
+    in_flight: usize,
+    /// How long to measure.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    seconds: u64,
+    /// What to call.
+    #[arg(long, value_enum, default_value = "append")]
+    mode: Mode,
+    /// Connections, one till each; 16 or as many as calls, if that is fewer.
+    #[arg(long)]
+    connections: Option<usize>,
+    /// Slots of a claim: three are a frame and two lenses.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
+    slots: u8,
+    /// Milliseconds that the node sleeps before each sync, as a slower disk would.
+    #[arg(long, default_value_t = 0)]
+    sync_delay_ms: u64,
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// What a run found. Times are of the caller: from the call to its verified answer.
+#[derive(Debug, Serialize)]
+struct Report {
+    mode: Mode,
+    in_flight: usize,
+    connections: usize,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    appends_per_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookups_per_s: Option<f64>,
+    p50_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+    entries: u64,
+    checkpoints: usize,
+    node_cpu_us_per_entry: f64,
+    load_cpu_us_per_entry: f64,
+    node_rss_mb: f64,
+    disk_bytes_per_entry: f64,
+    batches: f64,
+    syncs_per_batch: f64,
+    sync_delay_ms: u64,
+    errors: BTreeMap<String, u64>,
+}
+
+/// What one caller, and then all of them, have seen.
+#[derive(Debug)]
+struct Tally {
+    micros: Histogram<u64>,
+    errors: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    fn new() -> Self {
+        // One microsecond to a minute, which no deadline lets pass, to three figures.
+        let micros = Histogram::new_with_bounds(1, 60_000_000, 3).unwrap();
+        Self {
+            micros,
+            errors: BTreeMap::new(),
+        }
+    }
+
+    fn count(&mut self, took: Duration, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self
+                .micros
+                .saturating_record(u64::try_from(took.as_micros()).unwrap()),
+            Err(error) => *self.errors.entry(error).or_default() += 1,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.micros.add(&other.micros).unwrap();
+        for (error, count) in other.errors {
+            *self.errors.entry(error).or_default() += count;
+        }
+    }
+}
+
+/// Checkpoints whose cosignatures were verified, so that each distinct one is verified once.
+#[derive(Debug, Default)]
+struct Verified {
+    by_size: HashMap<TreeSize, (SignedCheckpoint, VerifiedCheckpoint)>,
+    count: usize,
+}
+
+impl Verified {
+    fn verify(
+        &mut self,
+        signed: &SignedCheckpoint,
+        roster: &Roster,
+    ) -> Result<VerifiedCheckpoint, String> {
+        let size = signed.claimed().size;
+        if let Some((known, verified)) = self.by_size.get(&size)
+            && known == signed
+        {
+            return Ok(verified.clone());
+        }
+        let verified = signed.verify(roster).map_err(|error| error.to_string())?;
+        self.count += 1;
+        if self.by_size.len() >= CHECKPOINTS_KEPT {
+            self.by_size.clear();
+        }
+        self.by_size
+            .insert(size, (signed.clone(), verified.clone()));
+        Ok(verified)
+    }
+}
+
+/// What the callers share.
+struct Run {
+    roster: Roster,
+    claims: Vec<Vec<Prepared>>,
+    next: Vec<AtomicUsize>,
+    verified: Mutex<Verified>,
+    end: Instant,
+}
+
+impl Run {
+    fn new(roster: &Roster, claims: Vec<Vec<Prepared>>, longest: Duration) -> Arc<Self> {
+        let next = claims.iter().map(|_| AtomicUsize::new(0)).collect();
+        let end = Instant::now() + longest;
+        Arc::new(Self {
+            roster: roster.clone(),
+            claims,
+            next,
+            verified: Mutex::default(),
+            end,
+        })
+    }
+
+    /// Appends one till's claims, one after the other, until none is left or the time is over.
+    async fn append(self: Arc<Self>, till: usize, session: Session) -> Tally {
+        let mut tally = Tally::new();
+        while Instant::now() < self.end {
+            let place = self.next[till].fetch_add(1, Ordering::Relaxed);
+            let Some(claim) = self.claims[till].get(place) else {
+                break;
+            };
+            let started = Instant::now();
+            let payload = Some((&claim.payload, &claim.salt));
+            let outcome = match session.home().append(&claim.entry, payload).await {
+                Ok(AppendAnswer::Accepted(receipt)) => self.verify(&receipt),
+                Ok(AppendAnswer::Refused { reason, .. }) => Err(reason.code().to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            tally.count(started.elapsed(), outcome);
+        }
+        tally
+    }
+
+    fn verify(&self, receipt: &Receipt) -> Result<(), String> {
+        let checkpoint = self
+            .verified
+            .lock()
+            .unwrap()
+            .verify(&receipt.checkpoint, &self.roster)?;
+        receipt
+            .proved
+            .verify_inclusion(&checkpoint)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Looks up what claims have taken until the time is over; the client verifies each answer.
+async fn look_up(
+    session: Session,
+    taken: Arc<Vec<Vec<SlotKey>>>,
+    coverages: Arc<Vec<CoverageKey>>,
+    first: usize,
+    end: Instant,
+) -> Tally {
+    let mut tally = Tally::new();
+    let mut place = first;
+    while Instant::now() < end {
+        // A stride that meets every claim before it meets one twice.
+        place = (place + 7_919) % taken.len();
+        let coverage = [coverages[place % coverages.len()]];
+        let started = Instant::now();
+        let outcome = match session.lookup(&taken[place], &coverage).await {
+            Ok(found) if found.slots.iter().all(Option::is_some) => Ok(()),
+            Ok(_) => Err("a slot that was taken is free".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        tally.count(started.elapsed(), outcome);
+    }
+    tally
+}
+
+/// What the node has used so far.
+struct Usage {
+    node_ticks: u64,
+    own_ticks: u64,
+    disk: u64,
+    batches: f64,
+    syncs: f64,
+}
+
+impl Usage {
+    fn now(node: &NodeProcess, dir: &Path) -> Self {
+        let count = |name| node.metric(name).unwrap_or(f64::NAN);
+        Self {
+            node_ticks: node.cpu_ticks(),
+            own_ticks: own_ticks(),
+            disk: disk_bytes(dir),
+            batches: count("vitrail_batches_total"),
+            syncs: count("vitrail_syncs_total"),
+        }
+    }
+}
+
+fn own_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let field = |place: usize| fields.split_whitespace().nth(place)?.parse::<u64>().ok();
+    field(11).unwrap_or(0) + field(12).unwrap_or(0)
+}
+
+fn main() {
+    let options = Options::parse();
+    let report = tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(measure(&options));
+    match options.output {
+        Output::Json => println!("{}", serde_json::to_string(&report).unwrap()),
+        Output::Text => {
+            let value = serde_json::to_value(&report).unwrap();
+            for (name, value) in value.as_object().unwrap() {
+                println!("{name:24} {value}");
+            }
+        }
+    }
+    if !report.errors.is_empty() {
+        std::process::exit(1);
+    }
+}
+
+async fn measure(options: &Options) -> Report {
+    // Beside the binary, which is on a real disk; a temporary folder may be memory.
+    let beside = vitrail_node().parent().unwrap();
+    let folder = tempfile::Builder::new()
+        .prefix("load-")
+        .tempdir_in(beside)
+        .unwrap();
+    let federation = Federation::found(folder.path());
+    let node = federation.start(&["--sync-delay-ms", &options.sync_delay_ms.to_string()]);
+    let connections = options
+        .connections
+        .unwrap_or(16)
+        .clamp(1, options.in_flight.max(1));
+    let tills = federation.grant_tills(&node, connections).await;
+    let ground = Ground::lay(&federation, &node).await;
+    let sessions: Vec<Session> = tills
+        .iter()
+        .map(|till| federation.session(&node, till))
+        .collect();
+    for session in &sessions {
+        session.home().checkpoint().await.unwrap(); // connects, before the clock starts
+    }
+    let seconds = usize::try_from(options.seconds).unwrap();
+    let count = match options.mode {
+        Mode::Append => seconds * CLAIMS_PER_SECOND,
+        Mode::Lookup => CLAIMS_BEFORE_LOOKUPS,
+    };
+    let claims = ground.claims(&tills, count, options.slots.into());
+    let dir = federation.node_dir();
+    match options.mode {
+        Mode::Append => {
+            let before = Usage::now(&node, &dir);
+            let (tally, took, checkpoints) = append_all(
+                &federation,
+                &sessions,
+                claims,
+                options.in_flight,
+                options.seconds,
+            )
+            .await;
+            report(
+                options,
+                connections,
+                &node,
+                (before, Usage::now(&node, &dir)),
+                tally,
+                took,
+                checkpoints,
+            )
+        }
+        Mode::Lookup => {
+            let taken = Arc::new(slots_of(&claims));
+            append_all(&federation, &sessions, claims, 256, SECONDS_MAX).await;
+            let before = Usage::now(&node, &dir);
+            let coverages = Arc::new(ground.coverage_keys.clone());
+            let (tally, took) = look_up_all(options, &sessions, &taken, &coverages).await;
+            report(
+                options,
+                connections,
+                &node,
+                (before, Usage::now(&node, &dir)),
+                tally,
+                took,
+                0,
+            )
+        }
+    }
+}
+
+fn slots_of(claims: &[Vec<Prepared>]) -> Vec<Vec<SlotKey>> {
+    let slots =
+        claims
+            .iter()
+            .flatten()
+            .map(|claim| match Attestation::read(claim.entry.header()) {
+                Ok(Attestation::Claim(claim)) => claim.slots,
+                _ => Vec::new(),
+            });
+    slots.collect()
+}
+
+async fn append_all(
+    federation: &Federation,
+    sessions: &[Session],
+    claims: Vec<Vec<Prepared>>,
+    in_flight: usize,
+    seconds: u64,
+) -> (Tally, Duration, usize) {
+    let started = Instant::now();
+    let run = Run::new(&federation.roster, claims, Duration::from_secs(seconds));
+    let mut callers = JoinSet::new();
+    for caller in 0..in_flight {
+        let till = caller % sessions.len();
+        callers.spawn(run.clone().append(till, sessions[till].clone()));
+    }
+    let tally = all(callers).await;
+    let checkpoints = run.verified.lock().unwrap().count;
+    (tally, started.elapsed(), checkpoints)
+}
+
+async fn look_up_all(
+    options: &Options,
+    sessions: &[Session],
+    taken: &Arc<Vec<Vec<SlotKey>>>,
+    coverages: &Arc<Vec<CoverageKey>>,
+) -> (Tally, Duration) {
+    let started = Instant::now();
+    let end = started + Duration::from_secs(options.seconds);
+    let mut callers = JoinSet::new();
+    for caller in 0..options.in_flight {
+        let session = sessions[caller % sessions.len()].clone();
+        let first = caller * taken.len() / options.in_flight;
+        callers.spawn(look_up(
+            session,
+            taken.clone(),
+            coverages.clone(),
+            first,
+            end,
+        ));
+    }
+    (all(callers).await, started.elapsed())
+}
+
+async fn all(mut callers: JoinSet<Tally>) -> Tally {
+    let mut tally = Tally::new();
+    while let Some(one) = callers.join_next().await {
+        tally.add(one.unwrap());
+    }
+    tally
+}
+
+fn report(
+    options: &Options,
+    connections: usize,
+    node: &NodeProcess,
+    (before, after): (Usage, Usage),
+    tally: Tally,
+    took: Duration,
+    checkpoints: usize,
+) -> Report {
+    let entries = tally.micros.len();
+    #[allow(clippy::cast_precision_loss, reason = "figures of a report")]
+    let float = |number: u64| number as f64;
+    let each = |total: f64| total / float(entries.max(1));
+    let millis = |micros: u64| float(micros) / 1e3;
+    let cpu_micros = |ticks: u64| each(float(ticks) * 1e6 / float(TICKS_PER_SECOND));
+    let rate = Some(float(entries) / took.as_secs_f64());
+    let batches = after.batches - before.batches;
+    Report {
+        mode: options.mode,
+        in_flight: options.in_flight,
+        connections,
+        seconds: took.as_secs_f64(),
+        appends_per_s: rate.filter(|_| options.mode == Mode::Append),
+        lookups_per_s: rate.filter(|_| options.mode == Mode::Lookup),
+        p50_ms: millis(tally.micros.value_at_quantile(0.5)),
+        p99_ms: millis(tally.micros.value_at_quantile(0.99)),
+        max_ms: millis(tally.micros.max()),
+        entries,
+        checkpoints,
+        node_cpu_us_per_entry: cpu_micros(after.node_ticks - before.node_ticks),
+        load_cpu_us_per_entry: cpu_micros(after.own_ticks - before.own_ticks),
+        node_rss_mb: float(node.rss_kib()) / 1024.0,
+        disk_bytes_per_entry: each(float(after.disk.saturating_sub(before.disk))),
+        batches,
+        syncs_per_batch: (after.syncs - before.syncs) / batches,
+        sync_delay_ms: options.sync_delay_ms,
+        errors: tally.errors,
+    }
+}
