@@ -61,13 +61,20 @@ fn verify(bytes: &[u8], roster: &Roster) -> ReceiptReport {
                 verified,
             }
         }
-        Err(error) => ReceiptReport {
-            valid: false,
-            passed,
-            failed_step: Some(error.step().as_str()),
-            failure: Some(error.to_string()),
-            verified: None,
-        },
+        Err(error) => {
+            let (step, failure) = (error.step().as_str(), error.to_string());
+            // Most of these errors begin with their step, which is printed beside them.
+            let bare = failure
+                .strip_prefix(step)
+                .and_then(|rest| rest.strip_prefix(": "));
+            ReceiptReport {
+                valid: false,
+                passed,
+                failed_step: Some(step),
+                failure: Some(bare.unwrap_or(&failure).to_owned()),
+                verified: None,
+            }
+        }
     }
 }
 

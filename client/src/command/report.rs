@@ -512,7 +512,7 @@ impl Report for AuditReport {
         }
         let _ = writeln!(
             text,
-            "roster {}, cosigned by {}",
+            "roster of epoch {}, checkpoint cosigned by {}",
             self.epoch,
             self.cosigned_by.join(", ")
         );
@@ -523,3 +523,6 @@ impl Report for AuditReport {
         to_json(self)
     }
 }
+
+#[cfg(test)]
+mod tests;
