@@ -17,6 +17,11 @@
 //! Verification believes nothing and goes in numbered steps ([`Step`]); a file has one spelling,
 //! so a change of any byte of it fails a step.
 
+#[cfg(test)]
+pub(crate) mod example;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};

@@ -7,7 +7,7 @@ use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -162,12 +162,12 @@ impl SecretKey {
             .map_err(|_| SigningError::SecretKey)
     }
 
-    /// The PKCS#8 PEM document of the key.
+    /// The PKCS#8 PEM document of the key, as `openssl genpkey` would write it.
     ///
     /// # Errors
     /// [`SigningError::SecretKey`] if the encoder refuses, which no Ed25519 key makes it do.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, SigningError> {
-        self.0
+        self.pkcs8()
             .to_pkcs8_pem(LineEnding::LF)
             .map_err(|_| SigningError::SecretKey)
     }
@@ -177,8 +177,17 @@ impl SecretKey {
     /// # Errors
     /// [`SigningError::SecretKey`] if the encoder refuses, which no Ed25519 key makes it do.
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, SigningError> {
-        let document = self.0.to_pkcs8_der().map_err(|_| SigningError::SecretKey)?;
+        let document = self.pkcs8().to_pkcs8_der();
+        let document = document.map_err(|_| SigningError::SecretKey)?;
         Ok(Zeroizing::new(document.as_bytes().to_vec()))
+    }
+
+    /// Without the public key (RFC 5958, version 1): OpenSSL 3.0 reads no document that has it.
+    fn pkcs8(&self) -> KeypairBytes {
+        KeypairBytes {
+            secret_key: self.0.to_bytes(),
+            public_key: None,
+        }
     }
 
     /// The public key that belongs to it.
@@ -531,13 +540,28 @@ mod tests {
     }
 
     #[test]
-    fn a_written_key_reads_back() {
-        let secret = SecretKey::from_seed(&[1; 32]);
-        let pem = secret.to_pem().unwrap();
-        assert_eq!(*pem, pem_of(&secret.to_pkcs8_der().unwrap()));
+    fn a_key_is_written_as_openssl_writes_it_and_reads_back() {
+        let secret = SecretKey::from_pem(OPENSSL_PEM).unwrap();
+        assert_eq!(*secret.to_pem().unwrap(), OPENSSL_PEM);
+        let other = SecretKey::from_seed(&[1; 32]);
+        let pem = other.to_pem().unwrap();
+        assert_eq!(*pem, pem_of(&other.to_pkcs8_der().unwrap()));
         let read = SecretKey::from_pem(&pem).unwrap();
+        assert_eq!(read.public(), other.public());
+        assert_eq!(read.sign(b"message"), other.sign(b"message"));
+    }
+
+    #[test]
+    fn a_document_with_the_public_key_is_read_if_that_is_the_right_one() {
+        let secret = SecretKey::from_seed(&[1; 32]);
+        let mut der = secret.0.to_pkcs8_der().unwrap().as_bytes().to_vec();
+        let read = SecretKey::from_pem(&pem_of(&der)).unwrap();
         assert_eq!(read.public(), secret.public());
-        assert_eq!(read.sign(b"message"), secret.sign(b"message"));
+        let other = SecretKey::from_seed(&[2; 32]).public().to_bytes();
+        let public = der.len() - PUBLIC_KEY_BYTES;
+        der[public..].copy_from_slice(&other);
+        let refused = SecretKey::from_pem(&pem_of(&der)).err();
+        assert_eq!(refused, Some(SigningError::SecretKey));
     }
 
     #[test]
