@@ -23,3 +23,5 @@ pub mod workload;
 pub mod endless;
 
 pub mod world;
+
+pub mod raw;
