@@ -134,3 +134,71 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{Ledger, secret};
+    use crate::session::SessionParts;
+
+    fn session(ledger: &Ledger) -> Session {
+        let parts = SessionParts {
+            roster: ledger.roster.clone(),
+            secret: secret("till"),
+            home: None,
+            addresses: std::collections::BTreeMap::new(),
+            observer: None,
+        };
+        Session::open(parts).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_receipt_is_believed_once_every_step_has_passed() {
+        let ledger = Ledger::furnished();
+        let session = session(&ledger);
+        let good = session.verify_answer(AppendAnswer::Accepted(ledger.receipt(4)));
+        assert!(matches!(good, Ok(Issued::Accepted(_))));
+        let mut elsewhere = ledger.receipt(4);
+        elsewhere.proved.index = proto::ids::LeafIndex::new(3);
+        let refused = session.verify_answer(AppendAnswer::Accepted(elsewhere));
+        assert!(matches!(refused, Err(IssueError::Receipt { .. })));
+        let mut alone = ledger.receipt(4);
+        alone.checkpoint = ledger.cosigned_by(&["amc", "amo"]);
+        let refused = session.verify_answer(AppendAnswer::Accepted(alone));
+        assert!(matches!(refused, Err(IssueError::Receipt { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_slot_is_believed_to_be_taken_only_with_its_proof() {
+        let ledger = Ledger::furnished();
+        let session = session(&ledger);
+        let answer = |evidence| AppendAnswer::Refused {
+            reason: Reason::SlotReserved,
+            evidence,
+        };
+        let good = session.verify_answer(answer(Some(Box::new(ledger.refusal()))));
+        assert!(matches!(
+            good,
+            Ok(Issued::Refused(Refused {
+                evidence: Some(_),
+                ..
+            }))
+        ));
+        let bare = session.verify_answer(answer(None));
+        assert!(matches!(bare, Err(IssueError::NoEvidence { .. })));
+        let mut wrong = ledger.refusal();
+        wrong.key_position = 1;
+        let wrong = session.verify_answer(answer(Some(Box::new(wrong))));
+        assert!(matches!(wrong, Err(IssueError::Receipt { .. })));
+        // The other reasons speak of the entry itself, which its issuer holds.
+        let reason = Reason::ClockSkew;
+        let other = session.verify_answer(AppendAnswer::Refused {
+            reason,
+            evidence: None,
+        });
+        assert!(matches!(
+            other,
+            Ok(Issued::Refused(Refused { evidence: None, .. }))
+        ));
+    }
+}

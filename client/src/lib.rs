@@ -15,6 +15,9 @@
 //!
 //! [`Observer`]: connection::Observer
 
+#[cfg(test)]
+mod example;
+
 pub mod failure;
 
 pub mod files;
@@ -47,4 +50,4 @@ pub mod federation;
 
 pub mod auditor;
 
-// pub mod profile;
+pub mod profile;

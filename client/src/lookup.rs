@@ -304,3 +304,150 @@ fn named_entry(answer: &StateAnswer, by: LeafIndex) -> Result<&EntryProof, Wrong
     let named = answer.entry.as_ref().filter(|entry| entry.index == by);
     named.ok_or(WrongAnswer::OtherEntry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{self, Ledger, coverage, secret};
+    use crate::session::SessionParts;
+    use proto::ids::Day;
+
+    const TAKEN: SlotKey = SlotKey::from_bytes([1; 32]);
+    const RELEASED: SlotKey = SlotKey::from_bytes([2; 32]);
+    const COVERED: CoverageKey = CoverageKey::from_bytes([1; 32]);
+
+    fn verified(ledger: &Ledger) -> VerifiedCheckpoint {
+        ledger.checkpoint().verify(&ledger.roster).unwrap()
+    }
+
+    fn answer(ledger: &Ledger, index: &MapIndex, entry: Option<u64>) -> StateAnswer {
+        StateAnswer {
+            map_proof: ledger.map_proof(index),
+            entry: entry.map(|entry| ledger.prove(entry)),
+            payload: None,
+        }
+    }
+
+    fn slot(ledger: &Ledger, key: &SlotKey, answer: StateAnswer) -> Result<bool, WrongAnswer> {
+        verify_slot(key, answer, &verified(ledger)).map(|found| found.is_some())
+    }
+
+    #[test]
+    fn a_taken_slot_comes_with_the_claim_that_has_it() {
+        let ledger = Ledger::furnished();
+        let taken = answer(&ledger, &slot_index(&TAKEN), Some(4));
+        let found = verify_slot(&TAKEN, taken, &verified(&ledger))
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.state.by, LeafIndex::new(4));
+        assert_eq!(found.state.until, example::today().plus(60));
+    }
+
+    #[test]
+    fn a_free_slot_is_proved_absent() {
+        let ledger = Ledger::furnished();
+        let free = answer(&ledger, &slot_index(&RELEASED), None);
+        assert_eq!(slot(&ledger, &RELEASED, free), Ok(false));
+    }
+
+    #[test]
+    fn a_taken_slot_cannot_be_shown_as_free() {
+        let ledger = Ledger::furnished();
+        let hidden = answer(&ledger, &slot_index(&RELEASED), None);
+        assert!(matches!(
+            slot(&ledger, &TAKEN, hidden),
+            Err(WrongAnswer::MapProof(_))
+        ));
+        let before = Ledger::new();
+        let old = answer(&before, &slot_index(&TAKEN), None);
+        assert!(matches!(
+            slot(&ledger, &TAKEN, old),
+            Err(WrongAnswer::MapProof(_))
+        ));
+    }
+
+    #[test]
+    fn the_entry_must_be_the_one_that_the_state_names() {
+        let ledger = Ledger::furnished();
+        for entry in [None, Some(3)] {
+            let other = answer(&ledger, &slot_index(&TAKEN), entry);
+            assert_eq!(slot(&ledger, &TAKEN, other), Err(WrongAnswer::OtherEntry));
+        }
+        let needless = answer(&ledger, &slot_index(&RELEASED), Some(4));
+        assert_eq!(
+            slot(&ledger, &RELEASED, needless),
+            Err(WrongAnswer::OtherEntry)
+        );
+        let mut moved = answer(&ledger, &slot_index(&TAKEN), Some(3));
+        moved.entry.as_mut().unwrap().index = LeafIndex::new(4);
+        assert!(matches!(
+            slot(&ledger, &TAKEN, moved),
+            Err(WrongAnswer::Entry(_))
+        ));
+    }
+
+    #[test]
+    fn an_entry_that_does_not_say_what_the_map_says_is_refused() {
+        let mut ledger = Ledger::furnished();
+        let Some(State::Slot(state)) = ledger.map.get_mut(&slot_index(&TAKEN)) else {
+            panic!()
+        };
+        state.until = Day::new(1);
+        let unlike = answer(&ledger, &slot_index(&TAKEN), Some(4));
+        let index = LeafIndex::new(4);
+        assert_eq!(
+            slot(&ledger, &TAKEN, unlike),
+            Err(WrongAnswer::Unlike { index })
+        );
+    }
+
+    #[test]
+    fn the_newest_coverage_comes_with_its_terms() {
+        let mut ledger = Ledger::furnished();
+        let newest = ledger.append("amc", &coverage(1));
+        let found = answer(&ledger, &coverage_index(&COVERED), Some(newest.get()));
+        let found = verify_coverage(&COVERED, found, &verified(&ledger))
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.index, newest);
+        assert_eq!(found.entry.header().issuer, secret("amc").public());
+        let old = answer(&ledger, &coverage_index(&COVERED), Some(3));
+        let refused = verify_coverage(&COVERED, old, &verified(&ledger));
+        assert_eq!(refused.err(), Some(WrongAnswer::OtherEntry));
+    }
+
+    #[test]
+    fn there_is_one_answer_for_each_key() {
+        let ledger = Ledger::furnished();
+        let free = answer(&ledger, &slot_index(&RELEASED), None);
+        let none = one_each(&[RELEASED, TAKEN], vec![free]).map(Iterator::count);
+        assert_eq!(none, Err(WrongAnswer::Count { got: 1, want: 2 }));
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_is_fresh_for_a_minute() {
+        let ledger = Ledger::furnished();
+        let session = Session::open(SessionParts {
+            roster: ledger.roster.clone(),
+            secret: secret("till"),
+            home: None,
+            addresses: std::collections::BTreeMap::new(),
+            observer: None,
+        });
+        let session = session.unwrap();
+        let checkpoint = verified(&ledger);
+        let cosigned = checkpoint.time().get();
+        let at = |now| session.require_fresh(&checkpoint, UnixSeconds::new(now));
+        assert_eq!(at(cosigned + MAX_AGE_SECONDS), Ok(()));
+        assert!(matches!(
+            at(cosigned + 61),
+            Err(LookupError::Stale { age: 61, .. })
+        ));
+        assert_eq!(at(cosigned - MAX_AHEAD_SECONDS), Ok(()));
+        let ahead = LookupError::Wrong {
+            member: session.home().member().clone(),
+            reason: WrongAnswer::FromTheFuture { ahead: 121 },
+        };
+        assert_eq!(at(cosigned - 121), Err(ahead));
+    }
+}

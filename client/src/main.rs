@@ -1,2 +1,9 @@
-//! Placeholder.
-fn main() {}
+//! The `vitrail` command.
+
+mod command;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::run()
+}

@@ -4,7 +4,8 @@
 //! comes back is believed only with its proof against the member's public share in the roster.
 
 use proto::identity::{Contract, Person};
-use proto::ids::MemberName;
+use proto::ids::{MemberName, RequestId, SlotKey};
+use proto::lpp::Slot;
 use proto::oprf::{
     self, Blind, BlindError, BlindedElement, CombineError, ELEMENTS_MAX, JointPublicKey,
     OprfOutput, PublicShare, ShareIndex, Threshold, VerifiedEvaluation, VerifyError,
@@ -111,6 +112,22 @@ impl Session {
             .ok_or(TokenError::Roster)
     }
 
+    /// The slot keys of some slots of a person, in the order that an entry needs.
+    ///
+    /// # Errors
+    /// [`TokenError`], which names the members that failed or cheated.
+    pub async fn slot_keys(
+        &self,
+        person: &Person,
+        slots: &[Slot],
+    ) -> Result<Vec<SlotKey>, TokenError> {
+        let token = self.person_token(person).await?;
+        let mut keys: Vec<SlotKey> = slots.iter().map(|slot| token.slot_key(*slot)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
     /// The pseudonyms of contracts, in their order, for coverage and sealing.
     ///
     /// # Errors
@@ -210,7 +227,7 @@ struct Ask {
     public: PublicShare,
     connection: Connection,
     blinded: Vec<BlindedElement>,
-    id: proto::ids::RequestId,
+    id: RequestId,
 }
 
 impl Ask {

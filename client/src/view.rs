@@ -3,9 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::checkpoint::{CheckpointError, SignedCheckpoint, SignedCheckpointError};
+use proto::checkpoint::{
+    CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
+};
 use proto::follower::{Advance, FollowError, Follower, FreshnessError};
 use proto::ids::{TreeSize, UnixSeconds};
+use proto::merkle::ConsistencyProof;
 use proto::note::NOTE_BYTES_MAX;
 use proto::roster::Roster;
 use thiserror::Error;
@@ -129,10 +132,28 @@ impl View {
         Ok(advance)
     }
 
+    /// Takes what an audit verified as the new view. An audit needs no consistency proof: it has
+    /// computed the root of the log at the size held itself.
+    ///
+    /// # Errors
+    /// [`ViewError::Stored`] when it is not of the view's ledger, [`ViewError::File`] when it
+    /// cannot be stored.
+    pub fn settle(
+        &mut self,
+        roster: &Roster,
+        audited: &VerifiedCheckpoint,
+    ) -> Result<(), ViewError> {
+        self.follower = Follower::resume(roster.clone(), audited.signed())?;
+        match &self.path {
+            Some(path) => Ok(files::replace(path, audited.signed().to_text().as_bytes())?),
+            None => Ok(()),
+        }
+    }
+
     fn take(
         &mut self,
         checkpoint: &SignedCheckpoint,
-        consistency: Option<&proto::merkle::ConsistencyProof>,
+        consistency: Option<&ConsistencyProof>,
         now: UnixSeconds,
     ) -> Result<Advance, ViewError> {
         let advance = self.follower.advance(checkpoint, consistency, now)?;
@@ -141,5 +162,57 @@ impl View {
             files::replace(path, checkpoint.to_text().as_bytes())?;
         }
         Ok(advance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{Ledger, coverage};
+
+    fn now(ledger: &Ledger) -> UnixSeconds {
+        ledger.checkpoint().verify(&ledger.roster).unwrap().time()
+    }
+
+    #[test]
+    fn what_was_verified_outlives_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::furnished();
+        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        view.take(&ledger.checkpoint(), None, now(&ledger)).unwrap();
+        drop(view);
+        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        let held = view.follower().latest().map(VerifiedCheckpoint::size);
+        assert_eq!(held, Some(TreeSize::new(6)));
+        let cut = Ledger::new();
+        let rollback = view.take(&cut.checkpoint(), None, now(&ledger));
+        let is_rollback = matches!(
+            rollback,
+            Err(ViewError::Follow(FollowError::Rollback { .. }))
+        );
+        assert!(is_rollback);
+    }
+
+    #[test]
+    fn what_an_audit_found_becomes_the_view() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::furnished();
+        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        view.take(&ledger.checkpoint(), None, now(&ledger)).unwrap();
+        ledger.append("amc", &coverage(7));
+        let audited = ledger.checkpoint().verify(&ledger.roster).unwrap();
+        view.settle(&ledger.roster, &audited).unwrap();
+        let view = View::open(ledger.roster, folder.path()).unwrap();
+        assert_eq!(view.follower().latest(), Some(&audited));
+    }
+
+    #[test]
+    fn a_damaged_state_is_an_error_and_not_a_fresh_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::furnished();
+        let mut text = ledger.checkpoint().to_text();
+        text.replace_range(30..31, "7");
+        files::replace(&folder.path().join(FILE_NAME), text.as_bytes()).unwrap();
+        assert!(View::open(ledger.roster, folder.path()).is_err());
     }
 }

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::identity::PayerNumber;
 use proto::ids::{MemberName, Origin};
 use proto::roster::{Address, Role};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -148,7 +149,15 @@ impl CommandError {
     /// 1 when what was given is invalid or refused, 2 when the system did not let us.
     const fn exit_code(&self) -> u8 {
         match self {
-            Self::Init(InitError::Exists { .. } | InitError::Roster(_)) | Self::Config(_) => 1,
+            Self::Init(
+                InitError::Exists { .. }
+                | InitError::Roster(_)
+                | InitError::SecretFile {
+                    error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
+                    ..
+                },
+            )
+            | Self::Config(_) => 1,
             Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
             Self::Start(error) => match **error {
                 StartError::Key { .. }
@@ -320,8 +329,21 @@ struct RunReport<'a> {
 
 fn run(args: RunArgs, output: Output) -> Result<(), CommandError> {
     let config = Config::load(&args.dir, args.settings)?;
+    allow_many_files();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
     runtime.block_on(run_until_told(config, output))
+}
+
+/// Every connection is a file, and many systems allow 1024 of them until a process asks for more.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
 }
 
 async fn run_until_told(config: Config, output: Output) -> Result<(), CommandError> {

@@ -42,7 +42,7 @@ use crate::witness::Witness;
 /// after which service managers lose patience.
 pub const DRAIN_MAX: Duration = Duration::from_secs(8);
 
-/// Why a node does not start. Nothing is then served, and nothing was signed.
+/// Why a node does not start. Nothing is then served.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A file with a secret cannot be used.
@@ -466,3 +466,6 @@ async fn ended<E: std::fmt::Display>(
         tracing::error!(listener, %error, "a listener ended");
     }
 }
+
+#[cfg(test)]
+mod tests;

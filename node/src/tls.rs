@@ -90,7 +90,7 @@ impl ClientCertVerifier for AnyKey {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // Never called: the configuration offers TLS 1.3 alone.
+        // Never called: rustls is built without TLS 1.2.
         Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into())
     }
 
@@ -111,3 +111,5 @@ impl ClientCertVerifier for AnyKey {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use self::tests::{connect as test_connect, test_client};

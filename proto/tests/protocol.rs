@@ -174,7 +174,7 @@ fn catalogue_and_payload_are_those_of_the_page() {
     let catalogue = Catalogue::from_bytes(text.as_bytes()).unwrap();
     assert_is_example("catalogue hash", catalogue.hash().as_bytes());
     assert_is_example("coverage terms", &terms());
-    let hash = blake3::hash(&payload().to_bytes());
+    let hash = merkle::leaf(&payload().to_bytes());
     assert_is_example("payload hash", hash.as_bytes());
     let commitment = payload().commitment(&SALT);
     assert_is_example("payload commitment", commitment.as_hash().as_bytes());

@@ -1,9 +1,11 @@
-//! The node's binary, built as the running program was.
+//! The binaries of the workspace, built as the running program was.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use tempfile::TempDir;
 
 /// The path of `vitrail-node`, of the same profile and target folder as the running program.
 ///
@@ -15,22 +17,47 @@ use std::sync::OnceLock;
 #[must_use]
 pub fn vitrail_node() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let folder = profile_folder();
-        build(&folder);
-        let path = folder.join("vitrail-node");
-        let release = if is_release(&folder) {
-            " --release"
-        } else {
-            ""
-        };
-        assert!(
-            path.exists(),
-            "there is no {}: cargo build{release} -p node",
-            path.display()
-        );
-        path
-    })
+    PATH.get_or_init(|| built("node", "vitrail-node"))
+}
+
+/// The path of `vitrail`, the client's command.
+///
+/// # Panics
+/// As [`vitrail_node`] does.
+#[must_use]
+pub fn vitrail() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| built("client", "vitrail"))
+}
+
+/// A folder that goes when it is dropped. It lies in the target folder, which is on a real disk;
+/// the system's temporary folder may be memory.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn scratch_folder() -> TempDir {
+    let folder = tempfile::Builder::new()
+        .prefix("scratch-")
+        .tempdir_in(profile_folder());
+    folder.expect("the target folder can be written")
+}
+
+fn built(package: &str, name: &str) -> PathBuf {
+    let folder = profile_folder();
+    build(&folder, package, name);
+    let path = folder.join(name);
+    let release = if is_release(&folder) {
+        " --release"
+    } else {
+        ""
+    };
+    assert!(
+        path.exists(),
+        "there is no {}: cargo build{release} -p {package}",
+        path.display()
+    );
+    path
 }
 
 /// `target/debug` or `target/release`.
@@ -47,20 +74,13 @@ fn is_release(folder: &Path) -> bool {
     folder.file_name().is_some_and(|name| name == "release")
 }
 
-fn build(folder: &Path) {
+fn build(folder: &Path, package: &str, name: &str) {
     // Cargo tells the programs that it runs where it is.
     let (Some(cargo), Some(target)) = (env::var_os("CARGO"), folder.parent()) else {
         return;
     };
     let mut build = Command::new(cargo);
-    build.args([
-        "build",
-        "--quiet",
-        "--package",
-        "node",
-        "--bin",
-        "vitrail-node",
-    ]);
+    build.args(["build", "--quiet", "--package", package, "--bin", name]);
     build
         .arg("--manifest-path")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
@@ -69,5 +89,5 @@ fn build(folder: &Path) {
         build.arg("--release");
     }
     let built = build.status().expect("cargo runs");
-    assert!(built.success(), "vitrail-node does not build");
+    assert!(built.success(), "{name} does not build");
 }

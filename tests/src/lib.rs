@@ -14,6 +14,14 @@ pub mod binary;
 
 pub mod process;
 
+pub mod bytes;
+
 pub mod federation;
 
 pub mod workload;
+
+pub mod endless;
+
+pub mod world;
+
+pub mod raw;

@@ -89,14 +89,20 @@ impl NodeProcess {
     }
 
     /// Ends it as `kill -9` does: nothing is finished, nothing is flushed.
-    pub fn kill(mut self) {
+    ///
+    /// # Panics
+    /// When the system does not do it.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Asks it to end, as a service manager does, and waits until it has.
+    ///
+    /// # Panics
+    /// When it had ended before.
     #[must_use]
-    pub fn terminate(mut self) -> ExitStatus {
+    pub fn terminate(&mut self) -> ExitStatus {
         let told = Command::new("kill")
             .arg(self.pid().to_string())
             .status()

@@ -104,3 +104,61 @@ impl ServerCertVerifier for PinnedKey {
         vec![SignatureScheme::ED25519]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{ProtocolVersion, RootCertStore, ServerConfig};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    fn secret(seed: u8) -> SecretKey {
+        SecretKey::from_seed(&[seed; 32])
+    }
+
+    /// A server that holds `own` and asks its client for the certificate of `client`.
+    fn acceptor(own: &SecretKey, client: &SecretKey) -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(certificate::self_signed(client).unwrap())
+            .unwrap();
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+        let key = PrivatePkcs8KeyDer::from(own.to_pkcs8_der().unwrap().to_vec());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(clients.build().unwrap())
+            .with_single_cert(vec![certificate::self_signed(own).unwrap()], key.into())
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// Whether a client that expects `pinned` gets through to a server that holds `held`.
+    async fn connects(pinned: &SecretKey, held: &SecretKey) -> bool {
+        let (own, name) = (secret(3), server_name().unwrap());
+        let (near, far) = tokio::io::duplex(16 * 1024);
+        let server = acceptor(held, &own);
+        let serve = tokio::spawn(async move { server.accept(far).await.is_ok() });
+        let connector = connector(pinned.public(), &own).unwrap();
+        let Ok(stream) = connector.connect(name, near).await else {
+            return false;
+        };
+        let (_, session) = stream.get_ref();
+        assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        assert_eq!(session.alpn_protocol(), Some(b"h2".as_slice()));
+        serve.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_server_that_holds_the_members_key_is_reached_over_tls_13() {
+        assert!(connects(&secret(1), &secret(1)).await);
+    }
+
+    #[tokio::test]
+    async fn a_server_with_any_other_key_is_not() {
+        assert!(!connects(&secret(1), &secret(2)).await);
+    }
+}

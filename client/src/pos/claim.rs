@@ -163,3 +163,90 @@ fn terms_for(
         lines: paid.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::attestation::SlotStatus;
+    use proto::seal::{OpenError, PayloadCommitment};
+
+    use super::super::insured::example::insured;
+    use super::super::product::example::{TODAY, catalogue};
+    use super::super::quote::example::{lines, offer, payer, quote};
+    use super::super::{Item, LineRefusal, product};
+    use super::*;
+
+    /// A frame that both payers pay for, and two lenses that the complementary one pays for.
+    fn quoted() -> Quote {
+        let texts = ["2264861=95.00", "2263927/right=32.00", "2263927/left=32.00"];
+        let items: Vec<Item> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        let products = product::look_up(&catalogue(), &insured(), &items, TODAY).unwrap();
+        let payers = vec![payer(Role::Amo, 1), payer(Role::Amc, 2)];
+        let offers = [
+            offer(0, "M03", 3),
+            offer(1, "M03", 5_000),
+            offer(1, "V01", 3_200),
+        ];
+        quote(lines(&products, &offers, &payers), payers)
+    }
+
+    fn opened(draft: &Draft, seed: u8) -> Result<ClaimTerms, OpenError> {
+        let secret = SealingSecret::from_bytes([seed; 32]);
+        let commitment = PayloadCommitment::from_hash(draft.claim.commitment);
+        let opened = draft.payload.open(&secret, &draft.salt, &commitment)?;
+        Ok(ClaimTerms::from_bytes(opened.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_claim_has_the_shape_that_the_ledger_asks_for() {
+        let draft = Draft::new(&quoted(), TODAY).unwrap();
+        assert!(draft.claim.slots.is_sorted_by(|a, b| a < b));
+        assert_eq!(draft.claim.slots.len(), 3);
+        let coverages = [10, 11].map(LeafIndex::new);
+        assert_eq!(draft.claim.coverages, coverages);
+        assert_eq!(draft.claim.until, TODAY.plus(RESERVATION_DAYS));
+    }
+
+    #[test]
+    fn each_payer_opens_the_lines_it_pays_for_and_nobody_else_any() {
+        let draft = Draft::new(&quoted(), TODAY).unwrap();
+        let amo = opened(&draft, 1).unwrap();
+        let amc = opened(&draft, 2).unwrap();
+        assert_eq!((amo.lines.len(), amc.lines.len()), (1, 3));
+        assert_eq!(opened(&draft, 3), Err(OpenError::NotForThisContract));
+    }
+
+    #[test]
+    fn the_individual_code_opens_for_the_mandatory_insurer_alone() {
+        let draft = Draft::new(&quoted(), TODAY).unwrap();
+        let amo = opened(&draft, 1).unwrap();
+        let opening = amo.lines[0].opening.as_ref().unwrap();
+        assert_eq!(opening.lpp_code.as_str(), "2264861");
+        let amc = opened(&draft, 2).unwrap();
+        assert!(amc.lines.iter().all(|line| line.opening.is_none()));
+        assert!(!amc.to_bytes().windows(7).any(|bytes| bytes == b"2264861"));
+        // Two lenses of one code must not be seen to be so.
+        assert_ne!(amc.lines[1].code_commitment, amc.lines[2].code_commitment);
+    }
+
+    #[test]
+    fn a_taken_line_is_claimed_and_an_uncovered_one_is_left_out() {
+        let mut lines = quoted().lines().to_vec();
+        let (status, until) = (SlotStatus::Reserved, TODAY);
+        lines[0].refusal = Some(LineRefusal::Taken { status, until });
+        lines[1].payments.clear();
+        lines[1].refusal = Some(LineRefusal::NotCovered);
+        let taken = quote(lines, quoted().payers);
+        assert_eq!(Draft::new(&taken, TODAY).unwrap().claim.slots.len(), 2);
+    }
+
+    #[test]
+    fn nothing_covered_is_nothing_to_claim() {
+        let mut lines = quoted().lines().to_vec();
+        lines.iter_mut().for_each(|line| line.payments.clear());
+        let empty = quote(lines, quoted().payers);
+        assert!(matches!(
+            Draft::new(&empty, TODAY),
+            Err(ClaimError::NothingCovered)
+        ));
+    }
+}

@@ -8,9 +8,8 @@ mod quote;
 use std::sync::Arc;
 
 use proto::attestation::{Attestation, CatalogueNotice, Release};
-use proto::identity::Person;
 use proto::ids::{LeafIndex, SlotKey};
-use proto::lpp::{Catalogue, Slot};
+use proto::lpp::Catalogue;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -206,22 +205,6 @@ impl Pos {
         slots: &[SlotKey],
     ) -> Result<Issued, ReleaseError> {
         release(&self.session, claim, slots).await
-    }
-
-    /// The slot keys of some slots of a person, in the order that an entry needs.
-    ///
-    /// # Errors
-    /// [`TokenError`].
-    pub async fn slot_keys(
-        &self,
-        person: &Person,
-        slots: &[Slot],
-    ) -> Result<Vec<SlotKey>, TokenError> {
-        let token = self.session.person_token(person).await?;
-        let mut keys: Vec<SlotKey> = slots.iter().map(|slot| token.slot_key(*slot)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        Ok(keys)
     }
 
     /// The newest catalogue entry that the offers name, once its hash is found to be ours.

@@ -434,6 +434,18 @@ pub(super) mod example {
         }
     }
 
+    /// A quote of these lines.
+    pub(in crate::pos) fn quote(lines: Vec<QuoteLine>, payers: Vec<Payer>) -> Quote {
+        let ledger = crate::example::Ledger::furnished();
+        let checkpoint = ledger.checkpoint().verify(&ledger.roster).unwrap();
+        Quote {
+            lines,
+            checkpoint,
+            payers,
+            catalogue: Some(LeafIndex::new(1)),
+        }
+    }
+
     /// Lines as a quote has them when every slot is free.
     pub(in crate::pos) fn lines(
         products: &[Product],

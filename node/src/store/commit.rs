@@ -127,20 +127,17 @@ impl Store {
             .map_err(StoreError::SyncFailed)
     }
 
-    /// Hands the batch to the database and the database's log to the file. That is not durable:
-    /// its `flush` ends in `sync_file_range`, which syncs neither length nor extents.
+    /// Brings the batch to the database's file; the sync after it makes it durable.
     fn write_batch(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        let applied = self.0.database.apply_batch(batch);
+        let applied = self.0.database.apply(batch);
         let flushed = applied.and_then(|()| self.0.database.flush());
-        flushed
-            .map(|_| ())
-            .map_err(|error| StoreError::SyncFailed(io_error(error)))
+        flushed.map_err(|error| StoreError::SyncFailed(io_error(error)))
     }
 
     fn sync_database(&self) -> Result<(), StoreError> {
         self.0
             .syncs
-            .sync(&self.0.database_file)
+            .sync(self.0.database.file())
             .map_err(StoreError::SyncFailed)
     }
 
@@ -266,9 +263,9 @@ fn append_entries(
 }
 
 /// What the system said, or that the database itself is at fault.
-fn io_error(error: sled::Error) -> io::Error {
+fn io_error(error: StoreError) -> io::Error {
     match error {
-        sled::Error::Io(error) => error,
+        StoreError::Io(error) => error,
         _ => io::ErrorKind::InvalidData.into(),
     }
 }

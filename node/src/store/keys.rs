@@ -87,7 +87,6 @@ pub(super) fn bucket_prefix(key: &[u8]) -> Option<Prefix> {
 /// The chunk that an entry is in, and its place there.
 pub(super) const fn chunk_of(leaf: LeafIndex) -> (u64, usize) {
     const WIDTH: u64 = ENTRIES_PER_CHUNK as u64;
-    #[expect(clippy::cast_possible_truncation, reason = "less than 16")]
     let place = (leaf.get() % WIDTH) as usize;
     (leaf.get() / WIDTH, place)
 }

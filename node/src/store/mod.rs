@@ -20,15 +20,14 @@
 mod answer;
 mod cache;
 mod commit;
+mod database;
 mod disk;
 mod keys;
 mod recover;
 mod vault;
 
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,15 +44,13 @@ pub use self::recover::{RecoverError, Recovered};
 
 use self::cache::{Buckets, Generations};
 use self::commit::Writer;
+use self::database::Database;
 use self::disk::{FreeSpace, Syncs};
 use self::vault::Vault;
 use crate::ledger::{Answered, RequestKey};
 
 /// Memory for caches, unless configured otherwise.
 pub const CACHE_BYTES: u64 = 256 * 1024 * 1024;
-/// The database puts a page above a quarter of this into a file of its own, which it never syncs.
-/// Sixteen values share a page; ours are at most half a megabyte (sixteen entries of 32 KiB).
-const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 /// What a cached bucket takes: sixteen leaves of 129 bytes, and its places in the tables.
 const CACHED_BUCKET_BYTES: u64 = 2560;
 /// Cached full tiles, of 16 KiB each with their pairs: the newest 256,000 entries and all above.
@@ -162,18 +159,6 @@ impl fmt::Display for Stored {
     }
 }
 
-impl From<sled::Error> for StoreError {
-    fn from(error: sled::Error) -> Self {
-        match error {
-            sled::Error::Io(error) => Self::Io(error),
-            sled::Error::CollectionNotFound(_)
-            | sled::Error::Unsupported(_)
-            | sled::Error::ReportableBug(_)
-            | sled::Error::Corruption { .. } => Self::Corrupt { what: Stored::Page },
-        }
-    }
-}
-
 /// How a store is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreOptions {
@@ -200,9 +185,7 @@ impl Default for StoreOptions {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    database: sled::Db,
-    /// The database's file once more: the database does not sync it, we do.
-    database_file: File,
+    database: Database,
     vault: Vault,
     syncs: Syncs,
     free_space: FreeSpace,
@@ -228,23 +211,15 @@ impl Store {
     /// [`StoreError::Locked`], [`StoreError::Unreadable`] when the database is torn beyond its own
     /// repair, [`StoreError::Blobs`], [`StoreError::Io`].
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let ledger = dir.join("ledger");
-        std::fs::create_dir_all(&ledger)?;
+        std::fs::create_dir_all(dir)?;
         let free_space = FreeSpace::new(dir, options.disk_watermark_bytes);
         disk::keep_ballast(dir, &free_space)?;
-        let config = sled::Config::new()
-            .path(&ledger)
-            .segment_size(SEGMENT_BYTES)
-            .cache_capacity(options.cache_bytes / 2);
-        let database = contained(|| config.open().map_err(unopened))?;
-        refuse_blobs(&ledger)?;
+        let database = Database::open(&dir.join("ledger"), options.cache_bytes / 2)?;
         let vault = Vault::open(&dir.join("vault"))?;
-        let database_file = File::open(ledger.join("db"))?;
-        sync_new(dir, &database_file, &vault)?;
+        sync_names(dir, &vault)?;
         let buckets = options.cache_bytes / 2 / CACHED_BUCKET_BYTES;
         Ok(Self(Arc::new(Inner {
             database,
-            database_file,
             vault,
             syncs: Syncs::new(options.sync),
             free_space,
@@ -273,7 +248,7 @@ impl Store {
         let bytes = self
             .0
             .database
-            .get(keys::chunk(chunk))?
+            .value(&keys::chunk(chunk))?
             .ok_or_else(corrupt)?;
         let entries = parse_bundle(&bytes).map_err(|_| corrupt())?;
         entries
@@ -299,7 +274,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] when the bytes are not a payload, [`StoreError::Io`].
     pub fn payload(&self, index: LeafIndex) -> Result<Option<(SealedPayload, Salt)>, StoreError> {
-        let Some(bytes) = self.0.database.get(keys::payload(index))? else {
+        let Some(bytes) = self.0.database.value(&keys::payload(index))? else {
             return Ok(None);
         };
         // A payload without salt is noise, whether it is being erased or never had one.
@@ -321,7 +296,7 @@ impl Store {
     /// [`StoreError::Corrupt`] when the answer fails its check.
     pub fn answered(&self, request: &RequestKey) -> Result<Option<Answered>, StoreError> {
         let key = keys::answer(request);
-        let Some(bytes) = self.0.database.get(&key)? else {
+        let Some(bytes) = self.0.database.value(&key)? else {
             return Ok(None);
         };
         let corrupt = StoreError::Corrupt {
@@ -339,20 +314,14 @@ impl Store {
     /// Those of a commit that cannot be written.
     pub fn expire_answers(&self, before: UnixMillis, at_most: usize) -> Result<usize, StoreError> {
         lock(&self.0.writer).ready()?;
-        let mut batch = sled::Batch::default();
-        let mut expired = 0;
-        for key in self
+        let expired = self
             .0
             .database
-            .range(keys::answers_before(before))
-            .keys()
-            .take(at_most)
-        {
-            batch.remove(key?);
-            expired += 1;
-        }
-        self.0.database.apply_batch(batch)?;
-        Ok(expired)
+            .first_keys(keys::answers_before(before), at_most)?;
+        let mut batch = sled::Batch::default();
+        expired.iter().for_each(|key| batch.remove(key));
+        self.0.database.apply(batch)?;
+        Ok(expired.len())
     }
 
     /// The store as it was when the log had this size, for a reader of an earlier state.
@@ -393,7 +362,7 @@ impl Store {
     }
 
     fn stored_bucket(&self, prefix: &Prefix) -> Result<Option<Bucket>, StoreError> {
-        let Some(bytes) = self.0.database.get(keys::bucket(prefix))? else {
+        let Some(bytes) = self.0.database.value(&keys::bucket(prefix))? else {
             return Ok(None);
         };
         let corrupt = |_| StoreError::Corrupt {
@@ -413,7 +382,11 @@ impl TileSource for Store {
         let corrupt = || StoreError::Corrupt {
             what: Stored::Tile(id),
         };
-        let bytes = self.0.database.get(keys::tile(id))?.ok_or_else(corrupt)?;
+        let bytes = self
+            .0
+            .database
+            .value(&keys::tile(id))?
+            .ok_or_else(corrupt)?;
         let tile = Arc::new(Tile::from_bytes(&bytes).map_err(|_| corrupt())?);
         lock(&self.0.tiles).insert(id, tile.clone());
         Ok(tile)
@@ -454,40 +427,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The database panics on some torn files; to us that is one more way of being unreadable.
-fn contained<T, E: From<StoreError>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    let outcome = catch_unwind(AssertUnwindSafe(work));
-    outcome.unwrap_or_else(|_| Err(StoreError::Unreadable.into()))
-}
-
-/// Tells a ledger that is in use from one that is torn.
-fn unopened(error: sled::Error) -> StoreError {
-    match error {
-        // The database reports a taken lock in this kind alone.
-        sled::Error::Io(error) if error.kind() == io::ErrorKind::Other => StoreError::Locked,
-        sled::Error::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-            StoreError::Io(error)
-        }
-        _ => StoreError::Unreadable,
-    }
-}
-
-fn refuse_blobs(ledger: &Path) -> Result<(), StoreError> {
-    match std::fs::read_dir(ledger.join("blobs"))?.next() {
-        None => Ok(()),
-        Some(_) => Err(StoreError::Blobs),
-    }
-}
-
-/// Makes the new files and folders durable, whoever created them.
-fn sync_new(dir: &Path, database_file: &File, vault: &Vault) -> io::Result<()> {
-    let ledger = dir.join("ledger");
-    database_file.sync_all()?;
-    File::open(ledger.join("conf"))?.sync_all()?;
+/// Makes the folder's own name and those in it durable, whoever created them.
+fn sync_names(dir: &Path, vault: &Vault) -> io::Result<()> {
     vault.file().sync_all()?;
-    for folder in [&ledger.join("blobs"), &ledger, &dir.join("vault"), dir] {
-        disk::sync_folder(folder)?;
-    }
+    disk::sync_folder(&dir.join("vault"))?;
+    disk::sync_folder(dir)?;
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => disk::sync_folder(parent),
         _ => disk::sync_folder(Path::new(".")),

@@ -11,7 +11,7 @@ use proto::tile::{ENTRIES_PER_CHUNK, RightEdge, Tile, TileId, parse_bundle};
 use thiserror::Error;
 
 use super::commit::{FORMAT_VERSION, Tail, Writer};
-use super::{Store, StoreError, Stored, contained, keys, lock};
+use super::{Store, StoreError, Stored, keys, lock};
 
 /// Most tiles that are stored beyond those the entries make. There is none; the scan stops here.
 const EXTRA_TILES_MAX: usize = 1;
@@ -91,15 +91,17 @@ impl Store {
     /// # Errors
     /// [`RecoverError`], the first thing that does not fit. The store then takes no commit.
     pub fn recover(&self) -> Result<Option<Recovered>, RecoverError> {
-        contained(|| {
-            let mut tail = Tail {
-                carried_out: self.finish_erasures()?,
-                ..Tail::default()
-            };
-            let recovered = self.recompute(&mut tail)?;
-            *lock(&self.0.writer) = Writer::Ready(tail);
-            Ok(recovered)
-        })
+        let mut writer = lock(&self.0.writer);
+        let mut tail = Tail {
+            carried_out: self.finish_erasures()?,
+            ..Tail::default()
+        };
+        let recovered = self.recompute(&mut tail)?;
+        // After a failed sync, what can be read is not what is durable: only a restart helps.
+        if !matches!(*writer, Writer::Poisoned) {
+            *writer = Writer::Ready(tail);
+        }
+        Ok(recovered)
     }
 
     fn recompute(&self, tail: &mut Tail) -> Result<Option<Recovered>, RecoverError> {
@@ -131,8 +133,8 @@ impl Store {
     /// The newest checkpoint; `None` when nothing at all is stored.
     fn head(&self) -> Result<Option<SignedCheckpoint>, RecoverError> {
         let corrupt = StoreError::Corrupt { what: Stored::Head };
-        let Some(head) = self.0.database.get(keys::HEAD).map_err(StoreError::from)? else {
-            let empty = self.0.database.is_empty();
+        let Some(head) = self.0.database.value(keys::HEAD)? else {
+            let empty = self.0.database.is_empty()?;
             return if empty {
                 Ok(None)
             } else {
@@ -153,8 +155,8 @@ impl Store {
     fn recompute_log(&self, tail: &mut Tail) -> Result<RightEdge, RecoverError> {
         let mut edge = RightEdge::new();
         let mut tiles = 0;
-        for (want, chunk) in (0..).zip(self.0.database.scan_prefix(keys::CHUNKS)) {
-            let (key, bytes) = chunk.map_err(StoreError::from)?;
+        for (want, chunk) in (0..).zip(self.0.database.scan(keys::CHUNKS)) {
+            let (key, bytes) = chunk?;
             let corrupt = || StoreError::Corrupt {
                 what: Stored::Chunk(want),
             };
@@ -178,7 +180,7 @@ impl Store {
         let stored = self
             .0
             .database
-            .scan_prefix(keys::TILES)
+            .scan(keys::TILES)
             .take(tiles + EXTRA_TILES_MAX);
         if stored.count() > tiles {
             return Err(RecoverError::ExtraTiles);
@@ -191,11 +193,7 @@ impl Store {
         let missing = StoreError::Corrupt {
             what: Stored::Tile(id),
         };
-        let stored = self
-            .0
-            .database
-            .get(keys::tile(id))
-            .map_err(StoreError::from)?;
+        let stored = self.0.database.value(&keys::tile(id))?;
         if stored.ok_or(missing)? != tile.to_bytes() {
             return Err(RecoverError::Tile { tile: id });
         }
@@ -203,7 +201,7 @@ impl Store {
     }
 
     fn stored_buckets(&self) -> impl Iterator<Item = Result<(Prefix, Bucket), StoreError>> {
-        self.0.database.scan_prefix(keys::BUCKETS).map(|stored| {
+        self.0.database.scan(keys::BUCKETS).map(|stored| {
             let (key, bytes) = stored?;
             let prefix = keys::bucket_prefix(&key);
             let corrupt = || StoreError::Corrupt {
@@ -217,11 +215,12 @@ impl Store {
     /// Overwrites the salts whose erasure is durable but was perhaps not carried out.
     fn finish_erasures(&self) -> Result<Vec<LeafIndex>, StoreError> {
         let mut erased = Vec::new();
-        for key in self.0.database.scan_prefix(keys::ERASURES).keys() {
+        for mark in self.0.database.scan(keys::ERASURES) {
+            let (key, _) = mark?;
             let corrupt = StoreError::Corrupt {
                 what: Stored::Erasure,
             };
-            erased.push(LeafIndex::new(keys::number(&key?).ok_or(corrupt)?));
+            erased.push(LeafIndex::new(keys::number(&key).ok_or(corrupt)?));
         }
         self.erase_salts(&erased)?;
         Ok(erased)

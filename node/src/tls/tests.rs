@@ -1,10 +1,9 @@
 use std::net::SocketAddr;
 
 use proto::certificate::SERVER_NAME;
+use rustls::ClientConfig;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::ServerName;
-use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
@@ -82,20 +81,28 @@ struct Shown {
     key: u8,
 }
 
-fn client(shown: Option<Shown>, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+fn client(shown: Option<Shown>) -> ClientConfig {
+    let Some(Shown { certificate, key }) = shown else {
+        return with_identity(None);
+    };
+    with_identity(Some((
+        self_signed(&secret(certificate)).unwrap(),
+        &secret(key),
+    )))
+}
+
+fn with_identity(identity: Option<(CertificateDer<'static>, &SecretKey)>) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
+        .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyServer));
-    let mut config = match shown {
+    let mut config = match identity {
         None => config.with_no_client_auth(),
-        Some(Shown { certificate, key }) => {
-            let certificate = self_signed(&secret(certificate)).unwrap();
-            let der = secret(key).to_pkcs8_der().unwrap().to_vec();
-            let signing =
-                ring::sign::any_supported_type(&PrivateKeyDer::Pkcs8(der.into())).unwrap();
+        Some((certificate, secret)) => {
+            let der = PrivateKeyDer::Pkcs8(secret.to_pkcs8_der().unwrap().to_vec().into());
+            let signing = ring::sign::any_supported_type(&der).unwrap();
             let certified = rustls::sign::CertifiedKey::new(vec![certificate], signing);
             let resolver = rustls::sign::SingleCertAndKey::from(certified);
             config.with_client_cert_resolver(Arc::new(resolver))
@@ -105,7 +112,12 @@ fn client(shown: Option<Shown>, versions: &[&'static SupportedProtocolVersion]) 
     config
 }
 
-async fn connect(
+/// A client that shows the certificate of this key, for tests of what lies behind TLS.
+pub(crate) fn test_client(secret: &SecretKey) -> ClientConfig {
+    with_identity(Some((self_signed(secret).unwrap(), secret)))
+}
+
+pub(crate) async fn connect(
     address: SocketAddr,
     config: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
@@ -140,9 +152,7 @@ const STRANGER: Shown = Shown {
 #[tokio::test]
 async fn a_connection_carries_the_key_of_its_certificate() {
     let (address, mut incoming, metrics) = listen().await;
-    let mut till = connect(address, client(Some(TILL), &[&TLS13]))
-        .await
-        .unwrap();
+    let mut till = connect(address, client(Some(TILL))).await.unwrap();
     let mut accepted = incoming.next().await.unwrap().unwrap();
     assert_eq!(accepted.connect_info(), PeerKey(secret(2).public()));
     assert_eq!(till.get_ref().1.alpn_protocol(), Some(ALPN));
@@ -158,8 +168,8 @@ async fn a_connection_carries_the_key_of_its_certificate() {
 #[tokio::test]
 async fn without_a_certificate_nobody_gets_in() {
     let (address, mut incoming, _) = listen().await;
-    assert!(!is_let_in(address, client(None, &[&TLS13]), &mut incoming).await);
-    assert!(is_let_in(address, client(Some(TILL), &[&TLS13]), &mut incoming).await);
+    assert!(!is_let_in(address, client(None), &mut incoming).await);
+    assert!(is_let_in(address, client(Some(TILL)), &mut incoming).await);
 }
 
 #[tokio::test]
@@ -169,14 +179,7 @@ async fn with_the_certificate_of_another_key_nobody_gets_in() {
         certificate: 2,
         key: 3,
     };
-    assert!(!is_let_in(address, client(Some(stolen), &[&TLS13]), &mut incoming).await);
-}
-
-#[tokio::test]
-async fn a_client_that_speaks_tls_1_2_alone_does_not_get_in() {
-    let (address, mut incoming, _) = listen().await;
-    let config = client(Some(TILL), &[&TLS12]);
-    assert!(!is_let_in(address, config, &mut incoming).await);
+    assert!(!is_let_in(address, client(Some(stolen)), &mut incoming).await);
 }
 
 #[tokio::test]
@@ -186,7 +189,7 @@ async fn a_broken_handshake_does_not_stop_the_others() {
     garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     let _silent = TcpStream::connect(address).await.unwrap();
     drop(TcpStream::connect(address).await.unwrap());
-    assert!(is_let_in(address, client(Some(TILL), &[&TLS13]), &mut incoming).await);
+    assert!(is_let_in(address, client(Some(TILL)), &mut incoming).await);
 }
 
 #[tokio::test]
@@ -194,15 +197,13 @@ async fn strangers_have_few_places_and_take_none_from_tills() {
     let (address, mut incoming, _) = listen().await;
     let mut held = Vec::new();
     for _ in 0..STRANGERS_MAX {
-        let stranger = connect(address, client(Some(STRANGER), &[&TLS13]))
-            .await
-            .unwrap();
+        let stranger = connect(address, client(Some(STRANGER))).await.unwrap();
         held.push((stranger, incoming.next().await.unwrap().unwrap()));
     }
-    assert!(!is_let_in(address, client(Some(STRANGER), &[&TLS13]), &mut incoming).await);
-    assert!(is_let_in(address, client(Some(TILL), &[&TLS13]), &mut incoming).await);
+    assert!(!is_let_in(address, client(Some(STRANGER)), &mut incoming).await);
+    assert!(is_let_in(address, client(Some(TILL)), &mut incoming).await);
     held.pop();
-    assert!(is_let_in(address, client(Some(STRANGER), &[&TLS13]), &mut incoming).await);
+    assert!(is_let_in(address, client(Some(STRANGER)), &mut incoming).await);
 }
 
 #[tokio::test(start_paused = true)]

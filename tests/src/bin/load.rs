@@ -24,7 +24,7 @@ use proto::receipt::Receipt;
 use proto::roster::Roster;
 use proto::wire::AppendAnswer;
 use serde::Serialize;
-use tests::binary::vitrail_node;
+use tests::binary::scratch_folder;
 use tests::federation::Federation;
 use tests::process::{NodeProcess, TICKS_PER_SECOND, disk_bytes};
 use tests::workload::{Ground, Prepared};
@@ -300,12 +300,7 @@ fn main() {
 }
 
 async fn measure(options: &Options) -> Report {
-    // Beside the binary, which is on a real disk; a temporary folder may be memory.
-    let beside = vitrail_node().parent().unwrap();
-    let folder = tempfile::Builder::new()
-        .prefix("load-")
-        .tempdir_in(beside)
-        .unwrap();
+    let folder = scratch_folder();
     let federation = Federation::found(folder.path());
     let node = federation.start(&["--sync-delay-ms", &options.sync_delay_ms.to_string()]);
     let connections = options

@@ -122,6 +122,9 @@ fn after_a_failed_sync_nothing_is_committed_and_reads_go_on() {
         ledger.store.expire_answers(moment(9), 9),
         Err(StoreError::Poisoned)
     ));
+    // What can be read now may not be durable, so recovering does not help.
+    let _ = ledger.store.recover();
+    assert!(matches!(ledger.commit(&batch), Err(StoreError::Poisoned)));
     // The published state is the one before, and it stays readable.
     let source = ledger.store.as_of(ledger.edge.size());
     assert_eq!(

@@ -109,7 +109,7 @@ fn an_erasure_that_a_crash_interrupts_is_carried_out_at_the_next_start() {
 fn the_mark_of_an_erasure_goes_with_the_next_commit() {
     let folder = Folder::new();
     let mut ledger = with_two_payloads(&folder);
-    let marks = |ledger: &Ledger| ledger.store.0.database.scan_prefix(keys::ERASURES).count();
+    let marks = |ledger: &Ledger| ledger.store.0.database.scan(keys::ERASURES).count();
     ledger.commit(&erase(3)).unwrap();
     assert_eq!(marks(&ledger), 1);
     ledger.commit(&erase(4)).unwrap();

@@ -1,0 +1,200 @@
+//! The command line: what it reads, what it prints, how it ends.
+//!
+//! It ends with 0 for yes, 1 for no (refused, not covered, invalid) and 2 when it could not ask.
+//! Answers go to stdout as text or JSON; what went wrong goes to stderr as `error:` and `hint:`.
+
+mod audit;
+mod card;
+mod catalogue;
+mod cover;
+mod key;
+mod print;
+mod receipt;
+mod report;
+mod till;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use client::failure::{Failure, FailureKind};
+use client::profile::{Profile, ProfileError, Settings};
+
+use self::print::Format;
+use self::report::Report;
+
+/// Asks, claims, covers and audits in a Vitrail ledger.
+///
+/// Ends with 0 for yes, 1 for no (refused, not covered, invalid), 2 when it could not ask.
+#[derive(Parser)]
+#[command(name = "vitrail", version, max_term_width = 100)]
+struct Cli {
+    /// How answers are printed
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows what is covered, who pays what, and what is left to pay
+    Check(till::CheckArgs),
+    /// Reserves what is covered, and keeps the receipt
+    Claim(till::ClaimArgs),
+    /// Gives claimed slots back
+    Release(till::ReleaseArgs),
+    /// Signs the coverages of an insurer's file
+    Cover(cover::CoverArgs),
+    /// Reads and publishes the LPP catalogue
+    #[command(subcommand)]
+    Catalogue(catalogue::CatalogueCommand),
+    /// Admits a till's key
+    Grant(key::GrantArgs),
+    /// Ends a till's admission, for good
+    Revoke(key::RevokeArgs),
+    /// Works on receipt files
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
+    /// Verifies the whole log from its first entry: every hash, signature and change
+    Audit(audit::AuditArgs),
+    /// Makes an Ed25519 key
+    Keygen(key::KeygenArgs),
+}
+
+/// What every command that asks somebody has. A flag counts before the variable, that before the
+/// profile, that before the default.
+#[derive(Args)]
+struct SettingsArgs {
+    /// The profile [default: vitrail.toml, if it is there]
+    #[arg(long, env = "VITRAIL_PROFILE", value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// The federation's signed roster [default: roster.txt]
+    #[arg(long, env = "VITRAIL_ROSTER", value_name = "FILE")]
+    roster: Option<PathBuf>,
+    /// The own Ed25519 key, PKCS#8 PEM [default: key.pem]
+    #[arg(long, env = "VITRAIL_KEY", value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The member whose node is asked [default: the first with an address]
+    #[arg(long, env = "VITRAIL_NODE", value_name = "NAME")]
+    node: Option<String>,
+    /// The LPP catalogue in force [default: catalogue.txt]
+    #[arg(long, env = "VITRAIL_CATALOGUE", value_name = "FILE")]
+    catalogue: Option<PathBuf>,
+    /// The folder of what has been verified so far [default: state]
+    #[arg(long, env = "VITRAIL_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The address of a member's node, in place of the roster's; may be repeated
+    #[arg(long = "address", value_name = "NAME=HOST:PORT", value_parser = parse_address)]
+    addresses: Vec<(String, String)>,
+}
+
+fn parse_address(text: &str) -> Result<(String, String), String> {
+    let (name, address) = text.split_once('=').ok_or("must be NAME=HOST:PORT")?;
+    Ok((name.to_owned(), address.to_owned()))
+}
+
+impl SettingsArgs {
+    /// The profile under these flags, and under `more` that only some commands have.
+    fn load(self, more: Settings) -> Result<Profile, ProfileError> {
+        let flags = Settings {
+            roster: self.roster,
+            key: self.key,
+            node: self.node,
+            catalogue: self.catalogue,
+            state: self.state,
+            addresses: self.addresses.into_iter().collect(),
+            ..Settings::default()
+        };
+        Profile::load(self.profile.as_deref(), flags.or(more))
+    }
+}
+
+/// Any failure, ready to be printed.
+struct Failed {
+    kind: FailureKind,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl<E: Failure> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+            hint: error.hint(),
+        }
+    }
+}
+
+type Answer = Result<Box<dyn Report>, Failed>;
+
+/// Runs the command of this process's arguments.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let answer = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(answer(cli.command)),
+        Err(_) => Err(Failed {
+            kind: FailureKind::Unavailable,
+            message: "the system gives no threads to work with".to_owned(),
+            hint: None,
+        }),
+    };
+    match answer {
+        Ok(report) => {
+            print::report(cli.output, report.as_ref());
+            ExitCode::from(u8::from(!report.is_yes()))
+        }
+        Err(failed) => {
+            print::failed(cli.output, &failed);
+            ExitCode::from(match failed.kind {
+                FailureKind::Refused => 1,
+                FailureKind::Malformed | FailureKind::Unavailable => 2,
+            })
+        }
+    }
+}
+
+async fn answer(command: Command) -> Answer {
+    match command {
+        Command::Check(args) => till::check(args).await,
+        Command::Claim(args) => till::claim(args).await,
+        Command::Release(args) => till::release(args).await,
+        Command::Cover(args) => cover::cover(args).await,
+        Command::Catalogue(command) => catalogue::run(command).await,
+        Command::Grant(args) => key::grant(args).await,
+        Command::Revoke(args) => key::revoke(args).await,
+        Command::Receipt(command) => receipt::run(&command),
+        Command::Audit(args) => audit::audit(args).await,
+        Command::Keygen(args) => key::keygen(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_takes_an_identity() {
+        fn flags(command: &clap::Command, found: &mut Vec<String>) {
+            let ids = command
+                .get_arguments()
+                .map(|argument| argument.get_id().to_string());
+            found.extend(ids);
+            command
+                .get_subcommands()
+                .for_each(|command| flags(command, found));
+        }
+        let mut found = Vec::new();
+        flags(&Cli::command(), &mut found);
+        for word in ["nir", "birth", "rank", "member_number"] {
+            assert!(!found.iter().any(|flag| flag.contains(word)), "{word}");
+        }
+    }
+}

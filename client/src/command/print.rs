@@ -1,0 +1,57 @@
+//! Printing: answers to stdout, what went wrong to stderr.
+
+use client::failure::FailureKind;
+use serde_json::json;
+
+use super::Failed;
+use super::report::Report;
+
+/// How answers are printed.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Prints an answer.
+#[allow(clippy::print_stdout, reason = "stdout is what a command answers on")]
+pub(super) fn report(format: Format, report: &dyn Report) {
+    match format {
+        Format::Text => println!("{}", report.text().trim_end()),
+        Format::Json => println!("{}", report.json()),
+    }
+    if let Some((message, hint)) = report.problem() {
+        error_lines(&message, hint);
+    }
+}
+
+/// Prints why there is no answer.
+#[allow(clippy::print_stdout, reason = "stdout is what a command answers on")]
+pub(super) fn failed(format: Format, failed: &Failed) {
+    if format == Format::Json {
+        let kind = match failed.kind {
+            FailureKind::Malformed => "malformed",
+            FailureKind::Refused => "refused",
+            FailureKind::Unavailable => "unavailable",
+        };
+        let Failed { message, hint, .. } = failed;
+        println!(
+            "{}",
+            json!({ "error": { "kind": kind, "message": message, "hint": hint } })
+        );
+    }
+    error_lines(&failed.message, failed.hint);
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "stderr is where a command says what went wrong"
+)]
+fn error_lines(message: &str, hint: Option<&str>) {
+    eprintln!("error: {message}");
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+}

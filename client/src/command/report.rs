@@ -1,0 +1,528 @@
+//! The shapes of the answers. As JSON they are an interface: tests below hold each of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use client::issue::{Issued, Refused};
+use client::pos::{LineRefusal, Quote, QuoteLine};
+use proto::lpp::Side;
+use proto::receipt::Step;
+use proto::roster::Role;
+use serde::Serialize;
+
+/// An answer: text for people, JSON for programs, and whether it is a yes.
+pub(super) trait Report {
+    /// For people.
+    fn text(&self) -> String;
+
+    /// One JSON object.
+    fn json(&self) -> String;
+
+    /// Whether the command ends with 0.
+    fn is_yes(&self) -> bool {
+        true
+    }
+
+    /// What to say on stderr beside the answer.
+    fn problem(&self) -> Option<(String, Option<&'static str>)> {
+        None
+    }
+}
+
+/// Compact JSON. A struct of strings and numbers always has one.
+fn to_json(report: &impl Serialize) -> String {
+    serde_json::to_string(report).unwrap_or_default()
+}
+
+/// A rule that said no.
+#[derive(Debug, Serialize)]
+pub(super) struct RefusalReport {
+    code: &'static str,
+    sentence: &'static str,
+    /// The last day of a taken slot.
+    until: Option<String>,
+    /// The entry that has the slot.
+    holder: Option<u64>,
+}
+
+impl RefusalReport {
+    fn of_line(refusal: LineRefusal, holder: Option<u64>) -> Self {
+        let until = match refusal {
+            LineRefusal::Taken { until, .. } => Some(until.to_iso()),
+            _ => None,
+        };
+        Self {
+            code: refusal.code(),
+            sentence: refusal.french(),
+            until,
+            holder,
+        }
+    }
+
+    fn of_entry(refused: &Refused) -> Self {
+        let holder = refused
+            .evidence
+            .as_ref()
+            .map(|evidence| evidence.holder.index.get());
+        let (code, sentence) = (refused.reason.code(), refused.reason.french());
+        Self {
+            code,
+            sentence,
+            until: None,
+            holder,
+        }
+    }
+
+    fn text(&self) -> String {
+        let until = self
+            .until
+            .as_ref()
+            .map(|until| format!(" Jusqu'au {until}."));
+        let holder = self.holder.map(|holder| format!(" (entry {holder})"));
+        format!(
+            "{}{}{}",
+            self.sentence,
+            until.unwrap_or_default(),
+            holder.unwrap_or_default()
+        )
+    }
+}
+
+/// What one payer pays of one line.
+#[derive(Debug, Serialize)]
+pub(super) struct PaymentReport {
+    member: String,
+    role: &'static str,
+    amount_cents: u64,
+    coverage: u64,
+}
+
+/// One line of a quote.
+#[derive(Debug, Serialize)]
+pub(super) struct LineReport {
+    lpp_code: String,
+    grouped_code: &'static str,
+    label: &'static str,
+    slot: &'static str,
+    side: Option<&'static str>,
+    price_cents: u64,
+    amo_cents: u64,
+    amc_cents: u64,
+    rest_cents: u64,
+    payments: Vec<PaymentReport>,
+    refusal: Option<RefusalReport>,
+}
+
+impl LineReport {
+    fn new(line: &QuoteLine) -> Self {
+        let product = &line.product;
+        let holder = line.taken.as_ref().map(|taken| taken.holder.index.get());
+        let payments = line.payments().iter().map(|payment| PaymentReport {
+            member: payment.member.to_string(),
+            role: payment.role.as_str(),
+            amount_cents: payment.amount.get(),
+            coverage: payment.coverage.get(),
+        });
+        Self {
+            lpp_code: product.item.code.to_string(),
+            grouped_code: product.grouped_code.as_str(),
+            label: product.grouped_code.label(),
+            slot: product.slot.as_str(),
+            side: product.item.side.map(|side| match side {
+                Side::Right => "right",
+                Side::Left => "left",
+            }),
+            price_cents: product.item.price.get(),
+            amo_cents: line.paid_by(Role::Amo).get(),
+            amc_cents: line.paid_by(Role::Amc).get(),
+            rest_cents: line.rest().get(),
+            payments: payments.collect(),
+            refusal: line
+                .refusal
+                .map(|refusal| RefusalReport::of_line(refusal, holder)),
+        }
+    }
+}
+
+/// What `check` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct QuoteReport {
+    covered: bool,
+    lines: Vec<LineReport>,
+    amo_cents: u64,
+    amc_cents: u64,
+    rest_cents: u64,
+    checkpoint_size: u64,
+    checkpoint_time: u64,
+}
+
+impl QuoteReport {
+    pub(super) fn new(quote: &Quote) -> Self {
+        Self {
+            covered: quote.is_covered(),
+            lines: quote.lines().iter().map(LineReport::new).collect(),
+            amo_cents: quote.paid_by(Role::Amo).get(),
+            amc_cents: quote.paid_by(Role::Amc).get(),
+            rest_cents: quote.rest().get(),
+            checkpoint_size: quote.checkpoint().size().get(),
+            checkpoint_time: quote.checkpoint().time().get(),
+        }
+    }
+}
+
+fn euros(cents: u64) -> String {
+    proto::ids::Cents::new(cents).to_euros()
+}
+
+impl Report for QuoteReport {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{:<8} {:<4} {:<20} {:>9} {:>9} {:>9} {:>9}\n",
+            "code", "", "slot", "price", "AMO", "AMC", "to pay"
+        );
+        let mut row = |code: &str, grouped: &str, slot: &str, amounts: [u64; 4]| {
+            let [price, amo, amc, rest] = amounts.map(euros);
+            let _ = writeln!(
+                text,
+                "{code:<8} {grouped:<4} {slot:<20} {price:>9} {amo:>9} {amc:>9} {rest:>9}"
+            );
+        };
+        for line in &self.lines {
+            let amounts = [
+                line.price_cents,
+                line.amo_cents,
+                line.amc_cents,
+                line.rest_cents,
+            ];
+            row(&line.lpp_code, line.grouped_code, line.slot, amounts);
+        }
+        let price = self.lines.iter().map(|line| line.price_cents).sum();
+        row(
+            "total",
+            "",
+            "",
+            [price, self.amo_cents, self.amc_cents, self.rest_cents],
+        );
+        for line in &self.lines {
+            if let Some(refusal) = &line.refusal {
+                let _ = writeln!(text, "{}: {}", line.lpp_code, refusal.text());
+            }
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.covered
+    }
+}
+
+/// What became of an entry.
+#[derive(Debug, Serialize)]
+pub(super) struct IssueReport {
+    pub(super) kind: &'static str,
+    pub(super) accepted: bool,
+    pub(super) index: Option<u64>,
+    pub(super) refusal: Option<RefusalReport>,
+    /// Where the receipt, or the proof of the refusal, was written.
+    pub(super) receipt: Option<PathBuf>,
+}
+
+impl IssueReport {
+    pub(super) fn new(kind: &'static str, issued: &Issued, receipt: Option<PathBuf>) -> Self {
+        let (index, refusal) = match issued {
+            Issued::Accepted(receipt) => (Some(receipt.proved.index.get()), None),
+            Issued::Refused(refused) => (None, Some(RefusalReport::of_entry(refused))),
+        };
+        Self {
+            kind,
+            accepted: index.is_some(),
+            index,
+            refusal,
+            receipt,
+        }
+    }
+}
+
+impl Report for IssueReport {
+    fn text(&self) -> String {
+        let mut text = match (&self.index, &self.refusal) {
+            (Some(index), _) => format!("{} accepted as entry {index}\n", self.kind),
+            (None, Some(refusal)) => format!("{} refused: {}\n", self.kind, refusal.text()),
+            (None, None) => format!("{} refused\n", self.kind),
+        };
+        if let Some(receipt) = &self.receipt {
+            let _ = writeln!(text, "receipt {}", receipt.display());
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.accepted
+    }
+}
+
+/// What `claim` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct ClaimReport {
+    pub(super) quote: QuoteReport,
+    pub(super) claim: IssueReport,
+}
+
+impl Report for ClaimReport {
+    fn text(&self) -> String {
+        format!("{}{}", self.quote.text(), self.claim.text())
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.claim.accepted
+    }
+}
+
+/// A line of a file and what is wrong with it.
+#[derive(Debug, Serialize)]
+pub(super) struct ProblemReport {
+    pub(super) line: u64,
+    pub(super) problem: String,
+}
+
+/// What `cover` answers.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct CoverReport {
+    pub(super) accepted: usize,
+    pub(super) refused: usize,
+    /// Rows of which it is not known what became of them: give them again.
+    pub(super) unknown: usize,
+    /// Lines that cannot be read.
+    pub(super) skipped: usize,
+    pub(super) problems: Vec<ProblemReport>,
+}
+
+impl Report for CoverReport {
+    fn text(&self) -> String {
+        let Self {
+            accepted,
+            refused,
+            unknown,
+            skipped,
+            ..
+        } = self;
+        let mut text = format!(
+            "{accepted} coverages accepted, {refused} refused, {unknown} unknown, \
+             {skipped} lines skipped\n"
+        );
+        for ProblemReport { line, problem } in &self.problems {
+            let _ = writeln!(text, "line {line}: {problem}");
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// What `catalogue import` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct ImportReport {
+    pub(super) version: String,
+    pub(super) valid_from: String,
+    pub(super) products: usize,
+    pub(super) hash: String,
+    pub(super) out: PathBuf,
+    pub(super) skipped: Vec<ProblemReport>,
+}
+
+impl Report for ImportReport {
+    fn text(&self) -> String {
+        let Self {
+            version,
+            valid_from,
+            products,
+            hash,
+            out,
+            skipped,
+        } = self;
+        let mut text = format!(
+            "catalogue {version}, valid from {valid_from}, {products} products\nhash {hash}\n\
+             written to {}\n",
+            out.display()
+        );
+        for ProblemReport { line, problem } in skipped {
+            let _ = writeln!(text, "skipped line {line}: {problem}");
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+}
+
+/// What `keygen` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct KeyReport {
+    pub(super) public_key: String,
+    pub(super) out: PathBuf,
+}
+
+impl Report for KeyReport {
+    fn text(&self) -> String {
+        format!(
+            "public key {}\nwritten to {}\n",
+            self.public_key,
+            self.out.display()
+        )
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+}
+
+/// One step of a verification.
+#[derive(Debug, Serialize)]
+pub(super) struct StepReport {
+    pub(super) step: &'static str,
+    pub(super) sentence: &'static str,
+}
+
+impl From<Step> for StepReport {
+    fn from(step: Step) -> Self {
+        Self {
+            step: step.as_str(),
+            sentence: step.sentence(),
+        }
+    }
+}
+
+/// What is known once every step has passed.
+#[derive(Debug, Serialize)]
+pub(super) struct VerifiedReport {
+    /// `receipt` or `refusal`.
+    pub(super) title: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) index: u64,
+    pub(super) reason: Option<&'static str>,
+    pub(super) sentence: Option<&'static str>,
+    pub(super) origin: String,
+    pub(super) size: u64,
+    pub(super) time: u64,
+    pub(super) cosigned_by: Vec<String>,
+}
+
+/// What `receipt verify` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct ReceiptReport {
+    pub(super) valid: bool,
+    pub(super) passed: Vec<StepReport>,
+    pub(super) failed_step: Option<&'static str>,
+    pub(super) failure: Option<String>,
+    pub(super) verified: Option<VerifiedReport>,
+}
+
+impl Report for ReceiptReport {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for StepReport { step, sentence } in &self.passed {
+            let _ = writeln!(text, "ok     {step:<10} {sentence}");
+        }
+        if let (Some(step), Some(failure)) = (self.failed_step, &self.failure) {
+            let _ = writeln!(text, "FAILED {step:<10} {failure}");
+        }
+        if let Some(verified) = &self.verified {
+            let VerifiedReport {
+                kind,
+                index,
+                origin,
+                size,
+                ..
+            } = verified;
+            let _ = match verified.sentence {
+                None => writeln!(text, "{kind} at entry {index} of {size}, ledger {origin}"),
+                Some(sentence) => {
+                    writeln!(
+                        text,
+                        "refused for {kind} at entry {index}, ledger {origin}: {sentence}"
+                    )
+                }
+            };
+            let _ = writeln!(text, "cosigned by {}", verified.cosigned_by.join(", "));
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.valid
+    }
+
+    fn problem(&self) -> Option<(String, Option<&'static str>)> {
+        let step = self.failed_step?;
+        let message = format!("the receipt is not valid: step {step} failed");
+        Some((
+            message,
+            Some("do not rely on this file; ask whoever gave it for another copy"),
+        ))
+    }
+}
+
+/// What `audit` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct AuditReport {
+    pub(super) origin: String,
+    pub(super) size: u64,
+    pub(super) log_root: String,
+    pub(super) map_root: String,
+    pub(super) epoch: u64,
+    pub(super) time: u64,
+    pub(super) cosigned_by: Vec<String>,
+    pub(super) counts: BTreeMap<&'static str, u64>,
+    pub(super) map_size: usize,
+    pub(super) entry_bytes: u64,
+}
+
+impl Report for AuditReport {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "ledger {}, {} entries, {} bytes, every one verified\nlog root {}\nmap root {}, {} keys\n",
+            self.origin, self.size, self.entry_bytes, self.log_root, self.map_root, self.map_size
+        );
+        for (kind, count) in &self.counts {
+            let _ = writeln!(text, "{kind:<12} {count:>10}");
+        }
+        let _ = writeln!(
+            text,
+            "roster of epoch {}, checkpoint cosigned by {}",
+            self.epoch,
+            self.cosigned_by.join(", ")
+        );
+        text
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

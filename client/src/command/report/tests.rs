@@ -1,0 +1,234 @@
+//! The JSON of every answer, byte for byte: programs read it.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+fn refusal() -> RefusalReport {
+    RefusalReport {
+        code: "SLOT_RESERVED",
+        sentence: "Cet équipement est déjà réservé par une autre demande.",
+        until: Some("2026-03-10".to_owned()),
+        holder: Some(4),
+    }
+}
+
+fn quote() -> QuoteReport {
+    let line = |refusal| LineReport {
+        lpp_code: "2264861".to_owned(),
+        grouped_code: "M03",
+        label: "Monture adulte, classe B",
+        slot: "frame",
+        side: None,
+        price_cents: 9_500,
+        amo_cents: 3,
+        amc_cents: 9_000,
+        rest_cents: 497,
+        payments: vec![PaymentReport {
+            member: "amo".to_owned(),
+            role: "amo",
+            amount_cents: 3,
+            coverage: 3,
+        }],
+        refusal,
+    };
+    QuoteReport {
+        covered: false,
+        lines: vec![line(Some(refusal()))],
+        amo_cents: 3,
+        amc_cents: 9_000,
+        rest_cents: 497,
+        checkpoint_size: 6,
+        checkpoint_time: 1_768_000_006,
+    }
+}
+
+fn issue() -> IssueReport {
+    IssueReport {
+        kind: "claim",
+        accepted: true,
+        index: Some(4),
+        refusal: None,
+        receipt: Some("receipts/claim-000000004.receipt".into()),
+    }
+}
+
+fn refused() -> IssueReport {
+    IssueReport {
+        kind: "claim",
+        accepted: false,
+        index: None,
+        refusal: Some(refusal()),
+        receipt: None,
+    }
+}
+
+fn problems() -> Vec<ProblemReport> {
+    vec![ProblemReport {
+        line: 3,
+        problem: "a NIR must have 13 characters and a key of 2 digits".to_owned(),
+    }]
+}
+
+#[test]
+fn a_quote_is_a_table_and_an_object() {
+    assert!(!quote().is_yes());
+    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3}],"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"checkpoint_size":6,"checkpoint_time":1768000006}"#);
+    assert_snapshot!(quote().text(), @"
+    code          slot                     price       AMO       AMC    to pay
+    2264861  M03  frame                    95.00      0.03     90.00      4.97
+    total                                  95.00      0.03     90.00      4.97
+    2264861: Cet équipement est déjà réservé par une autre demande. Jusqu'au 2026-03-10. (entry 4)
+    ");
+}
+
+#[test]
+fn an_issued_entry_is_told_with_its_receipt() {
+    assert!(issue().is_yes());
+    assert_snapshot!(issue().json(), @r#"{"kind":"claim","accepted":true,"index":4,"refusal":null,"receipt":"receipts/claim-000000004.receipt"}"#);
+    assert_snapshot!(issue().text(), @"
+    claim accepted as entry 4
+    receipt receipts/claim-000000004.receipt
+    ");
+}
+
+#[test]
+fn a_refused_entry_is_told_with_its_reason() {
+    assert!(!refused().is_yes());
+    assert_snapshot!(refused().json(), @r#"{"kind":"claim","accepted":false,"index":null,"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4},"receipt":null}"#);
+    assert_snapshot!(refused().text(), @"claim refused: Cet équipement est déjà réservé par une autre demande. Jusqu'au 2026-03-10. (entry 4)");
+}
+
+#[test]
+fn a_claim_has_its_quote_beside_it() {
+    let claim = ClaimReport {
+        quote: quote(),
+        claim: issue(),
+    };
+    assert!(claim.is_yes());
+    let json = format!(
+        r#"{{"quote":{},"claim":{}}}"#,
+        quote().json(),
+        issue().json()
+    );
+    assert_eq!(claim.json(), json);
+}
+
+#[test]
+fn a_file_of_coverages_is_counted_and_its_problems_are_listed() {
+    let report = CoverReport {
+        accepted: 20,
+        refused: 0,
+        unknown: 0,
+        skipped: 1,
+        problems: problems(),
+    };
+    assert!(!report.is_yes());
+    assert_snapshot!(report.json(), @r#"{"accepted":20,"refused":0,"unknown":0,"skipped":1,"problems":[{"line":3,"problem":"a NIR must have 13 characters and a key of 2 digits"}]}"#);
+    assert_snapshot!(report.text(), @"
+    20 coverages accepted, 0 refused, 0 unknown, 1 lines skipped
+    line 3: a NIR must have 13 characters and a key of 2 digits
+    ");
+}
+
+#[test]
+fn an_imported_catalogue_is_named_by_its_hash() {
+    let report = ImportReport {
+        version: "LPP-577".to_owned(),
+        valid_from: "2020-07-01".to_owned(),
+        products: 270,
+        hash: "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned(),
+        out: "catalogue.txt".into(),
+        skipped: problems(),
+    };
+    assert_snapshot!(report.json(), @r#"{"version":"LPP-577","valid_from":"2020-07-01","products":270,"hash":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","out":"catalogue.txt","skipped":[{"line":3,"problem":"a NIR must have 13 characters and a key of 2 digits"}]}"#);
+    assert_snapshot!(report.text(), @"
+    catalogue LPP-577, valid from 2020-07-01, 270 products
+    hash AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
+    written to catalogue.txt
+    skipped line 3: a NIR must have 13 characters and a key of 2 digits
+    ");
+}
+
+#[test]
+fn a_key_is_told_by_its_public_half() {
+    let report = KeyReport {
+        public_key: "AQEB=".to_owned(),
+        out: "key.pem".into(),
+    };
+    assert_snapshot!(report.json(), @r#"{"public_key":"AQEB=","out":"key.pem"}"#);
+    assert_snapshot!(report.text(), @"
+    public key AQEB=
+    written to key.pem
+    ");
+}
+
+#[test]
+fn a_receipt_is_told_step_by_step() {
+    let passed = |steps: &[Step]| steps.iter().copied().map(StepReport::from).collect();
+    let good = ReceiptReport {
+        valid: true,
+        passed: passed(&[Step::Format, Step::Checkpoint, Step::Entry, Step::Inclusion]),
+        failed_step: None,
+        failure: None,
+        verified: Some(VerifiedReport {
+            title: "receipt",
+            kind: "claim",
+            index: 4,
+            reason: None,
+            sentence: None,
+            origin: "vitrail.example/optique".to_owned(),
+            size: 6,
+            time: 1_768_000_006,
+            cosigned_by: vec!["amc".to_owned(), "amo".to_owned()],
+        }),
+    };
+    assert!(good.is_yes() && good.problem().is_none());
+    assert_snapshot!(good.json(), @r#"{"valid":true,"passed":[{"step":"format","sentence":"the file is of the format, with nothing added or missing"},{"step":"checkpoint","sentence":"a quorum of the roster's members cosigned the checkpoint"},{"step":"entry","sentence":"the issuer signed the entry for this ledger"},{"step":"inclusion","sentence":"the entry is in the log at its index"}],"failed_step":null,"failure":null,"verified":{"title":"receipt","kind":"claim","index":4,"reason":null,"sentence":null,"origin":"vitrail.example/optique","size":6,"time":1768000006,"cosigned_by":["amc","amo"]}}"#);
+    assert_snapshot!(good.text(), @"
+    ok     format     the file is of the format, with nothing added or missing
+    ok     checkpoint a quorum of the roster's members cosigned the checkpoint
+    ok     entry      the issuer signed the entry for this ledger
+    ok     inclusion  the entry is in the log at its index
+    claim at entry 4 of 6, ledger vitrail.example/optique
+    cosigned by amc, amo
+    ");
+    let bad = ReceiptReport {
+        valid: false,
+        passed: passed(&[Step::Format]),
+        failed_step: Some(Step::Checkpoint.as_str()),
+        failure: Some("2 voting members cosigned, it takes 3".to_owned()),
+        verified: None,
+    };
+    assert!(!bad.is_yes() && bad.problem().is_some());
+    assert_snapshot!(bad.json(), @r#"{"valid":false,"passed":[{"step":"format","sentence":"the file is of the format, with nothing added or missing"}],"failed_step":"checkpoint","failure":"2 voting members cosigned, it takes 3","verified":null}"#);
+    assert_snapshot!(bad.text(), @"
+    ok     format     the file is of the format, with nothing added or missing
+    FAILED checkpoint 2 voting members cosigned, it takes 3
+    ");
+}
+
+#[test]
+fn an_audit_is_told_with_its_roots_and_counts() {
+    let report = AuditReport {
+        origin: "vitrail.example/optique".to_owned(),
+        size: 6,
+        log_root: "AQEB=".to_owned(),
+        map_root: "AgIC=".to_owned(),
+        epoch: 0,
+        time: 1_768_000_006,
+        cosigned_by: vec!["amo".to_owned()],
+        counts: BTreeMap::from([("claim", 5), ("roster", 1)]),
+        map_size: 5,
+        entry_bytes: 1_234,
+    };
+    assert_snapshot!(report.json(), @r#"{"origin":"vitrail.example/optique","size":6,"log_root":"AQEB=","map_root":"AgIC=","epoch":0,"time":1768000006,"cosigned_by":["amo"],"counts":{"claim":5,"roster":1},"map_size":5,"entry_bytes":1234}"#);
+    assert_snapshot!(report.text(), @"
+    ledger vitrail.example/optique, 6 entries, 1234 bytes, every one verified
+    log root AQEB=
+    map root AgIC=, 5 keys
+    claim                 5
+    roster                1
+    roster of epoch 0, checkpoint cosigned by amo
+    ");
+}

@@ -1,0 +1,192 @@
+//! `check`, `claim` and `release`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use client::failure::{Failure, FailureKind};
+use client::files;
+use client::issue::Issued;
+use client::pos::{Item, Pos};
+use client::profile::{Profile, Settings};
+use client::system;
+use proto::ids::LeafIndex;
+use proto::lpp::Slot;
+use proto::receipt::{RECEIPT_BYTES_MAX, ReceiptError, ReceiptFile};
+use thiserror::Error;
+
+use super::report::{ClaimReport, IssueReport, QuoteReport};
+use super::{Answer, Failed, SettingsArgs, card};
+
+/// What is sold, and to whom.
+#[derive(Args)]
+struct SaleArgs {
+    /// A TOML file with nir, birth_date, birth_rank, regime and [[complementary]]; - for stdin.
+    /// An identity is never a flag, since other users of the machine can see flags
+    #[arg(long, value_name = "FILE")]
+    card: PathBuf,
+    /// What is sold: LPP code, eye of a lens, price in euros; may be repeated
+    #[arg(
+        long = "item",
+        value_name = "CODE[/right|/left]=PRICE",
+        required = true
+    )]
+    items: Vec<Item>,
+}
+
+/// Arguments of `check`.
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    sale: SaleArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Arguments of `claim`.
+#[derive(Args)]
+pub(super) struct ClaimArgs {
+    #[command(flatten)]
+    sale: SaleArgs,
+    #[command(flatten)]
+    receipts: ReceiptsArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Where receipts go.
+#[derive(Args)]
+struct ReceiptsArgs {
+    /// The folder that receipts are written to [default: receipts]
+    #[arg(long, env = "VITRAIL_RECEIPTS", value_name = "DIR")]
+    receipts: Option<PathBuf>,
+}
+
+/// Arguments of `release`.
+#[derive(Args)]
+pub(super) struct ReleaseArgs {
+    /// The receipt of the claim
+    #[arg(
+        value_name = "RECEIPT",
+        required_unless_present = "claim",
+        conflicts_with = "claim"
+    )]
+    receipt: Option<PathBuf>,
+    /// The index of the claim, if its receipt is not at hand
+    #[arg(long, value_name = "INDEX")]
+    claim: Option<u64>,
+    /// A slot to release, such as frame or right-lens; may be repeated [default: all]
+    #[arg(long = "slot", value_name = "SLOT", requires = "card")]
+    slots: Vec<Slot>,
+    /// The card of the person, to tell his slots apart; - for stdin
+    #[arg(long, value_name = "FILE", requires = "slots")]
+    card: Option<PathBuf>,
+    #[command(flatten)]
+    receipts: ReceiptsArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Why a file does not name a claim.
+#[derive(Debug, Error)]
+enum ReceiptFileError {
+    /// It is no receipt.
+    #[error("receipt: {0}")]
+    Malformed(#[from] ReceiptError),
+    /// It proves a refusal.
+    #[error("receipt: this file proves a refusal, nothing was claimed")]
+    Refusal,
+}
+
+impl Failure for ReceiptFileError {
+    fn kind(&self) -> FailureKind {
+        FailureKind::Malformed
+    }
+}
+
+/// `vitrail check`
+pub(super) async fn check(args: CheckArgs) -> Answer {
+    let profile = args.settings.load(Settings::default())?;
+    let insured = card::read(&args.sale.card)?;
+    let quote = Pos::open(&profile, None)?
+        .check(&insured, &args.sale.items)
+        .await?;
+    Ok(Box::new(QuoteReport::new(&quote)))
+}
+
+/// `vitrail claim`
+pub(super) async fn claim(args: ClaimArgs) -> Answer {
+    let profile = load(args.settings, args.receipts)?;
+    let insured = card::read(&args.sale.card)?;
+    let pos = Pos::open(&profile, None)?;
+    let quote = pos.check(&insured, &args.sale.items).await?;
+    let issued = pos.claim(&quote).await?;
+    let claim = keep(&profile, "claim", &issued)?;
+    Ok(Box::new(ClaimReport {
+        quote: QuoteReport::new(&quote),
+        claim,
+    }))
+}
+
+/// `vitrail release`
+pub(super) async fn release(args: ReleaseArgs) -> Answer {
+    let profile = load(args.settings, args.receipts)?;
+    let claim = match (&args.receipt, args.claim) {
+        (Some(path), _) => claimed(path)?,
+        (None, index) => LeafIndex::new(index.unwrap_or_default()),
+    };
+    // A payer that releases has no catalogue, so no till is opened.
+    let session = profile.session(None)?;
+    let slots = match &args.card {
+        Some(path) => {
+            session
+                .slot_keys(card::read(path)?.person(), &args.slots)
+                .await?
+        }
+        None => Vec::new(),
+    };
+    let issued = client::pos::release(&session, claim, &slots).await?;
+    Ok(Box::new(keep(&profile, "release", &issued)?))
+}
+
+fn load(settings: SettingsArgs, receipts: ReceiptsArgs) -> Result<Profile, Failed> {
+    let more = Settings {
+        receipts: receipts.receipts,
+        ..Settings::default()
+    };
+    Ok(settings.load(more)?)
+}
+
+/// The claim that a receipt is of. Its proof is not needed here: the ledger decides.
+fn claimed(path: &Path) -> Result<LeafIndex, Failed> {
+    let text = files::read_text(path, RECEIPT_BYTES_MAX)?;
+    match ReceiptFile::parse(&text).map_err(ReceiptFileError::from)? {
+        ReceiptFile::Accepted(receipt) => Ok(receipt.proved.index),
+        ReceiptFile::Refused(_) => Err(ReceiptFileError::Refusal.into()),
+    }
+}
+
+/// Writes the receipt, or the proof of the refusal, before anything is printed.
+pub(super) fn keep(
+    profile: &Profile,
+    kind: &'static str,
+    issued: &Issued,
+) -> Result<IssueReport, Failed> {
+    let Some(file) = issued.receipt_file() else {
+        return Ok(IssueReport::new(kind, issued, None));
+    };
+    let folder = profile
+        .settings()
+        .receipts
+        .as_deref()
+        .unwrap_or(Path::new("receipts"));
+    files::create_folder(folder)?;
+    let name = match &file {
+        ReceiptFile::Accepted(receipt) => {
+            format!("{kind}-{:09}.receipt", receipt.proved.index.get())
+        }
+        ReceiptFile::Refused(_) => format!("{kind}-{}.refusal", system::request_id()?),
+    };
+    let path = folder.join(name);
+    files::replace(&path, file.to_text().as_bytes())?;
+    Ok(IssueReport::new(kind, issued, Some(path)))
+}

@@ -1,0 +1,424 @@
+//! The profile: which federation, which key, which node, and where state is kept.
+//!
+//! ```toml
+//! # vitrail.toml; a path is relative to this file
+//! roster = "roster.txt"        # the federation's signed roster
+//! key = "key.pem"              # the own Ed25519 key, PKCS#8 PEM
+//! node = "cnam"                # the member whose node is asked
+//! catalogue = "catalogue.txt"  # the LPP catalogue in force
+//! catalogue_entry = 1          # its entry in the ledger, for payers
+//! state = "state"              # what has been verified so far
+//! receipts = "receipts"        # where receipts are written
+//! http = "http://127.0.0.1:7480"  # a member's log, for auditors
+//!
+//! [addresses]                  # in place of those of the roster
+//! cnam = "127.0.0.1:7443"
+//! ```
+//!
+//! A flag counts before an environment variable, that before the file, and that before the
+//! default.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use proto::ids::{LeafIndex, MemberName};
+use proto::lpp::{CATALOGUE_BYTES_MAX, Catalogue, CatalogueError};
+use proto::note::{NOTE_BYTES_MAX, Note, NoteError};
+use proto::roster::{
+    Address, Epoch, Roster, RosterParseError, SignedRoster, SignedRosterError, SuccessionError,
+};
+use proto::signing::{SecretKey, SigningError};
+use serde::Deserialize;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::connection::Observer;
+use crate::failure::{Failure, FailureKind};
+use crate::files::{self, FileError};
+use crate::pos::Pos;
+use crate::session::{Session, SessionError, SessionParts};
+use crate::view::{View, ViewError};
+
+/// The file that is read when none is named.
+pub const FILE_NAME: &str = "vitrail.toml";
+/// Longest profile: a hundred addresses fit many times.
+const PROFILE_BYTES_MAX: usize = 64 * 1024;
+/// Longest key file: a PKCS#8 PEM document of an Ed25519 key has about 120 bytes.
+const KEY_BYTES_MAX: usize = 4096;
+
+/// What may be set, by flag, environment or file. What is not set is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The federation's roster.
+    pub roster: Option<PathBuf>,
+    /// The own key.
+    pub key: Option<PathBuf>,
+    /// The member whose node is asked.
+    pub node: Option<String>,
+    /// The LPP catalogue in force.
+    pub catalogue: Option<PathBuf>,
+    /// Its entry in the ledger.
+    pub catalogue_entry: Option<u64>,
+    /// The folder of what has been verified so far.
+    pub state: Option<PathBuf>,
+    /// The folder that receipts are written to.
+    pub receipts: Option<PathBuf>,
+    /// Where a member serves its log.
+    pub http: Option<String>,
+    /// Addresses in place of those of the roster, by member.
+    pub addresses: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// These settings, and `lower` ones where these say nothing.
+    #[must_use]
+    pub fn or(mut self, lower: Self) -> Self {
+        for (member, address) in lower.addresses {
+            self.addresses.entry(member).or_insert(address);
+        }
+        Self {
+            roster: self.roster.or(lower.roster),
+            key: self.key.or(lower.key),
+            node: self.node.or(lower.node),
+            catalogue: self.catalogue.or(lower.catalogue),
+            catalogue_entry: self.catalogue_entry.or(lower.catalogue_entry),
+            state: self.state.or(lower.state),
+            receipts: self.receipts.or(lower.receipts),
+            http: self.http.or(lower.http),
+            addresses: self.addresses,
+        }
+    }
+
+    /// The same, with the paths of a file in this folder.
+    fn in_folder(self, folder: &Path) -> Self {
+        let place = |path: Option<PathBuf>| path.map(|path| folder.join(path));
+        Self {
+            roster: place(self.roster),
+            key: place(self.key),
+            catalogue: place(self.catalogue),
+            state: place(self.state),
+            receipts: place(self.receipts),
+            ..self
+        }
+    }
+}
+
+/// Why the profile, or a file that it names, cannot be used.
+#[derive(Debug, Error)]
+pub enum ProfileError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The profile is not the TOML it should be.
+    #[error("{path}, line {line}: not a setting of a profile, or not of its kind")]
+    Toml {
+        /// The profile.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+    },
+    /// A value of the profile is not one.
+    #[error("the setting {name} is not {want}")]
+    Value {
+        /// Which setting.
+        name: &'static str,
+        /// What it must be.
+        want: &'static str,
+    },
+    /// A setting that this command needs is not there.
+    #[error("the setting {name} is missing")]
+    Missing {
+        /// Which setting.
+        name: &'static str,
+    },
+    /// The key file holds no key.
+    #[error("key file: {0}")]
+    Key(#[from] SigningError),
+    /// The roster file holds no roster.
+    #[error("roster file: {0}")]
+    Roster(#[from] RosterFileError),
+    /// The catalogue file holds no catalogue.
+    #[error("catalogue file: {0}")]
+    Catalogue(#[from] CatalogueError),
+    /// No session can be opened.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The stored view cannot be used.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+impl Failure for ProfileError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Session(error) => error.kind(),
+            Self::View(error) => error.kind(),
+            _ => FailureKind::Malformed,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::File(FileError::Missing { .. }) => {
+                Some("name it by flag, environment or in vitrail.toml; see `vitrail help`")
+            }
+            Self::Missing { .. } => Some("give it by flag, environment or in vitrail.toml"),
+            Self::Session(error) => error.hint(),
+            Self::View(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// Why a file is no roster that can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RosterFileError {
+    /// It is no signed note.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// Its text is no roster.
+    #[error(transparent)]
+    Roster(#[from] RosterParseError),
+    /// It is no signed roster.
+    #[error(transparent)]
+    Signed(#[from] SignedRosterError),
+    /// It is a first roster, and not signed by all its voting members.
+    #[error(transparent)]
+    Genesis(#[from] SuccessionError),
+}
+
+/// Reads a signed roster. Whoever names the file vouches for it; of a first roster the members'
+/// signatures are checked all the same, of a later one they are the business of the log.
+///
+/// # Errors
+/// [`ProfileError::File`] or [`ProfileError::Roster`].
+pub fn read_roster(path: &Path) -> Result<Roster, ProfileError> {
+    Ok(parse_roster(&files::read(path, NOTE_BYTES_MAX)?)?)
+}
+
+fn parse_roster(bytes: &[u8]) -> Result<Roster, RosterFileError> {
+    let roster = Roster::parse(Note::parse(bytes)?.text())?;
+    if roster.epoch() == Epoch::default() {
+        return Ok(SignedRoster::parse(bytes)?.verify_genesis()?);
+    }
+    Ok(roster)
+}
+
+/// Settings that have been resolved, and what is read by them.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    settings: Settings,
+}
+
+impl Profile {
+    /// The profile of these settings alone.
+    #[must_use]
+    pub const fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// The profile in this file, or in [`FILE_NAME`] if there is one and none is named, under the
+    /// settings of flags and environment.
+    ///
+    /// # Errors
+    /// [`ProfileError::File`] when the file that was named is not there, or
+    /// [`ProfileError::Toml`].
+    pub fn load(path: Option<&Path>, above: Settings) -> Result<Self, ProfileError> {
+        let named = path.unwrap_or(Path::new(FILE_NAME));
+        let text = match files::read_text(named, PROFILE_BYTES_MAX) {
+            Ok(text) => text,
+            Err(FileError::Missing { .. }) if path.is_none() => return Ok(Self::new(above)),
+            Err(error) => return Err(error.into()),
+        };
+        let file: Settings = toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+            ProfileError::Toml {
+                path: named.to_owned(),
+                line,
+            }
+        })?;
+        let folder = named.parent().unwrap_or(Path::new(""));
+        Ok(Self::new(above.or(file.in_folder(folder))))
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The federation; by default from `roster.txt`.
+    ///
+    /// # Errors
+    /// [`ProfileError::File`] or [`ProfileError::Roster`].
+    pub fn roster(&self) -> Result<Roster, ProfileError> {
+        read_roster(
+            self.settings
+                .roster
+                .as_deref()
+                .unwrap_or(Path::new("roster.txt")),
+        )
+    }
+
+    /// The own key; by default from `key.pem`.
+    ///
+    /// # Errors
+    /// [`ProfileError::File`] or [`ProfileError::Key`].
+    pub fn secret(&self) -> Result<SecretKey, ProfileError> {
+        let path = self.settings.key.as_deref().unwrap_or(Path::new("key.pem"));
+        let pem = Zeroizing::new(files::read_text(path, KEY_BYTES_MAX)?);
+        Ok(SecretKey::from_pem(&pem)?)
+    }
+
+    /// The LPP catalogue; by default from `catalogue.txt`.
+    ///
+    /// # Errors
+    /// [`ProfileError::File`] or [`ProfileError::Catalogue`].
+    pub fn catalogue(&self) -> Result<Catalogue, ProfileError> {
+        let path = self
+            .settings
+            .catalogue
+            .as_deref()
+            .unwrap_or(Path::new("catalogue.txt"));
+        Ok(Catalogue::from_bytes(&files::read(
+            path,
+            CATALOGUE_BYTES_MAX,
+        )?)?)
+    }
+
+    /// The entry that names the catalogue.
+    ///
+    /// # Errors
+    /// [`ProfileError::Missing`].
+    pub fn catalogue_entry(&self) -> Result<LeafIndex, ProfileError> {
+        let entry = self.settings.catalogue_entry.map(LeafIndex::new);
+        entry.ok_or(ProfileError::Missing {
+            name: "catalogue_entry",
+        })
+    }
+
+    /// The folder of what has been verified so far; by default `state`.
+    #[must_use]
+    pub fn state_folder(&self) -> &Path {
+        self.settings.state.as_deref().unwrap_or(Path::new("state"))
+    }
+
+    /// What has been verified so far.
+    ///
+    /// # Errors
+    /// [`ProfileError::View`].
+    pub fn view(&self, roster: Roster) -> Result<View, ProfileError> {
+        Ok(View::open(roster, self.state_folder())?)
+    }
+
+    /// A session with the roster, key and addresses of the profile.
+    ///
+    /// # Errors
+    /// [`ProfileError`], see its variants.
+    pub fn session(&self, observer: Option<Arc<dyn Observer>>) -> Result<Session, ProfileError> {
+        let want = "the name of a member";
+        let name = |name: &String, setting| {
+            let parsed = name.parse::<MemberName>();
+            parsed.map_err(|_| ProfileError::Value {
+                name: setting,
+                want,
+            })
+        };
+        let home = self
+            .settings
+            .node
+            .as_ref()
+            .map(|node| name(node, "node"))
+            .transpose()?;
+        let mut addresses = BTreeMap::new();
+        for (member, address) in &self.settings.addresses {
+            let want = "host:port";
+            let address: Address = address.parse().map_err(|_| ProfileError::Value {
+                name: "addresses",
+                want,
+            })?;
+            addresses.insert(name(member, "addresses")?, address);
+        }
+        let (roster, secret) = (self.roster()?, self.secret()?);
+        Ok(Session::open(SessionParts {
+            roster,
+            secret,
+            home,
+            addresses,
+            observer,
+        })?)
+    }
+}
+
+impl Pos {
+    /// The till of a profile.
+    ///
+    /// # Errors
+    /// [`ProfileError`], see its variants.
+    pub fn open(
+        profile: &Profile,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<Self, ProfileError> {
+        let session = profile.session(observer)?;
+        let view = profile.view(session.roster().clone())?;
+        Ok(Self::new(session, profile.catalogue()?, view))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile_of(text: &str) -> Result<Profile, ProfileError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        files::replace(&path, text.as_bytes()).unwrap();
+        Profile::load(Some(&path), Settings::default())
+    }
+
+    #[test]
+    fn a_flag_counts_before_the_file_and_a_path_is_relative_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let text =
+            "node = \"cnam\"\nroster = \"r.txt\"\nkey = \"/k.pem\"\n[addresses]\na = \"b:1\"\n";
+        files::replace(&path, text.as_bytes()).unwrap();
+        let flags = Settings {
+            node: Some("amc".to_owned()),
+            ..Settings::default()
+        };
+        let profile = Profile::load(Some(&path), flags).unwrap();
+        let settings = profile.settings();
+        assert_eq!(settings.node.as_deref(), Some("amc"));
+        assert_eq!(settings.roster, Some(folder.path().join("r.txt")));
+        assert_eq!(settings.key, Some(PathBuf::from("/k.pem")));
+        assert_eq!(settings.addresses["a"], "b:1");
+        assert_eq!(profile.state_folder(), Path::new("state"));
+    }
+
+    #[test]
+    fn an_unknown_setting_is_named_by_its_line_and_not_repeated() {
+        let refused = profile_of("node = \"cnam\"\nnod = \"SECRET\"\n").unwrap_err();
+        assert!(
+            matches!(&refused, ProfileError::Toml { line: 2, .. }),
+            "{refused}"
+        );
+        assert!(!refused.to_string().contains("SECRET"));
+    }
+
+    #[test]
+    fn a_profile_that_was_named_must_be_there() {
+        let refused = Profile::load(
+            Some(Path::new("/nowhere/vitrail.toml")),
+            Settings::default(),
+        );
+        assert!(matches!(
+            refused,
+            Err(ProfileError::File(FileError::Missing { .. }))
+        ));
+    }
+}

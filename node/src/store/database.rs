@@ -1,0 +1,192 @@
+//! The database behind a wall: what it needs to be durable, and its panics as errors.
+//!
+//! It panics on some torn files and on some failing disks. A read that meets one is an error like
+//! any other, and the process goes on.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use sled::{Batch, Db, IVec};
+
+use super::disk::sync_folder;
+use super::{StoreError, Stored};
+
+/// The database puts a page above a quarter of this into a file of its own, which it never syncs.
+/// Sixteen values share a page; ours are at most half a megabyte (sixteen entries of 32 KiB).
+const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// One open database: one tree, and its file once more, since nobody but us syncs it.
+pub(super) struct Database {
+    /// Taken only to be dropped.
+    tree: Option<Db>,
+    file: File,
+}
+
+impl Database {
+    /// Opens the database in this folder, or makes an empty one that a power cut leaves whole.
+    pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir)?;
+        let config = sled::Config::new().path(dir).segment_size(SEGMENT_BYTES);
+        let config = config.cache_capacity(cache_bytes);
+        let tree = contained(|| Ok(config.open())).and_then(|tree| tree.map_err(unopened))?;
+        refuse_blobs(dir)?;
+        let file = File::open(dir.join("db"))?;
+        file.sync_all()?;
+        File::open(dir.join("conf"))?.sync_all()?;
+        sync_folder(&dir.join("blobs"))?;
+        sync_folder(dir)?;
+        Ok(Self {
+            tree: Some(tree),
+            file,
+        })
+    }
+
+    /// The file, to be synced.
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The value under a key.
+    pub(super) fn value(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        contained(|| Ok(self.tree()?.get(key)?))
+    }
+
+    /// The keys and values under a prefix, in the order of the keys. The first error is the last
+    /// item.
+    pub(super) fn scan(
+        &self,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<> {
+        let mut found = self.tree().map(|tree| tree.scan_prefix(prefix));
+        let mut failed = false;
+        std::iter::from_fn(move || {
+            let next = match &mut found {
+                _ if failed => None,
+                Ok(found) => contained(|| Ok(found.next().transpose()?)).transpose(),
+                Err(_) => Some(Err(StoreError::Unreadable)),
+            };
+            failed = matches!(next, Some(Err(_)));
+            next
+        })
+    }
+
+    /// Up to `at_most` of the first keys of a range.
+    pub(super) fn first_keys(
+        &self,
+        range: Range<Vec<u8>>,
+        at_most: usize,
+    ) -> Result<Vec<IVec>, StoreError> {
+        contained(|| {
+            let keys = self.tree()?.range(range).keys().take(at_most);
+            Ok(keys.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Whether nothing at all is stored.
+    pub(super) fn is_empty(&self) -> Result<bool, StoreError> {
+        contained(|| Ok(self.tree()?.is_empty()))
+    }
+
+    /// Applies a batch in memory: all of it, or nothing.
+    pub(super) fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        contained(|| Ok(self.tree()?.apply_batch(batch)?))
+    }
+
+    /// Writes what was applied to the file. That is not durable: it ends in `sync_file_range`,
+    /// which syncs neither the length of the file nor where its blocks are.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        contained(|| Ok(self.tree()?.flush()?)).map(|_| ())
+    }
+
+    fn tree(&self) -> Result<&Db, StoreError> {
+        self.tree.as_ref().ok_or(StoreError::Unreadable)
+    }
+
+    /// For the tests that damage what is stored.
+    #[cfg(test)]
+    pub(super) fn sled(&self) -> Db {
+        self.tree.clone().unwrap()
+    }
+
+    /// The same database with another owner.
+    #[cfg(test)]
+    pub(super) fn another(&self) -> Self {
+        Self {
+            tree: self.tree.clone(),
+            file: self.file.try_clone().unwrap(),
+        }
+    }
+}
+
+/// Closing flushes and syncs once more, and panics when the disk refuses that.
+impl Drop for Database {
+    fn drop(&mut self) {
+        let tree = self.tree.take();
+        let closed = contained(|| {
+            drop(tree);
+            Ok(())
+        });
+        if closed.is_err() {
+            tracing::error!("the database could not be closed in order");
+        }
+    }
+}
+
+fn contained<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(StoreError::Unreadable))
+}
+
+/// Tells a ledger that is in use from one that is torn.
+fn unopened(error: sled::Error) -> StoreError {
+    match error {
+        // The database reports a taken lock in this kind alone.
+        sled::Error::Io(error) if error.kind() == io::ErrorKind::Other => StoreError::Locked,
+        sled::Error::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            StoreError::Io(error)
+        }
+        _ => StoreError::Unreadable,
+    }
+}
+
+impl From<sled::Error> for StoreError {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) => Self::Io(error),
+            sled::Error::CollectionNotFound(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_)
+            | sled::Error::Corruption { .. } => Self::Corrupt { what: Stored::Page },
+        }
+    }
+}
+
+fn refuse_blobs(dir: &Path) -> Result<(), StoreError> {
+    match std::fs::read_dir(dir.join("blobs"))?.next() {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Blobs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_database_is_an_error() {
+        let outcome = contained::<()>(|| panic!("as the database does"));
+        assert!(matches!(outcome, Err(StoreError::Unreadable)));
+    }
+
+    #[test]
+    fn a_scan_ends_with_its_first_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut database = Database::open(dir.path(), 1 << 20).unwrap();
+        database.tree = None;
+        let mut found = database.scan(b"e");
+        assert!(matches!(found.next(), Some(Err(StoreError::Unreadable))));
+        assert!(found.next().is_none());
+    }
+}

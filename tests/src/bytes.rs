@@ -1,0 +1,104 @@
+//! Searching files and memory for bytes that must not be there.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::process::files;
+
+/// How much memory is read at once.
+const WINDOW_BYTES: usize = 16 * 1024 * 1024;
+
+/// Whether the bytes contain the wanted ones.
+#[must_use]
+pub fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    let Some((first, rest)) = wanted.split_first() else {
+        return true;
+    };
+    let mut from = 0;
+    while let Some(at) = bytes[from..].iter().position(|byte| byte == first) {
+        from += at + 1;
+        if bytes[from..].starts_with(rest) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The files of a folder that contain the wanted bytes.
+///
+/// # Panics
+/// When a file cannot be read.
+#[must_use]
+pub fn find_in_folder(dir: &Path, wanted: &[u8]) -> Vec<PathBuf> {
+    let mut found = files(dir);
+    found.retain(|file| contains(&fs::read(file).unwrap(), wanted));
+    found
+}
+
+/// Calls `window` with all memory of a process that can be read, piece by piece. Pieces overlap
+/// by `overlap` bytes, so that nothing shorter is missed at an edge.
+///
+/// # Errors
+/// The system does not let us.
+pub fn read_memory(pid: u32, overlap: usize, window: &mut dyn FnMut(&[u8])) -> std::io::Result<()> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let mut memory = fs::File::open(format!("/proc/{pid}/mem"))?;
+    let mut buffer = vec![0; WINDOW_BYTES];
+    for (start, end) in maps.lines().filter_map(readable_range) {
+        let mut at = start;
+        while at < end {
+            let length = usize::try_from(end - at)
+                .unwrap_or(usize::MAX)
+                .min(WINDOW_BYTES);
+            memory.seek(SeekFrom::Start(at))?;
+            // Some pages of the kernel's are mapped and still cannot be read.
+            let Ok(()) = memory.read_exact(&mut buffer[..length]) else {
+                break;
+            };
+            window(&buffer[..length]);
+            let step = if length == WINDOW_BYTES {
+                length - overlap
+            } else {
+                length
+            };
+            at += step as u64;
+        }
+    }
+    Ok(())
+}
+
+/// `start-end` of a line of `/proc/PID/maps` that is readable and plain memory.
+fn readable_range(line: &str) -> Option<(u64, u64)> {
+    let mut words = line.split_whitespace();
+    let (range, modes) = (words.next()?, words.next()?);
+    let (start, end) = range.split_once('-')?;
+    let readable = modes.starts_with('r') && !line.contains("[v");
+    let parse = |hex: &str| u64::from_str_radix(hex, 16).ok();
+    readable.then(|| Some((parse(start)?, parse(end)?)))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found_wherever_they_stand() {
+        for text in ["needle", "xneedle", "needlex", "nneedle", "neneedle"] {
+            assert!(contains(text.as_bytes(), b"needle"), "{text}");
+        }
+        assert!(!contains(b"needl", b"needle"));
+    }
+
+    #[test]
+    fn our_own_memory_is_read() {
+        // Put together at run time, so that it is in memory and not only in the program's file.
+        let wanted = format!("a canary {}", std::process::id()).into_bytes();
+        let mut found = false;
+        read_memory(std::process::id(), wanted.len(), &mut |window| {
+            found |= contains(window, &wanted);
+        })
+        .unwrap();
+        assert!(found);
+    }
+}
