@@ -36,6 +36,55 @@ pub fn find_in_folder(dir: &Path, wanted: &[u8]) -> Vec<PathBuf> {
     found
 }
 
+/// Many byte strings to look for in one pass, each with a word that may be printed for it.
+#[derive(Debug)]
+pub struct Needles {
+    wanted: Vec<(String, Vec<u8>)>,
+    /// For each two bytes, which of the wanted begin with them.
+    starts: Vec<Vec<usize>>,
+}
+
+impl Needles {
+    /// Looks for these.
+    ///
+    /// # Panics
+    /// When one is so short that it would be found by chance.
+    #[must_use]
+    pub fn new(wanted: Vec<(String, Vec<u8>)>) -> Self {
+        let mut starts = vec![Vec::new(); 1 << 16];
+        for (place, (word, bytes)) in wanted.iter().enumerate() {
+            assert!(bytes.len() >= 8, "{word} is too short");
+            starts[usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))].push(place);
+        }
+        Self { wanted, starts }
+    }
+
+    /// The length of the longest one.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.wanted
+            .iter()
+            .map(|(_, bytes)| bytes.len())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The words of those that the bytes contain.
+    #[must_use]
+    pub fn found_in(&self, bytes: &[u8]) -> Vec<&str> {
+        let mut found = Vec::new();
+        for (at, pair) in bytes.windows(2).enumerate() {
+            for place in &self.starts[usize::from(pair[0]) << 8 | usize::from(pair[1])] {
+                let (word, wanted) = &self.wanted[*place];
+                if bytes[at..].starts_with(wanted) {
+                    found.push(word.as_str());
+                }
+            }
+        }
+        found
+    }
+}
+
 /// Calls `window` with all memory of a process that can be read, piece by piece. Pieces overlap
 /// by `overlap` bytes, so that nothing shorter is missed at an edge.
 ///
@@ -88,6 +137,15 @@ mod tests {
             assert!(contains(text.as_bytes(), b"needle"), "{text}");
         }
         assert!(!contains(b"needl", b"needle"));
+    }
+
+    #[test]
+    fn each_needle_is_found_under_its_word() {
+        let wanted = ["aabbccdd", "aabbccde", "zzzzzzzz"];
+        let needles = wanted
+            .map(|text| (text.to_owned(), text.as_bytes().to_vec()))
+            .to_vec();
+        assert_eq!(Needles::new(needles).found_in(b"..aabbccde."), ["aabbccde"]);
     }
 
     #[test]

@@ -8,8 +8,10 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use proto::certificate::{SERVER_NAME, self_signed};
 use proto::signing::SecretKey;
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use tokio::io::AsyncReadExt as _;
@@ -83,9 +85,14 @@ fn connector(identity: Identity) -> TlsConnector {
                 .with_client_auth_cert(vec![self_signed(&key).unwrap()], pkcs8(der))
                 .unwrap()
         }
-        Identity::Certificate(certificate, der) => config
-            .with_client_auth_cert(vec![certificate], pkcs8(der))
-            .unwrap(),
+        Identity::Certificate(certificate, der) => {
+            // Not checked against each other here: that is what the server has to do.
+            let key = ring::sign::any_supported_type(&pkcs8(der)).unwrap();
+            config.with_client_cert_resolver(Arc::new(Shown(Arc::new(CertifiedKey::new(
+                vec![certificate],
+                key,
+            )))))
+        }
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
     TlsConnector::from(Arc::new(config))
@@ -127,5 +134,19 @@ impl ServerCertVerifier for AnyServer {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+/// Shows one certificate, whoever asks.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }

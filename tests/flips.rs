@@ -1,0 +1,209 @@
+//! One flipped byte in what is stored: the node refuses to start, or its answers do not verify;
+//! never is a wrong one served that does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a scenario fails where it stands"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use node::sequencer;
+use node::snapshot::Snapshot;
+use node::store::{Store, StoreOptions};
+use node::witness::Witness;
+use proto::attestation::{Attestation, State, slot_index};
+use proto::checkpoint::Checkpoint;
+use proto::ids::{LeafIndex, SlotKey};
+use proto::roster::Roster;
+use proto::signing::SecretKey;
+use tests::federation::cnam;
+use tests::process::files;
+use tests::workload::fresh_slots;
+use tests::world::World;
+
+const FLIPS: usize = 1_000;
+/// Enough for two full tiles and a map of some dozen buckets.
+const CLAIMS: usize = 600;
+/// How many claims are asked for after each flip; all of them would test the same buckets twice.
+const ASKED: usize = 12;
+
+/// What is true of the ledger.
+struct Truth {
+    roster: Roster,
+    key: SecretKey,
+    checkpoint: Checkpoint,
+    claims: Vec<(SlotKey, LeafIndex)>,
+}
+
+/// What became of a ledger with a flipped byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// The store or the recovery refuses it.
+    Refused,
+    /// Everything is served as it was: the byte was not in use, or was repaired.
+    Whole,
+    /// An earlier signed state is served.
+    RolledBack,
+    /// Some answers are refused for what is stored.
+    Unanswered,
+}
+
+/// The bytes of the files that are not zero: the others are mostly room not used yet.
+fn places(folder: &Path) -> Vec<(PathBuf, usize)> {
+    let mut places = Vec::new();
+    for file in files(folder) {
+        if file.ends_with("ballast") {
+            continue;
+        }
+        let bytes = fs::read(&file).unwrap();
+        let used = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0);
+        places.extend(used.map(|(at, _)| (file.clone(), at)));
+    }
+    places
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    for file in files(from) {
+        let path = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if !file.ends_with("ballast") {
+            fs::copy(&file, path).unwrap();
+        }
+    }
+}
+
+fn try_out(folder: &Path, truth: &Truth, round: usize) -> Outcome {
+    let options = StoreOptions {
+        cache_bytes: 1 << 22,
+        ..StoreOptions::default()
+    };
+    let Ok(store) = Store::open(folder, options) else {
+        return Outcome::Refused;
+    };
+    let witness = Witness::new(cnam(), truth.key.clone());
+    let Ok(sequencer) = sequencer::open(&store, witness, Box::new(|_| {})) else {
+        return Outcome::Refused;
+    };
+    let outcome = ask(&sequencer.snapshot(), truth, round);
+    sequencer.stop();
+    outcome
+}
+
+/// Asks for claims as a client does, and believes what verifies: it must then be true.
+fn ask(snapshot: &Snapshot, truth: &Truth, round: usize) -> Outcome {
+    let checkpoint = snapshot.checkpoint().verify(&truth.roster).unwrap();
+    if checkpoint.size() < truth.checkpoint.size {
+        return Outcome::RolledBack;
+    }
+    assert_eq!(
+        checkpoint.log_root(),
+        truth.checkpoint.log_root,
+        "WRONG: another log root"
+    );
+    assert_eq!(
+        checkpoint.map_root(),
+        truth.checkpoint.map_root,
+        "WRONG: another map root"
+    );
+    let mut outcome = Outcome::Whole;
+    for place in 0..ASKED {
+        let (slot, index) = truth.claims[(round * ASKED + place) % truth.claims.len()];
+        let (Ok(answer), Ok(Some(proved))) = (snapshot.slot(&slot), snapshot.prove_entry(index))
+        else {
+            outcome = Outcome::Unanswered;
+            continue;
+        };
+        let Ok(value) = answer
+            .map_proof
+            .verify(&slot_index(&slot), checkpoint.map_root())
+        else {
+            outcome = Outcome::Unanswered;
+            continue;
+        };
+        let state = value.and_then(|value| State::from_bytes(value.as_bytes()).ok());
+        assert!(
+            matches!(state, Some(State::Slot(state)) if state.by == index),
+            "WRONG: a state that verifies and is not so"
+        );
+        if proved.verify(&checkpoint, &mut |_| {}).is_err() {
+            outcome = Outcome::Unanswered;
+            continue;
+        }
+        let Ok(Attestation::Claim(claim)) = Attestation::read(proved.entry.header()) else {
+            panic!("WRONG: an entry that verifies and is not the claim");
+        };
+        assert_eq!(
+            claim.slots,
+            [slot],
+            "WRONG: an entry that verifies and is another"
+        );
+    }
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_flipped_bytes_give_no_wrong_answer() {
+    let mut world = World::new(1).await;
+    let session = world.sessions().remove(0);
+    let mut claims = Vec::new();
+    let mut in_flight = tokio::task::JoinSet::new();
+    for _ in 0..CLAIMS {
+        let slots = fresh_slots(1);
+        let claim = world.ground.claim(&world.tills[0], &slots);
+        let session = session.clone();
+        in_flight.spawn(async move {
+            let payload = Some((&claim.payload, &claim.salt));
+            let answer = session.home().append(&claim.entry, payload).await.unwrap();
+            let proto::wire::AppendAnswer::Accepted(receipt) = answer else {
+                panic!("refused")
+            };
+            (slots[0], receipt.proved.index)
+        });
+    }
+    while let Some(one) = in_flight.join_next().await {
+        claims.push(one.unwrap());
+    }
+    let checkpoint = session.home().checkpoint().await.unwrap().claimed().clone();
+    assert!(world.node.terminate().success());
+    let data = world.federation.node_dir().join("data");
+    let truth = Truth {
+        roster: world.federation.roster.clone(),
+        key: world.federation.cnam.clone(),
+        checkpoint,
+        claims,
+    };
+
+    let scratch = world.folder.path().join("flipped");
+    copy(&data, &scratch);
+    assert_eq!(
+        try_out(&scratch, &truth, 0),
+        Outcome::Whole,
+        "without a flip all is well"
+    );
+
+    let places = places(&data);
+    let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
+    for round in 0..FLIPS {
+        let random = u64::from_be_bytes(client::system::random().unwrap());
+        let (file, at) = &places[usize::try_from(random).unwrap() % places.len()];
+        copy(&data, &scratch);
+        let flipped = scratch.join(file.strip_prefix(&data).unwrap());
+        let mut bytes = fs::read(&flipped).unwrap();
+        bytes[*at] ^= 1 << (round % 8);
+        fs::write(&flipped, bytes).unwrap();
+        let outcome = try_out(&scratch, &truth, round);
+        *outcomes.entry(outcome).or_default() += 1;
+    }
+    println!(
+        "{FLIPS} flips in {} bytes in use, 0 wrong answers: {outcomes:?}",
+        places.len()
+    );
+    assert!(
+        outcomes.get(&Outcome::Refused) > Some(&0),
+        "no flip was noticed"
+    );
+}
