@@ -109,7 +109,8 @@ struct DemoArgs {
     /// End when everything is played, instead of staying up.
     #[arg(long)]
     once: bool,
-    /// Keep everything in this folder; a temporary one that is removed otherwise.
+    /// Keep everything in this folder. Otherwise a temporary one is made; it is removed at the
+    /// end, unless a program is to read the paths that `-o json` prints.
     #[arg(long)]
     dir: Option<PathBuf>,
 }
@@ -369,18 +370,16 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
 }
 
 fn demo(args: &DemoArgs, output: Output) -> Result<(), CommandError> {
-    // Removed when it goes out of scope, after the node has stopped.
-    let temporary = match &args.dir {
-        Some(_) => None,
-        None => Some(tempfile::tempdir().map_err(|error| Box::new(DemoError::from(error)))?),
-    };
-    let dir = args
-        .dir
-        .as_deref()
-        .or(temporary.as_ref().map(tempfile::TempDir::path));
-    let dir = dir.unwrap_or(Path::new("."));
+    let failed = |error: io::Error| Box::new(DemoError::from(error));
     let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
-    runtime.block_on(demo_until_told(dir, args.once, output))
+    if let Some(dir) = &args.dir {
+        return runtime.block_on(demo_until_told(dir, args.once, output));
+    }
+    let temporary = tempfile::tempdir().map_err(failed)?;
+    if matches!(output, Output::Json) {
+        return runtime.block_on(demo_until_told(&temporary.keep(), args.once, output));
+    }
+    runtime.block_on(demo_until_told(temporary.path(), args.once, output))
 }
 
 async fn demo_until_told(dir: &Path, once: bool, output: Output) -> Result<(), CommandError> {

@@ -7,8 +7,8 @@ use proto::note::NoteError;
 use proto::signing::SecretKey;
 use thiserror::Error;
 
-/// Cosigns what this node found itself. The state of the last signature must be durable before
-/// the signature leaves the process: the sequencer commits it with the batch.
+/// Cosigns what this node found itself. The sequencer commits each signature with its batch, so
+/// that what was signed is durable before the signature leaves.
 #[derive(Debug)]
 pub struct Witness {
     name: MemberName,
@@ -56,8 +56,9 @@ impl Witness {
         }
     }
 
-    /// Takes up what it signed before, as the store has it.
-    pub fn resume(&mut self, checkpoint: &Checkpoint) {
+    /// Takes note of a checkpoint that is durable with its signature: nothing that contradicts it
+    /// is ever signed again.
+    pub fn settle(&mut self, checkpoint: &Checkpoint) {
         self.last = Some(Signed::of(checkpoint));
     }
 
@@ -73,12 +74,14 @@ impl Witness {
         &self.secret
     }
 
-    /// Cosigns a checkpoint; the same one again gets a newer time.
+    /// Cosigns a checkpoint; the same one again gets a newer time. Nothing may leave the process
+    /// before the checkpoint is durable and [`settled`](Self::settle): a batch that the disk did
+    /// not take was never signed as far as anybody knows.
     ///
     /// # Errors
-    /// [`WitnessError`] when it contradicts the last one signed. Nothing is then signed.
+    /// [`WitnessError`] when it contradicts the last one settled. Nothing is then signed.
     pub fn cosign(
-        &mut self,
+        &self,
         checkpoint: Checkpoint,
         at: UnixSeconds,
     ) -> Result<SignedCheckpoint, WitnessError> {
@@ -94,7 +97,6 @@ impl Witness {
                 return Err(WitnessError::Contradiction { size: last.size });
             }
         }
-        self.last = Some(asked);
         let cosignature = checkpoint.cosign(&self.name, &self.secret, at);
         Ok(SignedCheckpoint::new(checkpoint, vec![cosignature])?)
     }
@@ -133,7 +135,7 @@ mod tests {
     fn two_roots_of_one_size_are_never_both_signed() {
         let mut witness = Witness::new("a".parse().unwrap(), SecretKey::from_seed(&[1; 32]));
         let at = UnixSeconds::new(1);
-        assert!(witness.cosign(checkpoint(5, 1), at).is_ok());
+        witness.settle(&checkpoint(5, 1));
         assert!(witness.cosign(checkpoint(5, 1), at).is_ok());
         let size = TreeSize::new(5);
         assert_eq!(

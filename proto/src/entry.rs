@@ -28,8 +28,9 @@ use crate::signing::{PublicKey, SIGNATURE_BYTES, SecretKey, Signature, SigningEr
 
 /// The only version there is.
 pub const ENTRY_VERSION: u8 = 1;
-/// Longest entry. A roster of a hundred members fits, and an entry bundle counts in 16 bits.
-pub const ENTRY_BYTES_MAX: usize = 32 * 1024;
+/// Longest entry. A roster of a hundred members with their shares and signatures fits (35 KB), a
+/// call of 64 KiB can carry it, and an entry bundle counts in 16 bits.
+pub const ENTRY_BYTES_MAX: usize = 48 * 1024;
 /// Most slot keys in an entry: frame, two lenses, adaptation and supplements of one equipment.
 pub const KEYS_MAX: usize = 8;
 /// Most references in an entry: a catalogue and the coverages of one equipment.

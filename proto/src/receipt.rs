@@ -27,13 +27,13 @@ use std::fmt;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use thiserror::Error;
 
-use crate::attestation::{Attestation, ShapeError, SlotState, SlotStatus, State, slot_index};
+use crate::attestation::{CLOCK_SKEW_MS_MAX, Attestation, ShapeError, SlotState, SlotStatus, State, slot_index};
 use crate::checkpoint::{
     CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
 };
 use crate::entry::{Entry, EntryError, VerifiedEntry};
 use crate::hash::Hash;
-use crate::ids::{LeafIndex, Origin, SlotKey};
+use crate::ids::{Day, LeafIndex, Origin, SlotKey, UnixMillis};
 use crate::map::{MapProof, MapProofBytesError, MapProofError};
 use crate::merkle::{INCLUSION_PROOF_HASHES_MAX, InclusionProof, ProofError};
 use crate::refusal::Reason;
@@ -330,7 +330,9 @@ impl RefusalReceipt {
         };
         match state {
             Some(Ok(State::Slot(state)))
-                if state.by == self.holder.index && reason(state.status) == self.reason =>
+                if state.by == self.holder.index
+                    && reason(state.status) == self.reason
+                    && state.is_taken(self.earliest_day()) =>
             {
                 Ok(state)
             }
@@ -338,6 +340,13 @@ impl RefusalReceipt {
                 holder: self.holder.index,
             }),
         }
+    }
+
+    /// The earliest day on which the refused entry can have been decided: its own, less the time
+    /// by which its issuer's clock may have been ahead.
+    fn earliest_day(&self) -> Day {
+        let issued_at = self.refused.header().issued_at.get();
+        UnixMillis::new(issued_at.saturating_sub(CLOCK_SKEW_MS_MAX)).day()
     }
 
     fn verify_refused(&self, origin: &Origin) -> Result<(), ReceiptError> {

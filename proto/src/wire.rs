@@ -3,6 +3,9 @@
 //! A message from outside is never used as it is: [`read`] turns it into the types of this crate
 //! or says which field is wrong. Protobuf only carries: nothing is hashed or signed as protobuf.
 
+#[cfg(test)]
+mod tests;
+
 use thiserror::Error;
 
 use crate::checkpoint::{SignedCheckpoint, SignedCheckpointError};
@@ -85,8 +88,13 @@ pub enum WireError {
     #[error("payload: {0}")]
     Payload(#[from] seal::DecodeError),
     /// A blinded element, an evaluation or its proof cannot be read.
-    #[error("evaluation: {0}")]
-    Evaluation(#[from] DecodeError),
+    #[error("{field}: {error}")]
+    Evaluation {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
     /// An inclusion or consistency proof cannot be read.
     #[error("hashes: {0}")]
     Proof(#[from] ProofError),
@@ -106,11 +114,11 @@ impl WireError {
             Self::Missing { field }
             | Self::Length { field, .. }
             | Self::TooMany { field, .. }
-            | Self::Value { field, .. } => field,
+            | Self::Value { field, .. }
+            | Self::Evaluation { field, .. } => field,
             Self::Entry(_) => "entry",
             Self::RequestId(_) => "request_id",
             Self::Payload(_) => "payload",
-            Self::Evaluation(_) => "blinded",
             Self::Proof(_) => "hashes",
             Self::MapProof(_) => "map_proof",
             Self::Checkpoint(_) => "checkpoint",
@@ -235,8 +243,9 @@ pub mod read {
             });
         }
         let blinded = request.blinded.iter().map(|bytes| {
-            let bytes = array("blinded", bytes)?;
-            BlindedElement::from_bytes(&bytes).map_err(WireError::Evaluation)
+            let field = "blinded";
+            BlindedElement::from_bytes(&array(field, bytes)?)
+                .map_err(|error| WireError::Evaluation { field, error })
         });
         Ok((id, request.kind(), blinded.collect::<Result<_, _>>()?))
     }
@@ -262,13 +271,16 @@ pub mod read {
             got: message.share_index.into(),
         };
         let evaluated = message.evaluated.iter().map(|bytes| {
-            let bytes = array("evaluated", bytes)?;
-            PartialElement::from_bytes(&bytes).map_err(WireError::Evaluation)
+            let field = "evaluated";
+            PartialElement::from_bytes(&array(field, bytes)?)
+                .map_err(|error| WireError::Evaluation { field, error })
         });
+        let field = "dleq_proof";
+        let dleq_proof = DleqProof::from_bytes(&array(field, &message.dleq_proof)?);
         Ok(PartialEvaluation {
             index: index.ok_or(value)?,
             elements: evaluated.collect::<Result<_, _>>()?,
-            dleq_proof: DleqProof::from_bytes(&array("dleq_proof", &message.dleq_proof)?)?,
+            dleq_proof: dleq_proof.map_err(|error| WireError::Evaluation { field, error })?,
         })
     }
 
@@ -554,21 +566,5 @@ pub mod write {
             index: index.get(),
             hashes,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_schema_has_just_our_reasons() {
-        for reason in Reason::ALL {
-            let number = *reason as i32;
-            let name = v1::Reason::try_from(number).unwrap().as_str_name();
-            assert_eq!(name, format!("REASON_{}", reason.code()));
-        }
-        let next = i32::try_from(Reason::ALL.len() + 1).unwrap();
-        assert!(v1::Reason::try_from(next).is_err());
     }
 }

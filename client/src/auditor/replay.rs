@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proto::attestation::{
+    CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, GRANT_DAYS_MAX, RESERVATION_DAYS_MAX,
     Attestation, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantState, Release, Revocation,
     SlotStatus, State, catalogue_index, coverage_index, grant_index, slot_index,
 };
@@ -19,14 +20,6 @@ use proto::signing::PublicKey;
 
 use super::EntryFailure;
 
-/// How far an entry's time may be from the moment it was decided.
-const CLOCK_SKEW_MS_MAX: u64 = 120_000;
-/// The longest reservation that is admitted.
-const RESERVATION_DAYS_MAX: u32 = 60;
-/// The longest validity of a coverage that is admitted.
-const COVERAGE_DAYS_MAX: u32 = 366;
-/// The longest grant that is admitted.
-const GRANT_DAYS_MAX: u32 = 397;
 /// How long a request id is remembered: an id carries the time of its entry, so the same one
 /// cannot be admitted again once this much has passed, twice the clock skew on either side.
 const REQUEST_MEMORY_MS: u64 = 4 * CLOCK_SKEW_MS_MAX;
@@ -172,7 +165,7 @@ impl Replay {
             Attestation::Catalogue(notice) => name_catalogue(notice, span)?,
             Attestation::Grant(grant) => self.grant(&roster, grant, span)?,
             Attestation::Revocation(revocation) => self.revoke(revocation, issuer)?,
-            Attestation::Coverage(coverage) => self.cover(coverage, span)?,
+            Attestation::Coverage(coverage) => self.cover(&roster, coverage, issuer, span)?,
             Attestation::Claim(claim) => self.reserve(&roster, claim, span)?,
             Attestation::Release(release) => self.free(release, issuer)?,
             Attestation::Erasure(erasure) => self.erase(erasure, issuer)?,
@@ -231,8 +224,20 @@ impl Replay {
             .ok_or(Reason::NotEntitled)
     }
 
-    fn cover(&self, coverage: &Coverage, span: Span) -> Result<(), Reason> {
+    fn cover(
+        &self,
+        roster: &Roster,
+        coverage: &Coverage,
+        issuer: u32,
+        span: Span,
+    ) -> Result<(), Reason> {
         self.catalogue_in_force(coverage.catalogue)?;
+        if let Some(State::Coverage(earlier)) = self.map.get(&coverage_index(&coverage.coverage)) {
+            let owner = self.referenced(earlier.by, Kind::Coverage)?.issuer;
+            if owner != issuer && self.is_member(roster, owner) {
+                return Err(Reason::NotEntitled);
+            }
+        }
         span.has_within(coverage.until, COVERAGE_DAYS_MAX)
     }
 
@@ -265,12 +270,7 @@ impl Replay {
         let Detail::Coverage(place) = &brief.detail else {
             return Err(Reason::ReferenceUnfit);
         };
-        let is_member = |key: &PublicKey| self.issuers.get(&key.to_bytes()) == Some(&brief.issuer);
-        if !roster
-            .members()
-            .iter()
-            .any(|member| is_member(&member.public_key))
-        {
+        if !self.is_member(roster, brief.issuer) {
             return Err(Reason::ReferenceUnfit);
         }
         match self.map.get(place) {
@@ -280,6 +280,11 @@ impl Replay {
             }
             _ => Err(Reason::CoverageSuperseded),
         }
+    }
+
+    fn is_member(&self, roster: &Roster, issuer: u32) -> bool {
+        let is_issuer = |key: &PublicKey| self.issuers.get(&key.to_bytes()) == Some(&issuer);
+        roster.members().iter().any(|member| is_issuer(&member.public_key))
     }
 
     /// The till that claimed may release, and so may a payer that the claim rests on.

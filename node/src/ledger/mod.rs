@@ -20,7 +20,6 @@ use proto::roster::{Roster, SuccessionError};
 use proto::signing::PublicKey;
 
 use self::overlay::Overlay;
-pub use self::rules::{CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, GRANT_DAYS_MAX, RESERVATION_DAYS_MAX};
 
 /// The ledger as it stands before a batch.
 pub trait View {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use proto::attestation::{
+    CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, GRANT_DAYS_MAX, RESERVATION_DAYS_MAX,
     Attestation, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantState, Release, Revocation,
     SlotStatus, State, catalogue_index, coverage_index, grant_index, slot_index,
 };
@@ -15,16 +16,6 @@ use proto::signing::PublicKey;
 
 use super::View;
 use super::overlay::Overlay;
-
-/// How far an issuer's clock may be from the batch's: tills are not all on NTP, and beyond two
-/// minutes the order of two shops' claims would no longer mean anything.
-pub const CLOCK_SKEW_MS_MAX: u64 = 120_000;
-/// The longest reservation: the usual delay from a quote to the delivery of glasses.
-pub const RESERVATION_DAYS_MAX: u32 = 60;
-/// The longest validity of a coverage: a contract year and a day.
-pub const COVERAGE_DAYS_MAX: u32 = 366;
-/// The longest grant: a year and a month, so that yearly renewals overlap.
-pub const GRANT_DAYS_MAX: u32 = 397;
 
 /// Yes, or the reason for no.
 type Rule<T, E> = Result<Result<T, Refusal>, E>;
@@ -94,7 +85,7 @@ pub(super) fn admit<V: View>(
         Attestation::Catalogue(notice) => on_time.and(name_catalogue(notice, today)),
         Attestation::Grant(grant) => grant_till(overlay, grant, on_time, at)?,
         Attestation::Revocation(revocation) => revoke(overlay, revocation, issuer, on_time)?,
-        Attestation::Coverage(coverage) => cover(overlay, coverage, on_time, today)?,
+        Attestation::Coverage(coverage) => cover(overlay, coverage, issuer, on_time, today)?,
         Attestation::Claim(claim) => reserve(overlay, claim, on_time, today)?,
         Attestation::Release(release) => free(overlay, release, issuer, on_time)?,
         Attestation::Erasure(erasure) => erase(overlay, erasure, issuer, on_time)?,
@@ -181,13 +172,23 @@ fn revoke<V: View>(
     Ok(on_time)
 }
 
+/// Only the payer that issued a coverage may replace it, as long as it is a member: coverage keys
+/// are public, and nobody may end another payer's commitment.
 fn cover<V: View>(
     overlay: &Overlay<'_, V>,
     coverage: &Coverage,
+    issuer: &PublicKey,
     on_time: Result<(), Refusal>,
     today: Day,
 ) -> Rule<(), V::Error> {
     admitted!(catalogue_in_force(overlay, coverage.catalogue)?);
+    if let Some(State::Coverage(earlier)) = overlay.state(&coverage_index(&coverage.coverage))? {
+        let earlier = admitted!(referenced(overlay, earlier.by, Kind::Coverage)?);
+        let owner = earlier.header().issuer;
+        if owner != *issuer && overlay.roster().member_by_key(&owner).is_some() {
+            return Ok(Err(Reason::NotEntitled.into()));
+        }
+    }
     admitted!(on_time);
     Ok(within(coverage.until, today, COVERAGE_DAYS_MAX))
 }

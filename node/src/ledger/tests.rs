@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use proto::attestation::{
+    CLOCK_SKEW_MS_MAX, RESERVATION_DAYS_MAX,
     CatalogueNotice, Claim, Coverage, Erasure, Grant, Release, Revocation, slot_index,
 };
 use proto::ids::{CoverageKey, Day, SlotKey};
@@ -349,6 +350,15 @@ fn references_must_exist_and_fit() {
     let claim = ledger.claim(&[1], newer);
     ledger.must("cnam", &catalogue(ledger.today()));
     assert_eq!(ledger.refusal("till", &claim), Reason::CatalogueOutdated);
+}
+
+#[test]
+fn no_payer_replaces_the_coverage_of_another_member() {
+    let mut ledger = Ledger::founded();
+    let coverage = ledger.coverage(1);
+    ledger.must("amc", &coverage);
+    assert_eq!(ledger.refusal("other-amc", &coverage), Reason::NotEntitled);
+    ledger.must("amc", &coverage);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use proto::attestation::{Attestation, ShapeError, State, roster_index};
 use proto::checkpoint::{Checkpoint, CheckpointError};
 use proto::entry::{Entry, EntryError, VerifiedEntry};
-use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis};
+use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis, UnixSeconds};
 use proto::map::Crown;
 use proto::roster::{Roster, SignedRoster};
 use proto::tile::RightEdge;
@@ -83,7 +83,7 @@ pub enum OpenError {
 /// [`FoundError`]; nothing is then in the store.
 pub fn found(
     store: &Store,
-    witness: &mut Witness,
+    witness: &Witness,
     roster: &SignedRoster,
     origin: &Origin,
     random: [u8; 10],
@@ -144,9 +144,9 @@ pub fn open(
     if own.is_none_or(|own| own.public_key != witness.secret().public()) {
         return Err(OpenError::NotAMember(witness.name().clone()));
     }
-    snapshot.checkpoint().verify(roster)?;
-    witness.resume(snapshot.checkpoint().claimed());
-    Ok(start(store.clone(), witness, observer, snapshot))
+    let signed_at = snapshot.checkpoint().verify(roster)?.time();
+    witness.settle(snapshot.checkpoint().claimed());
+    Ok(start(store.clone(), witness, observer, snapshot, signed_at))
 }
 
 /// The state that was on disk, with the roster that its map says is in force. That this roster
@@ -182,7 +182,13 @@ fn roster_in_force(store: &Store, crown: &Crown) -> Result<Arc<Roster>, OpenErro
     }
 }
 
-fn start(store: Store, witness: Witness, observer: BatchObserver, snapshot: Snapshot) -> Sequencer {
+fn start(
+    store: Store,
+    witness: Witness,
+    observer: BatchObserver,
+    snapshot: Snapshot,
+    signed_at: UnixSeconds,
+) -> Sequencer {
     let (inbox, outbox) = sync_channel(QUEUE_ENTRIES_MAX);
     let shared = Arc::new(Shared {
         snapshot: RwLock::new(Arc::new(snapshot)),
@@ -191,11 +197,12 @@ fn start(store: Store, witness: Witness, observer: BatchObserver, snapshot: Snap
     let mut worker = Worker {
         inbox: outbox,
         shared: shared.clone(),
-        order: Box::new(ClusterOfOne::after(UnixMillis::new(0))),
+        order: Box::new(ClusterOfOne::after(UnixMillis::new(signed_at.get() * 1000))),
         witness,
         store,
         observer,
         expired_at: Instant::now(),
+        renewed_at: Instant::now(),
     };
     // What is on disk may be hours old: readers get a fresh cosignature from the start.
     worker.renew();

@@ -43,6 +43,7 @@ pub(super) struct Worker {
     pub(super) store: Store,
     pub(super) observer: BatchObserver,
     pub(super) expired_at: Instant,
+    pub(super) renewed_at: Instant,
 }
 
 /// What a batch makes of log and map, in memory.
@@ -56,6 +57,8 @@ pub(super) struct Grown {
 /// Why a batch was thrown away before it was durable.
 #[derive(Debug, Error)]
 enum Failure {
+    #[error("free space is below the watermark")]
+    NoRoom,
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -67,7 +70,7 @@ enum Failure {
 impl Failure {
     const fn stop_reason(&self) -> StopReason {
         match self {
-            Self::Store(StoreError::DiskFull { .. }) => StopReason::DiskFull,
+            Self::NoRoom | Self::Store(StoreError::DiskFull { .. }) => StopReason::DiskFull,
             Self::Store(_) => StopReason::SyncFailed,
             Self::Read(_) => StopReason::Corrupt,
             Self::Witness(_) => StopReason::RootMismatch,
@@ -144,6 +147,9 @@ impl Worker {
 
     fn batch(&mut self, waiting: &[Waiting]) -> Result<(Vec<Verdict>, Arc<Snapshot>), Failure> {
         let started = Instant::now();
+        if !self.store.has_room() {
+            return Err(Failure::NoRoom);
+        }
         let before = self.shared.snapshot();
         let entries = waiting
             .iter()
@@ -164,6 +170,7 @@ impl Worker {
             &checkpoint,
         )?;
         // From here the batch is in the ledger, whatever happens to this process.
+        self.witness.settle(checkpoint.claimed());
         let committed_in = started.elapsed().saturating_sub(prepared_in);
         let snapshot = self.publish(grown, checkpoint);
         (self.observer)(&BatchReport {
@@ -177,7 +184,7 @@ impl Worker {
     }
 
     /// Cosigns the new roots. The signature does not leave before it is durable.
-    fn cosign(&mut self, before: &Snapshot, grown: &Grown) -> Result<SignedCheckpoint, Failure> {
+    fn cosign(&self, before: &Snapshot, grown: &Grown) -> Result<SignedCheckpoint, Failure> {
         let checkpoint = Checkpoint {
             origin: before.roster().origin().clone(),
             size: grown.edge.size(),
@@ -198,15 +205,15 @@ impl Worker {
         snapshot
     }
 
-    /// Nothing came in: renews the cosignature, or looks whether the disk has room again.
+    /// Nothing came in: renews the cosignature, and looks whether the disk has room again.
     fn idle(&mut self) {
-        match self.shared.condition() {
-            Condition::Writing => self.renew(),
-            Condition::Stopped(StopReason::DiskFull) if self.store.has_room() => {
-                tracing::info!("the disk has room again: writes resume");
-                self.shared.enter(Condition::Writing);
-            }
-            Condition::Stopped(_) => {}
+        if self.renewed_at.elapsed() >= RENEWAL {
+            self.renew();
+        }
+        let stopped_for_room = Condition::Stopped(StopReason::DiskFull);
+        if self.shared.condition() == stopped_for_room && self.store.has_room() {
+            tracing::info!("the disk has room again: writes resume");
+            self.shared.enter(Condition::Writing);
         }
     }
 
@@ -222,15 +229,18 @@ impl Worker {
         }
     }
 
-    /// Cosigns the same roots at a later time. They are durable already, so nothing is written.
+    /// Cosigns the same roots at a later time, so that reads stay fresh while nothing is written,
+    /// or nothing can be. The roots are durable already, so nothing is written here.
     pub(super) fn renew(&mut self) {
+        self.renewed_at = Instant::now();
         let snapshot = self.shared.snapshot();
         let same = snapshot.checkpoint().claimed().clone();
         match self.witness.cosign(same, clock::now().seconds()) {
             Ok(checkpoint) => self.shared.publish(Arc::new(snapshot.renewed(checkpoint))),
-            Err(_) => self
-                .shared
-                .enter(Condition::Stopped(StopReason::RootMismatch)),
+            Err(error) => {
+                tracing::error!(%error, "the published checkpoint is not signed again");
+                self.shared.enter(Condition::Stopped(StopReason::RootMismatch));
+            }
         }
     }
 }

@@ -26,6 +26,16 @@ use crate::map::MapIndex;
 use crate::roster::{SignedRoster, SignedRosterError};
 use crate::signing::{PublicKey, SigningError};
 
+/// How far an issuer's clock may be from the batch's: tills are not all on NTP, and beyond two
+/// minutes the order of two shops' claims would no longer mean anything.
+pub const CLOCK_SKEW_MS_MAX: u64 = 120_000;
+/// The longest reservation: the usual delay from a quote to the delivery of glasses.
+pub const RESERVATION_DAYS_MAX: u32 = 60;
+/// The longest validity of a coverage: a contract year and a day.
+pub const COVERAGE_DAYS_MAX: u32 = 366;
+/// The longest grant: a year and a month, so that yearly renewals overlap.
+pub const GRANT_DAYS_MAX: u32 = 397;
+
 /// Names a version of the LPP catalogue by its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CatalogueNotice {
