@@ -96,6 +96,10 @@ impl Store {
 
         // Whatever goes wrong from here, a panic included, leaves the writer poisoned.
         *writer = Writer::Poisoned;
+        self.0
+            .database
+            .keep_reserve()
+            .map_err(StoreError::SyncFailed)?;
         self.write_salts(writes)?;
         lock(&self.0.buckets).begin(TreeSize::new(writes.first.get()), replaced);
         self.write_batch(batch)?;
@@ -145,7 +149,7 @@ impl Store {
         let written = writes
             .map
             .puts()
-            .map(|(prefix, bucket)| (*prefix, Arc::new(bucket.clone())));
+            .map(|(prefix, bucket)| (*prefix, bucket.clone()));
         lock(&self.0.buckets).end(written);
         let mut tiles = lock(&self.0.tiles);
         writes
