@@ -387,7 +387,7 @@ fn root() -> PathBuf {
 }
 
 fn repository_sources() -> Vec<Source> {
-    sources(&root(), &PACKAGES).unwrap()
+    sources(&root(), &PACKAGES).expect("the sources can be read")
 }
 
 /// The tracked files; every file outside `target` where there is no git.
@@ -402,7 +402,7 @@ fn tracked_files() -> Vec<String> {
             .filter(|path| !path.is_empty())
             .map(str::to_owned)
             .collect(),
-        _ => walk(&root(), "").unwrap(),
+        _ => walk(&root(), "").expect("the repository can be read"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A small ledger in memory, kept by the obvious means: what the tests verify against.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use proto::attestation::{
     Attestation, CatalogueNotice, Claim, Coverage, Grant, Release, State, catalogue_index,
@@ -273,7 +274,7 @@ impl Ledger {
 }
 
 #[derive(Default)]
-struct Buckets(BTreeMap<Prefix, Bucket>);
+struct Buckets(BTreeMap<Prefix, Arc<Bucket>>);
 
 /// A bucket is not there.
 #[derive(Debug)]
@@ -282,7 +283,7 @@ struct NoBucket;
 impl BucketSource for Buckets {
     type Error = NoBucket;
 
-    fn bucket(&self, prefix: &Prefix) -> Result<Bucket, NoBucket> {
+    fn bucket(&self, prefix: &Prefix) -> Result<Arc<Bucket>, NoBucket> {
         self.0.get(prefix).cloned().ok_or(NoBucket)
     }
 }

@@ -27,7 +27,9 @@ use std::fmt;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use thiserror::Error;
 
-use crate::attestation::{CLOCK_SKEW_MS_MAX, Attestation, ShapeError, SlotState, SlotStatus, State, slot_index};
+use crate::attestation::{
+    Attestation, CLOCK_SKEW_MS_MAX, ShapeError, SlotState, SlotStatus, State, slot_index,
+};
 use crate::checkpoint::{
     CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
 };

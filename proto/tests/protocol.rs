@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use proto::attestation::{
     Attestation, Claim, CoverageTerms, SlotState, SlotStatus, State, catalogue_index, roster_index,
@@ -128,7 +129,7 @@ struct Buckets(MapUpdate);
 impl BucketSource for Buckets {
     type Error = Infallible;
 
-    fn bucket(&self, prefix: &Prefix) -> Result<Bucket, Infallible> {
+    fn bucket(&self, prefix: &Prefix) -> Result<Arc<Bucket>, Infallible> {
         let stored = self.0.puts().find(|(put, _)| *put == prefix);
         Ok(stored.map(|(_, bucket)| bucket.clone()).unwrap())
     }
@@ -140,7 +141,7 @@ struct Nothing;
 impl BucketSource for Nothing {
     type Error = Infallible;
 
-    fn bucket(&self, _: &Prefix) -> Result<Bucket, Infallible> {
+    fn bucket(&self, _: &Prefix) -> Result<Arc<Bucket>, Infallible> {
         unreachable!("an empty map has no bucket")
     }
 }

@@ -207,8 +207,8 @@ struct Buckets(BTreeMap<Prefix, Arc<Bucket>>);
 impl BucketSource for Buckets {
     type Error = Infallible;
 
-    fn bucket(&self, prefix: &Prefix) -> Result<Bucket, Infallible> {
-        Ok((*self.0[prefix]).clone())
+    fn bucket(&self, prefix: &Prefix) -> Result<Arc<Bucket>, Infallible> {
+        Ok(self.0[prefix].clone())
     }
 }
 
@@ -224,7 +224,7 @@ impl Roots {
             self.buckets.0.remove(prefix);
         }
         for (prefix, bucket) in update.puts() {
-            self.buckets.0.insert(*prefix, Arc::new(bucket.clone()));
+            self.buckets.0.insert(*prefix, bucket.clone());
         }
         self.crown = update.crown().clone();
         (self.edge.root(), self.crown.root())

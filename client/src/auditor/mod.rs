@@ -15,6 +15,7 @@ mod source;
 mod verified;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proto::attestation::ShapeError;
 use proto::checkpoint::{
@@ -447,7 +448,7 @@ struct NoBucket;
 impl BucketSource for NoBuckets {
     type Error = NoBucket;
 
-    fn bucket(&self, _prefix: &Prefix) -> Result<Bucket, NoBucket> {
+    fn bucket(&self, _prefix: &Prefix) -> Result<Arc<Bucket>, NoBucket> {
         Err(NoBucket)
     }
 }

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proto::attestation::{
-    CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, GRANT_DAYS_MAX, RESERVATION_DAYS_MAX,
-    Attestation, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantState, Release, Revocation,
-    SlotStatus, State, catalogue_index, coverage_index, grant_index, slot_index,
+    Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
+    GRANT_DAYS_MAX, Grant, GrantState, RESERVATION_DAYS_MAX, Release, Revocation, SlotStatus,
+    State, catalogue_index, coverage_index, grant_index, slot_index,
 };
 use proto::entry::{Header, Kind, VerifiedEntry};
 use proto::ids::{Day, LeafIndex, RequestId, UnixMillis};
@@ -284,7 +284,10 @@ impl Replay {
 
     fn is_member(&self, roster: &Roster, issuer: u32) -> bool {
         let is_issuer = |key: &PublicKey| self.issuers.get(&key.to_bytes()) == Some(&issuer);
-        roster.members().iter().any(|member| is_issuer(&member.public_key))
+        roster
+            .members()
+            .iter()
+            .any(|member| is_issuer(&member.public_key))
     }
 
     /// The till that claimed may release, and so may a payer that the claim rests on.

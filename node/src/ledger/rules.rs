@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use proto::attestation::{
-    CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, GRANT_DAYS_MAX, RESERVATION_DAYS_MAX,
-    Attestation, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantState, Release, Revocation,
-    SlotStatus, State, catalogue_index, coverage_index, grant_index, slot_index,
+    Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
+    GRANT_DAYS_MAX, Grant, GrantState, RESERVATION_DAYS_MAX, Release, Revocation, SlotStatus,
+    State, catalogue_index, coverage_index, grant_index, slot_index,
 };
 use proto::entry::{Entry, Header, Kind, VerifiedEntry};
 use proto::ids::{Day, LeafIndex, UnixMillis};

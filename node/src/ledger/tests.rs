@@ -5,8 +5,8 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use proto::attestation::{
-    CLOCK_SKEW_MS_MAX, RESERVATION_DAYS_MAX,
-    CatalogueNotice, Claim, Coverage, Erasure, Grant, Release, Revocation, slot_index,
+    CLOCK_SKEW_MS_MAX, CatalogueNotice, Claim, Coverage, Erasure, Grant, RESERVATION_DAYS_MAX,
+    Release, Revocation, slot_index,
 };
 use proto::ids::{CoverageKey, Day, SlotKey};
 use proto::refusal::TakenSlot;

@@ -239,7 +239,8 @@ impl Worker {
             Ok(checkpoint) => self.shared.publish(Arc::new(snapshot.renewed(checkpoint))),
             Err(error) => {
                 tracing::error!(%error, "the published checkpoint is not signed again");
-                self.shared.enter(Condition::Stopped(StopReason::RootMismatch));
+                self.shared
+                    .enter(Condition::Stopped(StopReason::RootMismatch));
             }
         }
     }

@@ -97,6 +97,10 @@ impl Store {
 
         // Whatever goes wrong from here, a panic included, leaves the writer poisoned.
         *writer = Writer::Poisoned;
+        self.0
+            .database
+            .keep_reserve()
+            .map_err(StoreError::SyncFailed)?;
         let (durable, intended) = (TreeSize::new(writes.first.get()), tail.size);
         self.write_vault(writes, Mark { durable, intended })?;
         lock(&self.0.buckets).begin(TreeSize::new(writes.first.get()), replaced);
@@ -158,7 +162,7 @@ impl Store {
         let written = writes
             .map
             .puts()
-            .map(|(prefix, bucket)| (*prefix, Arc::new(bucket.clone())));
+            .map(|(prefix, bucket)| (*prefix, bucket.clone()));
         lock(&self.0.buckets).end(written);
         let mut tiles = lock(&self.0.tiles);
         writes

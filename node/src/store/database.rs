@@ -3,15 +3,17 @@
 //! It panics on some torn files and on some failing disks. A read that meets one is an error like
 //! any other, and the process goes on.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use sled::{Batch, Db, IVec};
 
 use super::disk::sync_folder;
+use super::reserve::SegmentReserve;
 use super::{StoreError, Stored};
 
 /// The database puts a page above a quarter of this into a file of its own, which it never syncs.
@@ -22,7 +24,10 @@ const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Database {
     /// Taken only to be dropped.
     tree: Option<Db>,
+    /// Held while the database is open; the last to go.
+    _lock: Option<File>,
     file: File,
+    reserve: Mutex<Option<SegmentReserve>>,
 }
 
 impl Database {
@@ -31,17 +36,28 @@ impl Database {
         std::fs::create_dir_all(dir)?;
         let config = sled::Config::new().path(dir).segment_size(SEGMENT_BYTES);
         let config = config.cache_capacity(cache_bytes);
+        let lock = lock(dir)?;
+        cut_reserve(&dir.join("db"))?;
         let tree = contained(|| Ok(config.open())).and_then(|tree| tree.map_err(unopened))?;
         refuse_blobs(dir)?;
         let file = File::open(dir.join("db"))?;
         file.sync_all()?;
+        let reserve = SegmentReserve::begin(&dir.join("db"), SEGMENT_BYTES as u64)?;
         File::open(dir.join("conf"))?.sync_all()?;
         sync_folder(&dir.join("blobs"))?;
         sync_folder(dir)?;
         Ok(Self {
             tree: Some(tree),
+            _lock: Some(lock),
             file,
+            reserve: Mutex::new(Some(reserve)),
         })
+    }
+
+    /// Keeps room ahead of what is written. Call it between two commits.
+    pub(super) fn keep_reserve(&self) -> io::Result<()> {
+        let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        reserve.as_mut().map_or(Ok(()), SegmentReserve::keep)
     }
 
     /// The file, to be synced.
@@ -116,7 +132,9 @@ impl Database {
     pub(super) fn another(&self) -> Self {
         Self {
             tree: self.tree.clone(),
+            _lock: None,
             file: self.file.try_clone().unwrap(),
+            reserve: Mutex::default(),
         }
     }
 }
@@ -160,6 +178,26 @@ impl From<sled::Error> for StoreError {
             | sled::Error::ReportableBug(_)
             | sled::Error::Corruption { .. } => Self::Corrupt { what: Stored::Page },
         }
+    }
+}
+
+/// Holds the folder for this process, before anything in it is changed: the database's own lock
+/// comes only when it opens.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let file = File::create(dir.join("lock"))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked),
+        Err(error) => Err(io::Error::from(error).into()),
+    }
+}
+
+/// The database must find its file as it left it.
+fn cut_reserve(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => Ok(SegmentReserve::cut(&file, SEGMENT_BYTES as u64)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -24,6 +24,7 @@ mod database;
 mod disk;
 mod keys;
 mod recover;
+mod reserve;
 mod vault;
 
 use std::fmt;
@@ -397,9 +398,8 @@ impl TileSource for Store {
 impl BucketSource for Store {
     type Error = StoreError;
 
-    fn bucket(&self, prefix: &Prefix) -> Result<Bucket, StoreError> {
+    fn bucket(&self, prefix: &Prefix) -> Result<Arc<Bucket>, StoreError> {
         self.bucket_as_of(prefix, None)
-            .map(|bucket| (*bucket).clone())
     }
 }
 
@@ -416,9 +416,8 @@ pub struct StoreAt<'a> {
 impl BucketSource for StoreAt<'_> {
     type Error = StoreError;
 
-    fn bucket(&self, prefix: &Prefix) -> Result<Bucket, StoreError> {
-        let bucket = self.store.bucket_as_of(prefix, Some(self.size))?;
-        Ok((*bucket).clone())
+    fn bucket(&self, prefix: &Prefix) -> Result<Arc<Bucket>, StoreError> {
+        self.store.bucket_as_of(prefix, Some(self.size))
     }
 }
 

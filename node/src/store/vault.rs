@@ -17,13 +17,18 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proto::ids::{LeafIndex, TreeSize};
 use proto::seal::Salt;
 use zeroize::Zeroizing;
 
+use super::reserve::Ahead;
+
 /// Length of a salt.
 const SALT_BYTES: usize = 32;
+/// How much is written ahead: room for 32,768 entries.
+const STEP_BYTES: u64 = 1024 * 1024;
 /// What lies where no salt is.
 const NO_SALT: [u8; SALT_BYTES] = [0; SALT_BYTES];
 
@@ -65,6 +70,9 @@ impl Mark {
 #[derive(Debug)]
 pub(super) struct Vault {
     file: File,
+    ahead: Ahead,
+    /// The length of the file: zeros are written ahead, so that a sync need not commit a length.
+    end: AtomicU64,
 }
 
 impl Vault {
@@ -73,9 +81,10 @@ impl Vault {
         std::fs::create_dir_all(dir)?;
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        Ok(Self {
-            file: options.open(dir.join("salts"))?,
-        })
+        let file = options.open(dir.join("salts"))?;
+        let end = AtomicU64::new(file.metadata()?.len());
+        let ahead = Ahead::of(&dir.join("salts"))?;
+        Ok(Self { file, ahead, end })
     }
 
     /// The file, to be synced.
@@ -108,7 +117,12 @@ impl Vault {
 
     /// Writes a salt. It is durable after the next sync.
     pub(super) fn write(&self, leaf: LeafIndex, salt: &Salt) -> io::Result<()> {
-        self.file.write_all_at(salt.as_bytes(), offset(leaf)?)
+        let at = offset(leaf)?;
+        while at + SALT_BYTES as u64 > self.end.load(Ordering::Relaxed) {
+            self.end
+                .store(self.ahead.lengthen(STEP_BYTES)?, Ordering::Relaxed);
+        }
+        self.file.write_all_at(salt.as_bytes(), at)
     }
 
     /// The salt of an entry's payload, if there is one.

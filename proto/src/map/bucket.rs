@@ -1,5 +1,7 @@
 //! The leaves of one small branch, stored as one value.
 
+use std::sync::OnceLock;
+
 use thiserror::Error;
 
 use super::{MAP_VALUE_BYTES_MAX, MapIndex, MapValue, Prefix, leaf_hash};
@@ -46,10 +48,21 @@ pub(super) fn part(leaves: &[Leaf], depth: usize) -> (&[Leaf], &[Leaf]) {
 }
 
 /// The 1 to 16 leaves of one branch, in the order of their indexes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Bucket {
     leaves: Vec<Leaf>,
+    /// The depth at which the root was asked for, and the root: leaves never change, and a bucket
+    /// in memory is read far more often than it is stored.
+    root: OnceLock<(usize, Hash)>,
 }
+
+impl PartialEq for Bucket {
+    fn eq(&self, other: &Self) -> bool {
+        self.leaves == other.leaves
+    }
+}
+
+impl Eq for Bucket {}
 
 /// The bytes are not those of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -74,15 +87,14 @@ pub enum BucketError {
 impl Bucket {
     /// The bucket of these leaves, which are sorted, and at least 1 and at most 16.
     pub(super) fn of(leaves: Vec<Leaf>) -> Self {
-        Self { leaves }
+        Self {
+            leaves,
+            root: OnceLock::new(),
+        }
     }
 
     pub(super) fn hashed_leaves(&self) -> &[Leaf] {
         &self.leaves
-    }
-
-    pub(super) fn into_leaves(self) -> Vec<Leaf> {
-        self.leaves
     }
 
     pub(super) fn find(&self, index: &MapIndex) -> Option<&MapValue> {
@@ -100,7 +112,14 @@ impl Bucket {
     /// The root of the branch that these leaves make at the depth of the prefix.
     #[must_use]
     pub fn root(&self, prefix: &Prefix) -> Hash {
-        branch_root(&self.leaves, prefix.depth())
+        let depth = prefix.depth();
+        let (known_at, root) = self
+            .root
+            .get_or_init(|| (depth, branch_root(&self.leaves, depth)));
+        if *known_at == depth {
+            return *root;
+        }
+        branch_root(&self.leaves, depth)
     }
 
     /// The stored form: of each leaf the index, the length of the value, the value.
@@ -143,7 +162,7 @@ impl Bucket {
         if leaves.is_empty() {
             return Err(BucketError::NoLeaf);
         }
-        Ok(Self { leaves })
+        Ok(Self::of(leaves))
     }
 }
 

@@ -20,7 +20,7 @@ pub trait BucketSource {
     ///
     /// # Errors
     /// Whatever keeps the store from answering, a missing bucket included.
-    fn bucket(&self, prefix: &Prefix) -> Result<Bucket, Self::Error>;
+    fn bucket(&self, prefix: &Prefix) -> Result<Arc<Bucket>, Self::Error>;
 }
 
 /// Why the map cannot answer.
@@ -203,7 +203,7 @@ impl Crown {
         let mut siblings = Vec::new();
         let (prefix, branch) = self.descend(index, |sibling| siblings.push(sibling.root()));
         let bucket = checked_bucket(branch, &prefix, source)?;
-        let mut leaves = bucket.as_ref().map_or(&[][..], Bucket::hashed_leaves);
+        let mut leaves = bucket.as_deref().map_or(&[][..], Bucket::hashed_leaves);
         let mut depth = prefix.depth();
         while leaves.len() > 1 {
             let (left, right) = part(leaves, depth);
@@ -311,7 +311,7 @@ fn checked_bucket<S: BucketSource>(
     branch: &Branch,
     prefix: &Prefix,
     source: &S,
-) -> Result<Option<Bucket>, MapError<S::Error>> {
+) -> Result<Option<Arc<Bucket>>, MapError<S::Error>> {
     let Branch::Bucket { root, .. } = branch else {
         return Ok(None);
     };
@@ -325,14 +325,14 @@ fn checked_bucket<S: BucketSource>(
 /// What an update writes, and the version that stands once it is written.
 #[derive(Debug, Clone)]
 pub struct MapUpdate {
-    puts: BTreeMap<Prefix, Bucket>,
+    puts: BTreeMap<Prefix, Arc<Bucket>>,
     deletes: BTreeSet<Prefix>,
     crown: Crown,
 }
 
 impl MapUpdate {
     /// The buckets to store, each under its prefix.
-    pub fn puts(&self) -> impl Iterator<Item = (&Prefix, &Bucket)> {
+    pub fn puts(&self) -> impl Iterator<Item = (&Prefix, &Arc<Bucket>)> {
         self.puts.iter()
     }
 
@@ -359,7 +359,7 @@ type Change<'a> = (&'a MapIndex, &'a Option<MapValue>);
 /// An update under way.
 struct Update<'a, S> {
     source: &'a S,
-    puts: BTreeMap<Prefix, Bucket>,
+    puts: BTreeMap<Prefix, Arc<Bucket>>,
     deletes: BTreeSet<Prefix>,
 }
 
@@ -367,7 +367,7 @@ struct Update<'a, S> {
 /// still take the leaves into one of its own.
 struct Next {
     branch: Arc<Branch>,
-    unsaved: Option<Bucket>,
+    unsaved: Option<Arc<Bucket>>,
 }
 
 impl<S: BucketSource> Update<'_, S> {
@@ -407,7 +407,7 @@ impl<S: BucketSource> Update<'_, S> {
         changes: &[Change<'_>],
     ) -> Result<Next, MapError<S::Error>> {
         let bucket = checked_bucket(old, &prefix, self.source)?;
-        let before = bucket.as_ref().map_or(&[][..], Bucket::hashed_leaves);
+        let before = bucket.as_deref().map_or(&[][..], Bucket::hashed_leaves);
         let mut leaves = before.to_vec();
         for (index, value) in changes {
             let place = leaves.binary_search_by_key(*index, |leaf| leaf.index);
@@ -441,11 +441,13 @@ impl<S: BucketSource> Update<'_, S> {
             let right = self.keep(right_prefix, next_right);
             return Next::saved(Branch::pair(left, right));
         }
+        let leaf_count = leaves.len();
+        let bucket = Bucket::of(leaves);
         let branch = Arc::new(Branch::Bucket {
-            root: branch_root(&leaves, prefix.depth()),
-            leaves: leaves.len(),
+            root: bucket.root(&prefix),
+            leaves: leaf_count,
         });
-        let unsaved = Some(Bucket::of(leaves));
+        let unsaved = Some(Arc::new(bucket));
         Next { branch, unsaved }
     }
 
@@ -471,7 +473,7 @@ impl<S: BucketSource> Update<'_, S> {
             Some(bucket) => Some(bucket),
             None => checked_bucket(&next.branch, &prefix, self.source)?,
         };
-        Ok(bucket.map_or_else(Vec::new, Bucket::into_leaves))
+        Ok(bucket.map_or_else(Vec::new, |bucket| bucket.hashed_leaves().to_vec()))
     }
 }
 
@@ -547,9 +549,9 @@ mod tests {
     impl BucketSource for Disk {
         type Error = Prefix;
 
-        fn bucket(&self, prefix: &Prefix) -> Result<Bucket, Prefix> {
+        fn bucket(&self, prefix: &Prefix) -> Result<Arc<Bucket>, Prefix> {
             let bytes = self.0.get(&prefix.to_bytes()).ok_or(*prefix)?;
-            Bucket::from_bytes(bytes).map_err(|_| *prefix)
+            Bucket::from_bytes(bytes).map(Arc::new).map_err(|_| *prefix)
         }
     }
 

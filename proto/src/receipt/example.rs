@@ -1,6 +1,7 @@
 //! A small ledger with its receipts, for the tests of this crate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
 use crate::attestation::{
@@ -98,12 +99,12 @@ pub(crate) fn entry(says: &Attestation, request: u8, signer: &SecretKey) -> Entr
 }
 
 #[derive(Default)]
-struct Buckets(BTreeMap<Prefix, Bucket>);
+struct Buckets(BTreeMap<Prefix, Arc<Bucket>>);
 
 impl BucketSource for Buckets {
     type Error = Prefix;
 
-    fn bucket(&self, prefix: &Prefix) -> Result<Bucket, Prefix> {
+    fn bucket(&self, prefix: &Prefix) -> Result<Arc<Bucket>, Prefix> {
         self.0.get(prefix).cloned().ok_or(*prefix)
     }
 }
