@@ -338,8 +338,8 @@ fn found_ledger(
     let data = dir.join("data");
     fs::create_dir(&data).map_err(io_error(&data))?;
     let store = Store::open(&data, StoreOptions::default())?;
-    let mut witness = Witness::new(founding.name.clone(), keys.secret.clone());
-    sequencer::found(&store, &mut witness, roster, &founding.origin, random()?)?;
+    let witness = Witness::new(founding.name.clone(), keys.secret.clone());
+    sequencer::found(&store, &witness, roster, &founding.origin, random()?)?;
     Ok(())
 }
 

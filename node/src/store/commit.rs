@@ -11,6 +11,7 @@ use proto::map::{Bucket, MapUpdate, Prefix};
 use proto::seal::{Salt, SealedPayload};
 use proto::tile::{ENTRIES_PER_CHUNK, Tile, TileId, encode_entry};
 
+use super::vault::Mark;
 use super::{Store, StoreError, answer, keys, lock};
 use crate::ledger::{Answered, RequestKey};
 
@@ -80,7 +81,7 @@ impl Store {
 
     /// Makes a batch durable: when this returns, no power cut takes it back.
     ///
-    /// Cost: one sync, two when there are payloads or erasures.
+    /// Cost: two syncs, three when there are erasures.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], [`StoreError::OutOfPlace`] and [`StoreError::WrongSize`] before
@@ -100,13 +101,23 @@ impl Store {
             .database
             .keep_reserve()
             .map_err(StoreError::SyncFailed)?;
-        self.write_salts(writes)?;
+        let (durable, intended) = (TreeSize::new(writes.first.get()), tail.size);
+        self.write_vault(writes, Mark { durable, intended })?;
         lock(&self.0.buckets).begin(TreeSize::new(writes.first.get()), replaced);
         self.write_batch(batch)?;
         self.sync_database()?;
         // Durable before visible: from here the batch is in the ledger, whatever happens to this
         // process. Only now do readers of the newest state get to see it.
         self.show(writes);
+        // Not synced: after a power cut the mark before it still allows this size.
+        let reached = Mark {
+            durable: intended,
+            intended,
+        };
+        self.0
+            .vault
+            .write_mark(reached)
+            .map_err(StoreError::SyncFailed)?;
         match self.erase_salts(writes.erased) {
             Ok(()) => {
                 tail.carried_out = writes.erased.to_vec();
@@ -119,14 +130,16 @@ impl Store {
     }
 
     /// A salt without its entry is harmless, an entry without its salt has lost its payload: so
-    /// salts are durable first.
-    fn write_salts(&self, writes: &Writes<'_>) -> Result<(), StoreError> {
-        let mut payloads = writes.kept_payloads().peekable();
-        if payloads.peek().is_none() {
-            return Ok(());
-        }
-        payloads
-            .try_for_each(|(leaf, _, salt)| self.0.vault.write(*leaf, salt))
+    /// salts are durable first. The mark goes with them: without it, what a broken byte takes
+    /// back would not be missed.
+    fn write_vault(&self, writes: &Writes<'_>, mark: Mark) -> Result<(), StoreError> {
+        self.0
+            .vault
+            .write_mark(mark)
+            .and_then(|()| {
+                let mut payloads = writes.kept_payloads();
+                payloads.try_for_each(|(leaf, _, salt)| self.0.vault.write(*leaf, salt))
+            })
             .and_then(|()| self.0.syncs.sync(self.0.vault.file()))
             .map_err(StoreError::SyncFailed)
     }

@@ -6,7 +6,7 @@
 //! ```text
 //! ledger/db        everything but the salts, under the keys of `keys`
 //! ledger/blobs/    stays empty: the database never syncs what it puts there
-//! vault/salts      32 bytes for each entry, zeros where there is none
+//! vault/salts      how far the log had come; 32 bytes for each entry, zeros where there is none
 //! ballast          16 MiB to delete when the disk is full, so that the database opens again
 //! ```
 //!

@@ -41,6 +41,14 @@ pub enum RecoverError {
     /// There are tiles that the entries do not make.
     #[error("there are tiles beyond the end of the log")]
     ExtraTiles,
+    /// Entries that were acknowledged are gone: the database took a broken byte for its end.
+    #[error("there are {got} entries, and {want} were durable: rebuild this node from its peers")]
+    Shortened {
+        /// How many there are.
+        got: TreeSize,
+        /// How many there were.
+        want: TreeSize,
+    },
     /// There are more or fewer entries than the checkpoint says.
     #[error("there are {got} entries, the checkpoint says {want}")]
     LogSize {
@@ -97,11 +105,23 @@ impl Store {
             ..Tail::default()
         };
         let recovered = self.recompute(&mut tail)?;
+        self.require_mark(tail.size)?;
         // After a failed sync, what can be read is not what is durable: only a restart helps.
         if !matches!(*writer, Writer::Poisoned) {
             *writer = Writer::Ready(tail);
         }
         Ok(recovered)
+    }
+
+    /// What was found is all that was durable, by what is kept outside the database.
+    fn require_mark(&self, got: TreeSize) -> Result<(), RecoverError> {
+        let mark = self.0.vault.mark().map_err(StoreError::Io)?;
+        let want = mark.map_or(TreeSize::new(0), |mark| mark.durable);
+        match mark {
+            None if got == want => Ok(()),
+            Some(mark) if mark.allows(got) => Ok(()),
+            _ => Err(RecoverError::Shortened { got, want }),
+        }
     }
 
     fn recompute(&self, tail: &mut Tail) -> Result<Option<Recovered>, RecoverError> {

@@ -1,8 +1,13 @@
 //! The salts of sealed payloads, in a flat file where each can be overwritten.
 //!
 //! The database appends: what it deletes stays in its file for long. So the one thing that must
-//! really go, the salt, lies outside it, 32 bytes at 32 times the index of its entry. Without the
-//! salt a sealed payload is noise, even to whoever holds the token. Zeros say that there is none.
+//! really go, the salt, lies outside it, 32 bytes for each entry behind a first 32 for the mark.
+//! Without the salt a sealed payload is noise, even to whoever holds the token. Zeros say that
+//! there is none.
+//!
+//! The mark says how far the log had come. The database takes a broken byte for the end of its
+//! log and opens in the state before it, which is sound in itself: only something outside can tell
+//! that entries are missing. It lies here because this file is synced before each batch anyway.
 //!
 //! An attacker who holds this file and the database still needs the contract token of each
 //! payload. On a file system or a disk that never writes in place, the old bytes go when that disk
@@ -14,7 +19,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proto::ids::LeafIndex;
+use proto::ids::{LeafIndex, TreeSize};
 use proto::seal::Salt;
 use zeroize::Zeroizing;
 
@@ -26,6 +31,40 @@ const SALT_BYTES: usize = 32;
 const STEP_BYTES: u64 = 1024 * 1024;
 /// What lies where no salt is.
 const NO_SALT: [u8; SALT_BYTES] = [0; SALT_BYTES];
+
+/// How far the log had come when a commit began, and how far that commit was to take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Entries that were durable.
+    pub(super) durable: TreeSize,
+    /// Entries that there are if the commit succeeded.
+    pub(super) intended: TreeSize,
+}
+
+impl Mark {
+    /// Both sizes, and their complements: a mark with a broken byte is none.
+    fn to_bytes(self) -> [u8; SALT_BYTES] {
+        let sizes = [self.durable.get(), self.intended.get()];
+        let mut bytes = [0; SALT_BYTES];
+        let numbers = sizes.into_iter().chain(sizes.map(|size| !size));
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; SALT_BYTES]) -> Option<Self> {
+        let size = |place: &[u8]| Some(TreeSize::new(u64::from_be_bytes(place.try_into().ok()?)));
+        let (durable, intended) = (size(bytes.get(..8)?)?, size(bytes.get(8..16)?)?);
+        let mark = Self { durable, intended };
+        (mark.to_bytes() == *bytes).then_some(mark)
+    }
+
+    /// Whether a log of this size is one that a crash can have left.
+    pub(super) fn allows(self, size: TreeSize) -> bool {
+        size == self.durable || size == self.intended
+    }
+}
 
 /// The file of salts.
 #[derive(Debug)]
@@ -51,6 +90,29 @@ impl Vault {
     /// The file, to be synced.
     pub(super) const fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Writes the mark. It is durable after the next sync.
+    pub(super) fn write_mark(&self, mark: Mark) -> io::Result<()> {
+        self.file.write_all_at(&mark.to_bytes(), 0)
+    }
+
+    /// The mark: `Ok(None)` before the first commit.
+    ///
+    /// # Errors
+    /// `InvalidData` when the bytes are no mark.
+    pub(super) fn mark(&self) -> io::Result<Option<Mark>> {
+        let mut bytes = NO_SALT;
+        match self.file.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
+        if bytes == NO_SALT {
+            return Ok(None);
+        }
+        Mark::from_bytes(&bytes)
+            .map(Some)
+            .ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
     /// Writes a salt. It is durable after the next sync.
@@ -79,7 +141,8 @@ impl Vault {
 }
 
 fn offset(leaf: LeafIndex) -> io::Result<u64> {
-    let offset = leaf.get().checked_mul(SALT_BYTES as u64);
+    let place = leaf.get().checked_add(1); // the mark is at place 0
+    let offset = place.and_then(|place| place.checked_mul(SALT_BYTES as u64));
     offset.ok_or_else(|| ErrorKind::FileTooLarge.into())
 }
 
@@ -99,6 +162,27 @@ mod tests {
         assert!(vault.read(LeafIndex::new(1001)).unwrap().is_none());
         vault.erase(leaf).unwrap();
         assert!(vault.read(leaf).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_mark_reads_back_and_a_broken_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        assert_eq!(vault.mark().unwrap(), None);
+        let mark = Mark {
+            durable: TreeSize::new(7),
+            intended: TreeSize::new(9),
+        };
+        vault.write_mark(mark).unwrap();
+        assert_eq!(vault.mark().unwrap(), Some(mark));
+        assert!(mark.allows(TreeSize::new(7)) && mark.allows(TreeSize::new(9)));
+        assert!(!mark.allows(TreeSize::new(6)) && !mark.allows(TreeSize::new(8)));
+        for place in 0..SALT_BYTES {
+            let mut broken = mark.to_bytes();
+            broken[place] ^= 1;
+            vault.file.write_all_at(&broken, 0).unwrap();
+            assert!(vault.mark().is_err(), "byte {place}");
+        }
     }
 
     #[test]
