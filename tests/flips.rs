@@ -7,7 +7,9 @@
 )]
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -52,40 +54,72 @@ enum Outcome {
     Unanswered,
 }
 
-/// The bytes of the files that are not zero: the others are mostly room not used yet.
-fn places(folder: &Path) -> Vec<(PathBuf, usize)> {
-    let mut places = Vec::new();
-    for file in files(folder) {
-        if file.ends_with("ballast") {
-            continue;
-        }
-        let bytes = fs::read(&file).unwrap();
-        let used = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0);
-        places.extend(used.map(|(at, _)| (file.clone(), at)));
-    }
-    places
+/// One file of the ledger. The zeros at its end are room that is not used yet.
+struct Stored {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    length: u64,
 }
 
-fn copy(from: &Path, to: &Path) {
+/// The files of the ledger.
+fn stored(folder: &Path) -> Vec<Stored> {
+    let mut found = files(folder);
+    found.retain(|file| !file.ends_with("ballast"));
+    let read = found.iter().map(|file| {
+        let mut bytes = fs::read(file).unwrap();
+        let length = bytes.len() as u64;
+        bytes.truncate(
+            bytes
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |last| last + 1),
+        );
+        Stored {
+            path: file.strip_prefix(folder).unwrap().to_owned(),
+            bytes,
+            length,
+        }
+    });
+    read.collect()
+}
+
+/// Which bytes of which files are not zero.
+fn places(ledger: &[Stored]) -> Vec<(usize, usize)> {
+    let places = ledger.iter().enumerate().flat_map(|(file, stored)| {
+        let used = stored
+            .bytes
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte != 0);
+        used.map(move |(at, _)| (file, at))
+    });
+    places.collect()
+}
+
+/// Writes the ledger to a folder.
+fn write_all(ledger: &[Stored], to: &Path) {
     let _ = fs::remove_dir_all(to);
-    for file in files(from) {
-        let path = to.join(file.strip_prefix(from).unwrap());
+    for stored in ledger {
+        let path = to.join(&stored.path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        if !file.ends_with("ballast") {
-            fs::copy(&file, path).unwrap();
-        }
+        let mut file = File::create(path).unwrap();
+        file.write_all(&stored.bytes).unwrap();
+        file.set_len(stored.length).unwrap();
     }
 }
 
-/// A copy of the ledger in `scratch` with one byte of it flipped, somewhere.
-fn flip_one(data: &Path, scratch: &Path, places: &[(PathBuf, usize)], round: usize) {
+/// The ledger in `scratch` with one byte of it flipped, somewhere.
+fn flip_one(ledger: &[Stored], scratch: &Path, places: &[(usize, usize)], round: usize) {
     let random = u64::from_be_bytes(client::system::random().unwrap());
-    let (file, at) = &places[usize::try_from(random).unwrap() % places.len()];
-    copy(data, scratch);
-    let flipped = scratch.join(file.strip_prefix(data).unwrap());
-    let mut bytes = fs::read(&flipped).unwrap();
-    bytes[*at] ^= 1 << (round % 8);
-    fs::write(&flipped, bytes).unwrap();
+    let (file, at) = places[usize::try_from(random).unwrap() % places.len()];
+    write_all(ledger, scratch);
+    let stored = &ledger[file];
+    let flipped = [stored.bytes[at] ^ (1 << (round % 8))];
+    let file = File::options()
+        .write(true)
+        .open(scratch.join(&stored.path))
+        .unwrap();
+    file.write_all_at(&flipped, at as u64).unwrap();
 }
 
 fn try_out(folder: &Path, truth: &Truth, round: usize) -> Outcome {
@@ -199,14 +233,15 @@ async fn a_thousand_flipped_bytes_give_no_wrong_answer() {
     };
 
     let scratch = world.folder.path().join("flipped");
-    copy(&data, &scratch);
+    let ledger = stored(&data);
+    write_all(&ledger, &scratch);
     assert_eq!(
         try_out(&scratch, &truth, 0),
         Outcome::Whole,
         "without a flip all is well"
     );
 
-    let places = places(&data);
+    let places = places(&ledger);
     let next = AtomicUsize::new(0);
     let flip = |worker: usize| {
         let scratch = world.folder.path().join(format!("flipped-{worker}"));
@@ -216,7 +251,7 @@ async fn a_thousand_flipped_bytes_give_no_wrong_answer() {
             if round >= FLIPS {
                 return outcomes;
             }
-            flip_one(&data, &scratch, &places, round);
+            flip_one(&ledger, &scratch, &places, round);
             outcomes.push(try_out(&scratch, &truth, round));
         }
     };
