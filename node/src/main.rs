@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Batches come from one thread and are freed on others, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     node::command::main()
 }

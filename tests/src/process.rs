@@ -203,17 +203,30 @@ fn ready(stdout: impl std::io::Read + Send + 'static) -> Option<Addresses> {
     first.recv_timeout(START_MAX).ok()
 }
 
-/// Bytes of disk that the files of a folder take.
+/// Bytes that were written to the files of a folder: zeros at the end of a file are room that the
+/// node keeps ahead, and do not count.
 ///
 /// # Panics
 /// When it cannot be read.
 #[must_use]
 pub fn disk_bytes(dir: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    files(dir)
-        .iter()
-        .map(|file| fs::metadata(file).map_or(0, |file| file.blocks() * 512))
-        .sum()
+    files(dir).iter().map(|file| written(file).unwrap()).sum()
+}
+
+fn written(path: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::FileExt as _;
+    let file = File::open(path)?;
+    let mut end = file.metadata()?.len();
+    let mut piece = [0; 64 * 1024];
+    while end > 0 {
+        let length = piece.len().min(usize::try_from(end).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut piece[..length], end - length as u64)?;
+        if let Some(last) = piece[..length].iter().rposition(|byte| *byte != 0) {
+            return Ok(end - length as u64 + last as u64 + 1);
+        }
+        end -= length as u64;
+    }
+    Ok(0)
 }
 
 /// Every file of a folder and the folders in it.

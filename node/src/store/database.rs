@@ -17,7 +17,7 @@ use super::reserve::SegmentReserve;
 use super::{StoreError, Stored};
 
 /// The database puts a page above a quarter of this into a file of its own, which it never syncs.
-/// Sixteen values share a page; ours are at most half a megabyte (sixteen entries of 32 KiB).
+/// Sixteen values share a page; ours are at most 768 KiB (sixteen entries of 48 KiB).
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// One open database: one tree, and its file once more, since nobody but us syncs it.
@@ -42,7 +42,7 @@ impl Database {
         refuse_blobs(dir)?;
         let file = File::open(dir.join("db"))?;
         file.sync_all()?;
-        let reserve = SegmentReserve::begin(&dir.join("db"), SEGMENT_BYTES as u64)?;
+        let reserve = SegmentReserve::of(&dir.join("db"), SEGMENT_BYTES as u64)?;
         File::open(dir.join("conf"))?.sync_all()?;
         sync_folder(&dir.join("blobs"))?;
         sync_folder(dir)?;

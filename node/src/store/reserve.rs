@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// How much is written ahead of the database at a time.
-const STEP_BYTES: u64 = 64 * 1024 * 1024;
+const STEP_BYTES: u64 = 32 * 1024 * 1024;
 /// Untouched segments that are left when more are added: time enough, at full load.
 const MARGIN_SEGMENTS: u64 = 4;
 /// Zeros are written in pieces of this size.
@@ -70,10 +70,10 @@ impl SegmentReserve {
         Ok(())
     }
 
-    /// Adds the first zeros.
-    pub(super) fn begin(path: &Path, segment_bytes: u64) -> io::Result<Self> {
+    /// Room ahead of the file at this path; the first zeros come with the first commit.
+    pub(super) fn of(path: &Path, segment_bytes: u64) -> io::Result<Self> {
         let ahead = Ahead::of(path)?;
-        let end = ahead.lengthen(STEP_BYTES)?;
+        let end = ahead.0.metadata()?.len();
         Ok(Self {
             ahead,
             segment_bytes,
@@ -117,7 +117,8 @@ mod tests {
     fn what_was_added_and_never_used_is_cut_off_again() {
         let (named, file) = file();
         file.write_all_at(b"used", 2 * SEGMENT).unwrap();
-        SegmentReserve::begin(named.path(), SEGMENT).unwrap();
+        let mut reserve = SegmentReserve::of(named.path(), SEGMENT).unwrap();
+        reserve.keep().unwrap();
         assert_eq!(file.metadata().unwrap().len(), 2 * SEGMENT + 4 + STEP_BYTES);
         SegmentReserve::cut(&file, SEGMENT).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 3 * SEGMENT);
@@ -126,14 +127,16 @@ mod tests {
     #[test]
     fn zeros_are_added_near_the_end_and_never_over_what_is_used() {
         let (named, file) = file();
-        let mut reserve = SegmentReserve::begin(named.path(), SEGMENT).unwrap();
+        file.write_all_at(b"used", 0).unwrap();
+        let mut reserve = SegmentReserve::of(named.path(), SEGMENT).unwrap();
         reserve.keep().unwrap();
-        assert_eq!(file.metadata().unwrap().len(), STEP_BYTES);
+        reserve.keep().unwrap();
+        assert_eq!(file.metadata().unwrap().len(), STEP_BYTES + 4);
         for segment in 0..STEP_BYTES / SEGMENT {
             file.write_all_at(b"used", segment * SEGMENT).unwrap();
         }
         reserve.keep().unwrap();
-        assert_eq!(file.metadata().unwrap().len(), 2 * STEP_BYTES);
+        assert_eq!(file.metadata().unwrap().len(), 2 * STEP_BYTES + 4);
         assert!(!untouched(&file, SEGMENT, STEP_BYTES / SEGMENT - 1).unwrap());
     }
 }

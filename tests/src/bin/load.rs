@@ -70,8 +70,8 @@ struct Options {
     /// Connections, one till each; 16 or as many as calls, if that is fewer.
     #[arg(long)]
     connections: Option<usize>,
-    /// Slots of a claim: three are a frame and two lenses.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
+    /// Slots of a claim: one is a frame, three are a frame and two lenses.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     slots: u8,
     /// Milliseconds that the node sleeps before each sync, as a slower disk would.
     #[arg(long, default_value_t = 0)]
