@@ -8,6 +8,10 @@ use crate::process::files;
 
 /// How much memory is read at once.
 const WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// Much of a file and of a memory is zeros.
+const PAGE: [u8; 4096] = [0; 4096];
+/// Most zeros that something wanted may begin with: a number in eight bytes does.
+const ZEROS_MAX: usize = 8;
 
 /// Whether the bytes contain the wanted ones.
 #[must_use]
@@ -54,6 +58,10 @@ impl Needles {
         let mut starts = vec![Vec::new(); 1 << 16];
         for (place, (word, bytes)) in wanted.iter().enumerate() {
             assert!(bytes.len() >= 8, "{word} is too short");
+            assert!(
+                bytes[..ZEROS_MAX].iter().any(|byte| *byte != 0),
+                "{word} begins with zeros"
+            );
             starts[usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))].push(place);
         }
         Self { wanted, starts }
@@ -69,19 +77,33 @@ impl Needles {
             .unwrap_or(0)
     }
 
-    /// The words of those that the bytes contain.
+    /// The words of those that the bytes contain. Pages of zeros cost next to nothing.
     #[must_use]
     pub fn found_in(&self, bytes: &[u8]) -> Vec<&str> {
         let mut found = Vec::new();
-        for (at, pair) in bytes.windows(2).enumerate() {
-            for place in &self.starts[usize::from(pair[0]) << 8 | usize::from(pair[1])] {
-                let (word, wanted) = &self.wanted[*place];
-                if bytes[at..].starts_with(wanted) {
-                    found.push(word.as_str());
-                }
+        for (page, piece) in bytes.chunks(PAGE.len()).enumerate() {
+            // What begins in a page of zeros begins with zeros, so near its end.
+            let skipped = if piece == PAGE {
+                PAGE.len() - ZEROS_MAX
+            } else {
+                0
+            };
+            let begin = page * PAGE.len();
+            for at in begin + skipped..begin + piece.len() {
+                self.find_at(&bytes[at..], &mut found);
             }
         }
         found
+    }
+
+    fn find_at<'a>(&'a self, bytes: &[u8], found: &mut Vec<&'a str>) {
+        let [first, second, ..] = bytes else { return };
+        for place in &self.starts[usize::from(*first) << 8 | usize::from(*second)] {
+            let (word, wanted) = &self.wanted[*place];
+            if bytes.starts_with(wanted) {
+                found.push(word.as_str());
+            }
+        }
     }
 }
 
@@ -145,7 +167,13 @@ mod tests {
         let needles = wanted
             .map(|text| (text.to_owned(), text.as_bytes().to_vec()))
             .to_vec();
-        assert_eq!(Needles::new(needles).found_in(b"..aabbccde."), ["aabbccde"]);
+        let needles = Needles::new(needles);
+        assert_eq!(needles.found_in(b"..aabbccde."), ["aabbccde"]);
+        for at in [0, 4092, 4096, 9000] {
+            let mut pages = vec![0; 12_000];
+            pages[at..at + 8].copy_from_slice(b"zzzzzzzz");
+            assert_eq!(needles.found_in(&pages), ["zzzzzzzz"], "at {at}");
+        }
     }
 
     #[test]
