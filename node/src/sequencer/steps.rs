@@ -15,8 +15,8 @@ use proto::tile::{RightEdge, Tile, TileId};
 use thiserror::Error;
 
 use super::{
-    BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BatchObserver, BatchReport, Condition, Decided, Message,
-    RENEWAL, Shared, StopReason, Unavailable, Waiting,
+    BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BatchObserver, BatchReport, Condition, Decided, LINGER,
+    Message, RENEWAL, Shared, StopReason, Unavailable, Waiting,
 };
 use crate::clock;
 use crate::ledger::{Commit, Outcome, Verdict, decide};
@@ -44,6 +44,7 @@ pub(super) struct Worker {
     pub(super) observer: BatchObserver,
     pub(super) expired_at: Instant,
     pub(super) renewed_at: Instant,
+    pub(super) linger: Duration,
 }
 
 /// What a batch makes of log and map, in memory.
@@ -96,7 +97,8 @@ impl Worker {
         }
     }
 
-    /// Takes what is waiting: whatever came in while the last batch was on its way.
+    /// Takes what is waiting: whatever came in while the last batch was on its way, and what comes
+    /// within [`LINGER`] when that batch had more than one entry.
     fn collect(&self) -> Collected {
         let patience = match self.shared.condition() {
             Condition::Writing => RENEWAL,
@@ -107,6 +109,7 @@ impl Worker {
             Err(RecvTimeoutError::Timeout) => return Collected::Nothing,
             Err(RecvTimeoutError::Disconnected) => return Collected::Stop(Vec::new()),
         };
+        let lingers_until = Instant::now() + self.linger;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
             match next {
@@ -119,7 +122,8 @@ impl Worker {
             if batch.len() >= BATCH_ENTRIES_MAX || bytes >= BATCH_BYTES_MAX {
                 return Collected::Batch(batch);
             }
-            match self.inbox.try_recv() {
+            let patience = lingers_until.saturating_duration_since(Instant::now());
+            match self.inbox.recv_timeout(patience) {
                 Ok(message) => next = message,
                 Err(_) => return Collected::Batch(batch),
             }
@@ -147,6 +151,11 @@ impl Worker {
 
     fn batch(&mut self, waiting: &[Waiting]) -> Result<(Vec<Verdict>, Arc<Snapshot>), Failure> {
         let started = Instant::now();
+        self.linger = if waiting.len() > 1 {
+            LINGER
+        } else {
+            Duration::ZERO
+        };
         if !self.store.has_room() {
             return Err(Failure::NoRoom);
         }
