@@ -1,5 +1,7 @@
 //! The command as a user meets it: what it prints, and what it ends with. Nobody is asked here.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be set up fails its test")]
+
 #[path = "../src/example.rs"]
 #[allow(dead_code, reason = "the library's tests use the rest of it")]
 mod example;

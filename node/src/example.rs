@@ -36,7 +36,7 @@ pub(crate) fn roster_parts(epoch: Epoch, previous: Option<&Roster>) -> RosterPar
     let joint = JointSecret::derive(&[1; 32], b"ledger tests").unwrap();
     let element = Element::from_bytes(joint.public().to_bytes()).unwrap();
     let elements = OprfElements {
-        person: element.clone(),
+        person: element,
         contract: element,
     };
     RosterParts {
@@ -44,7 +44,7 @@ pub(crate) fn roster_parts(epoch: Epoch, previous: Option<&Roster>) -> RosterPar
         epoch,
         previous: previous.map(Roster::hash),
         threshold: NonZeroU16::MIN,
-        joint: elements.clone(),
+        joint: elements,
         members: vec![
             member("cnam", Role::Amo, Some("01"), Standing::Voting),
             member("amc", Role::Amc, Some("75000001"), Standing::Following),

@@ -22,7 +22,7 @@ fn witness() -> Witness {
 
 fn founded(dir: &Path) -> Sequencer {
     let store = Store::open(dir, StoreOptions::default()).unwrap();
-    found(&store, &mut witness(), &first_roster(), &origin(), [1; 10]).unwrap();
+    found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
     open(&store, witness(), Box::new(|_| ())).unwrap()
 }
 

@@ -17,7 +17,7 @@ const STEP_BYTES: u64 = 32 * 1024 * 1024;
 /// Untouched segments that are left when more are added: time enough, at full load.
 const MARGIN_SEGMENTS: u64 = 4;
 /// Zeros are written in pieces of this size.
-const PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The end of a file, where zeros are appended.
 #[derive(Debug)]
