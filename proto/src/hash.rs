@@ -130,7 +130,7 @@ pub fn derive(context: Context, parts: &[&[u8]]) -> Hash {
     Hash(*absorb(context, parts).finalize().as_bytes())
 }
 
-/// The bytes of [`derive`] where they are a secret. A [`Hash`] is copied wherever it goes; this is
+/// The bytes of [`derive()`] where they are a secret. A hash is copied wherever it goes; this is
 /// wiped when dropped, and so is the hasher, which has the parts in its buffer.
 #[must_use]
 pub fn derive_secret(context: Context, parts: &[&[u8]]) -> Zeroizing<[u8; HASH_BYTES]> {

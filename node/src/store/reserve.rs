@@ -116,6 +116,7 @@ mod tests {
     #[test]
     fn what_was_added_and_never_used_is_cut_off_again() {
         let (named, file) = file();
+        file.write_all_at(b"used", 0).unwrap();
         file.write_all_at(b"used", 2 * SEGMENT).unwrap();
         let mut reserve = SegmentReserve::of(named.path(), SEGMENT).unwrap();
         reserve.keep().unwrap();
