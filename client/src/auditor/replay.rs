@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use proto::attestation::{
     Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
     GRANT_DAYS_MAX, Grant, GrantState, RESERVATION_DAYS_MAX, Release, Revocation, SlotStatus,
-    State, catalogue_index, coverage_index, grant_index, slot_index,
+    State, catalogue_index, coverage_index, grant_index, member_may_issue, slot_index,
 };
 use proto::entry::{Header, Kind, VerifiedEntry};
 use proto::ids::{Day, LeafIndex, RequestId, UnixMillis};
 use proto::map::MapIndex;
 use proto::refusal::Reason;
-use proto::roster::{Role, Roster, SignedRoster};
+use proto::roster::{Roster, SignedRoster};
 use proto::signing::PublicKey;
 
 use super::EntryFailure;
@@ -364,14 +364,4 @@ fn succeed(signed: &SignedRoster, previous: &Roster) -> Result<Roster, EntryFail
 fn name_catalogue(notice: &CatalogueNotice, span: Span) -> Result<(), Reason> {
     let begun = notice.valid_from <= span.latest.day();
     begun.then_some(()).ok_or(Reason::DateOutOfRange)
-}
-
-const fn member_may_issue(role: Role, kind: Kind) -> bool {
-    match kind {
-        Kind::Roster | Kind::Erasure => true,
-        Kind::Catalogue => matches!(role, Role::Amo),
-        Kind::Grant | Kind::Revocation => matches!(role, Role::Federation),
-        Kind::Coverage | Kind::Release => matches!(role, Role::Amo | Role::Amc),
-        Kind::Claim => false,
-    }
 }

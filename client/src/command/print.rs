@@ -1,5 +1,7 @@
 //! Printing: answers to stdout, what went wrong to stderr.
 
+use std::io::{self, Write as _};
+
 use client::failure::FailureKind;
 use serde_json::json;
 
@@ -16,19 +18,22 @@ pub(super) enum Format {
 }
 
 /// Prints an answer.
-#[allow(clippy::print_stdout, reason = "stdout is what a command answers on")]
 pub(super) fn report(format: Format, report: &dyn Report) {
     match format {
-        Format::Text => println!("{}", report.text().trim_end()),
-        Format::Json => println!("{}", report.json()),
+        Format::Text => line(report.text().trim_end()),
+        Format::Json => line(&report.json().to_string()),
     }
     if let Some((message, hint)) = report.problem() {
         error_lines(&message, hint);
     }
 }
 
+/// Nobody may be listening any more: the exit code still says how it went.
+fn line(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
 /// Prints why there is no answer.
-#[allow(clippy::print_stdout, reason = "stdout is what a command answers on")]
 pub(super) fn failed(format: Format, failed: &Failed) {
     if format == Format::Json {
         let kind = match failed.kind {
@@ -37,10 +42,8 @@ pub(super) fn failed(format: Format, failed: &Failed) {
             FailureKind::Unavailable => "unavailable",
         };
         let Failed { message, hint, .. } = failed;
-        println!(
-            "{}",
-            json!({ "error": { "kind": kind, "message": message, "hint": hint } })
-        );
+        let answer = json!({ "error": { "kind": kind, "message": message, "hint": hint } });
+        line(&answer.to_string());
     }
     error_lines(&failed.message, failed.hint);
 }

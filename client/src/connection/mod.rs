@@ -68,6 +68,12 @@ pub enum CallError {
         /// Who was asked.
         member: MemberName,
     },
+    /// It takes no writes for now: its disk is full or failed, or its operator must look.
+    #[error("{member} takes no writes for now")]
+    WritesStopped {
+        /// Who was asked.
+        member: MemberName,
+    },
     /// It did not answer in time. A write may still have happened: send the same bytes again.
     #[error("{member} did not answer within {} s", DEADLINE.as_secs())]
     TooSlow {
@@ -120,6 +126,13 @@ pub enum CallError {
     },
 }
 
+/// Whether a node gave this reason for its status.
+fn says(status: &Status, reason: &str) -> bool {
+    status
+        .get_details_error_info()
+        .is_some_and(|told| told.reason == reason)
+}
+
 fn reason_text(reason: Option<Reason>) -> String {
     reason
         .map(|reason| format!(": {}", reason.english()))
@@ -130,6 +143,7 @@ impl Failure for CallError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Unreachable { .. }
+            | Self::WritesStopped { .. }
             | Self::TooSlow { .. }
             | Self::Busy { .. }
             | Self::Failed { .. } => FailureKind::Unavailable,
@@ -397,6 +411,9 @@ impl Connection {
     fn call_error(&self, status: &Status) -> CallError {
         let member = self.member.clone();
         match status.code() {
+            Code::Unavailable if says(status, "WRITES_STOPPED") => {
+                CallError::WritesStopped { member }
+            }
             Code::Unavailable => CallError::Unreachable { member },
             Code::DeadlineExceeded | Code::Cancelled => CallError::TooSlow { member },
             Code::ResourceExhausted => CallError::Busy {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use proto::attestation::{
     Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
     GRANT_DAYS_MAX, Grant, GrantState, RESERVATION_DAYS_MAX, Release, Revocation, SlotStatus,
-    State, catalogue_index, coverage_index, grant_index, slot_index,
+    State, catalogue_index, coverage_index, grant_index, member_may_issue, slot_index,
 };
 use proto::entry::{Entry, Header, Kind, VerifiedEntry};
 use proto::ids::{Day, LeafIndex, UnixMillis};
 use proto::refusal::{Reason, Refusal, TakenSlot};
-use proto::roster::{Role, SignedRoster};
+use proto::roster::SignedRoster;
 use proto::signing::PublicKey;
 
 use super::View;
@@ -53,16 +53,6 @@ pub(super) fn issuer_may<V: View>(
         }
     };
     Ok(allowed.then_some(()).ok_or(Reason::KindNotAllowed))
-}
-
-const fn member_may_issue(role: Role, kind: Kind) -> bool {
-    match kind {
-        Kind::Roster | Kind::Erasure => true,
-        Kind::Catalogue => matches!(role, Role::Amo),
-        Kind::Grant | Kind::Revocation => matches!(role, Role::Federation),
-        Kind::Coverage | Kind::Release => matches!(role, Role::Amo | Role::Amc),
-        Kind::Claim => false,
-    }
 }
 
 /// Whether the entry's references, clock, dates and slots let it in; if so, what it says.

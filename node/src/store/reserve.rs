@@ -83,6 +83,8 @@ impl SegmentReserve {
 
     /// Adds more zeros when the database comes near their end. Costs one small read otherwise.
     pub(super) fn keep(&mut self) -> io::Result<()> {
+        // The database may have cut the file meanwhile, and our zeros with it.
+        self.end = self.end.min(self.ahead.0.metadata()?.len());
         let margin = (self.end / self.segment_bytes).saturating_sub(MARGIN_SEGMENTS);
         if !untouched(&self.ahead.0, self.segment_bytes, margin)? {
             self.end = self.ahead.lengthen(STEP_BYTES)?;
@@ -91,14 +93,17 @@ impl SegmentReserve {
     }
 }
 
-/// Whether a segment was never written to: the header of one in use is never all zeros. Beyond
-/// the end of the file, where the database has cut it, there is no room.
+/// What a segment in use begins with; never all zeros.
+const HEADER_BYTES: usize = 20;
+
+/// Whether what the file has of a segment was never written to.
 fn untouched(file: &File, segment_bytes: u64, segment: u64) -> io::Result<bool> {
-    let mut header = [0; 20];
-    match file.read_exact_at(&mut header, segment * segment_bytes) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        read => read.map(|()| header == [0; 20]),
-    }
+    let mut header = [0; HEADER_BYTES];
+    let at = segment * segment_bytes;
+    let there = file.metadata()?.len().saturating_sub(at);
+    let length = HEADER_BYTES.min(usize::try_from(there).unwrap_or(HEADER_BYTES));
+    file.read_exact_at(&mut header[..length], at)?;
+    Ok(header == [0; HEADER_BYTES])
 }
 
 #[cfg(test)]

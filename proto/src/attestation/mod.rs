@@ -23,7 +23,7 @@ use crate::entry::{Header, Kind};
 use crate::hash::Hash;
 use crate::ids::{CoverageKey, Day, Finess, IdError, LeafIndex, RequestId, SlotKey, UnixMillis};
 use crate::map::MapIndex;
-use crate::roster::{SignedRoster, SignedRosterError};
+use crate::roster::{Role, SignedRoster, SignedRosterError};
 use crate::signing::{PublicKey, SigningError};
 
 /// How far an issuer's clock may be from the batch's: tills are not all on NTP, and beyond two
@@ -35,6 +35,18 @@ pub const RESERVATION_DAYS_MAX: u32 = 60;
 pub const COVERAGE_DAYS_MAX: u32 = 366;
 /// The longest grant: a year and a month, so that yearly renewals overlap.
 pub const GRANT_DAYS_MAX: u32 = 397;
+
+/// Whether a member of this role may issue this kind; tills issue claims, releases and erasures.
+#[must_use]
+pub const fn member_may_issue(role: Role, kind: Kind) -> bool {
+    match kind {
+        Kind::Roster | Kind::Erasure => true,
+        Kind::Catalogue => matches!(role, Role::Amo),
+        Kind::Grant | Kind::Revocation => matches!(role, Role::Federation),
+        Kind::Coverage | Kind::Release => matches!(role, Role::Amo | Role::Amc),
+        Kind::Claim => false,
+    }
+}
 
 /// Names a version of the LPP catalogue by its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
