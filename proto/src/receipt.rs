@@ -352,6 +352,10 @@ impl RefusalReceipt {
 /// Either kind of receipt file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant is the receipt it holds")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a file is read one at a time, so there is no array of them"
+)]
 pub enum ReceiptFile {
     Accepted(Receipt),
     Refused(RefusalReceipt),
@@ -360,6 +364,10 @@ pub enum ReceiptFile {
 /// Either kind of receipt, of which every step passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant is the receipt it holds")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a file is read one at a time, so there is no array of them"
+)]
 pub enum VerifiedFile {
     Accepted(VerifiedReceipt),
     Refused(VerifiedRefusal),

@@ -25,6 +25,7 @@ use crate::seal::{self, Salt, SealedPayload};
     unused_qualifications,
     clippy::all,
     clippy::cast_possible_truncation,
+    clippy::too_many_lines,
     reason = "generated from schema/, where the documentation is"
 )]
 pub mod v1 {
@@ -134,6 +135,10 @@ pub struct StateAnswer {
 /// What a node answers to an append.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "each variant is the answer it holds")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one, and one exists at a time"
+)]
 pub enum AppendAnswer {
     Accepted(Receipt),
     Refused {

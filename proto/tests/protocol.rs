@@ -3,6 +3,12 @@
 //! They were printed by a second implementation, written from that page alone. So this test
 //! says two things: the page is enough to write one, and the code does what the page says.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the whole file is a test, its functions included"
+)]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 

@@ -5,8 +5,8 @@
 //! salt a sealed payload is noise, even to whoever holds the token. Zeros say that there is none.
 //!
 //! An attacker who holds this file and the database still needs the contract token of each
-//! payload. On a file system or a disk that never writes in place, an erasure is as good as that
-//! disk's own; docs say which to use.
+//! payload. On a file system or a disk that never writes in place, the old bytes go when that disk
+//! reclaims them: an operator who must promise more encrypts the disk under a key of its own.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};

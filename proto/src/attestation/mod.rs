@@ -7,6 +7,8 @@
 
 mod content;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 

@@ -1,0 +1,277 @@
+//! The shape of each kind: what its header has, what it must not have, and what it changes.
+
+use super::*;
+use crate::receipt::example::{SLOTS, attestations, claim, request_id, till};
+
+/// The header of each kind, in the order of [`Kind::ALL`].
+fn headers() -> [Header; 8] {
+    attestations().map(|says| says.header(till().public(), request_id(1)))
+}
+
+fn header_of(kind: Kind) -> Header {
+    headers().into_iter().find(|it| it.kind == kind).unwrap()
+}
+
+/// What comes of a header of this kind after a change.
+fn read(kind: Kind, change: impl FnOnce(&mut Header)) -> Result<Attestation, ShapeError> {
+    let mut header = header_of(kind);
+    change(&mut header);
+    Attestation::read(&header)
+}
+
+#[test]
+fn what_each_kind_says_reads_back_from_its_header() {
+    for (says, kind) in attestations().into_iter().zip(Kind::ALL) {
+        let header = says.header(till().public(), request_id(1));
+        assert_eq!(header.kind, kind);
+        assert_eq!(header.issued_at, header.request_id.at());
+        assert_eq!(Attestation::read(&header), Ok(says));
+    }
+}
+
+#[test]
+fn what_each_kind_says_survives_signing() {
+    let origin = "vitrail.example/optique".parse().unwrap();
+    for says in attestations() {
+        let header = says.header(till().public(), request_id(1));
+        let entry = crate::entry::Entry::sign(&header, &origin, &till()).unwrap();
+        assert_eq!(Attestation::read(entry.header()), Ok(says));
+    }
+}
+
+/// The fields that a kind has, beside issuer and request.
+const fn fields_of(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Roster | Kind::Catalogue | Kind::Grant | Kind::Revocation => &["statement"],
+        Kind::Coverage | Kind::Claim => &["keys", "hold_until", "references", "commitment"],
+        Kind::Release => &["keys", "references"],
+        Kind::Erasure => &["references"],
+    }
+}
+
+fn fill(header: &mut Header, field: &str) {
+    match field {
+        "keys" => header.keys = vec![[1; 32]],
+        "hold_until" => header.hold_until = Some(Day::new(1)),
+        "references" => header.references = vec![LeafIndex::new(1), LeafIndex::new(2)],
+        "commitment" => header.commitment = Some(Hash::from_bytes([1; 32])),
+        "statement" => header.statement = vec![1],
+        other => panic!("no field {other}"),
+    }
+}
+
+fn clear(header: &mut Header, field: &str) {
+    match field {
+        "keys" => header.keys.clear(),
+        "hold_until" => header.hold_until = None,
+        "references" => header.references.clear(),
+        "commitment" => header.commitment = None,
+        "statement" => header.statement.clear(),
+        other => panic!("no field {other}"),
+    }
+}
+
+const FIELDS: [&str; 5] = [
+    "keys",
+    "hold_until",
+    "references",
+    "commitment",
+    "statement",
+];
+
+#[test]
+fn a_field_that_a_kind_does_not_have_is_refused() {
+    for kind in Kind::ALL {
+        let excess = |field: &&str| !fields_of(kind).contains(field);
+        for field in FIELDS.into_iter().filter(excess) {
+            let refused = read(kind, |header| fill(header, field));
+            assert_eq!(refused, Err(ShapeError::Excess { kind, field }));
+        }
+    }
+}
+
+#[test]
+fn a_field_that_a_kind_needs_is_missed() {
+    for kind in Kind::ALL {
+        for field in fields_of(kind) {
+            let refused = read(kind, |header| clear(header, field)).unwrap_err();
+            let as_it_should = match (kind, *field) {
+                (Kind::Roster, _) => matches!(refused, ShapeError::Roster(_)),
+                (_, "statement") => matches!(
+                    refused,
+                    ShapeError::StatementLength { kind: of, got: 0, .. } if of == kind
+                ),
+                _ => matches!(refused, ShapeError::Needs { kind: of, .. } if of == kind),
+            };
+            assert!(as_it_should, "{kind:?} without {field}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_kind_with_one_key_or_reference_takes_no_second() {
+    let needs = |kind, need| Err(ShapeError::Needs { kind, need });
+    let keys = |header: &mut Header| header.keys = vec![[1; 32], [2; 32]];
+    let references = |header: &mut Header| fill(header, "references");
+    let kind = Kind::Coverage;
+    assert_eq!(read(kind, keys), needs(kind, "one coverage key"));
+    assert_eq!(read(kind, references), needs(kind, "one catalogue"));
+    let kind = Kind::Release;
+    assert_eq!(read(kind, references), needs(kind, "one claim"));
+    let kind = Kind::Erasure;
+    assert_eq!(read(kind, references), needs(kind, "one reference"));
+    let kind = Kind::Claim;
+    let catalogue_alone = read(kind, |header| header.references.truncate(1));
+    assert_eq!(
+        catalogue_alone,
+        needs(kind, "a catalogue and one coverage or more")
+    );
+}
+
+#[test]
+fn slot_keys_out_of_order_or_twice_are_refused() {
+    let field = "slot keys";
+    for kind in [Kind::Claim, Kind::Release] {
+        let swapped = read(kind, |header| header.keys.swap(0, 1));
+        assert_eq!(swapped, Err(ShapeError::Unordered { field }));
+        let twice = read(kind, |header| header.keys[1] = header.keys[0]);
+        assert_eq!(twice, Err(ShapeError::Unordered { field }));
+    }
+}
+
+#[test]
+fn coverages_out_of_order_or_twice_are_refused_and_the_catalogue_stands_apart() {
+    let claim_on = |references: &[u64]| {
+        let references = references.iter().copied().map(LeafIndex::new).collect();
+        read(Kind::Claim, |header| header.references = references)
+    };
+    let refused = Err(ShapeError::Unordered { field: "coverages" });
+    assert_eq!(claim_on(&[1, 6, 5]), refused);
+    assert_eq!(claim_on(&[1, 5, 5]), refused);
+    assert!(claim_on(&[9, 5, 6]).is_ok());
+}
+
+#[test]
+fn a_statement_has_just_the_length_of_its_kind() {
+    let lengths = [
+        (Kind::Catalogue, 36),
+        (Kind::Grant, 57),
+        (Kind::Revocation, 32),
+    ];
+    for (kind, want) in lengths {
+        assert_eq!(header_of(kind).statement.len(), want);
+        for got in (0..100).filter(|got| *got != want) {
+            let refused = read(kind, |header| header.statement.resize(got, 0));
+            let length = ShapeError::StatementLength { kind, got, want };
+            assert_eq!(refused, Err(length));
+        }
+    }
+}
+
+#[test]
+fn a_statement_that_names_no_usable_key_is_refused() {
+    for kind in [Kind::Grant, Kind::Revocation] {
+        // All zeros are y = 0, a point of low order.
+        let refused = read(kind, |header| header.statement[..32].fill(0));
+        assert_eq!(refused, Err(ShapeError::Till(SigningError::PublicKey)));
+    }
+}
+
+#[test]
+fn a_grant_for_no_shop_is_refused() {
+    for byte in [b'C', b' ', 0xff, 0] {
+        let refused = read(Kind::Grant, |header| header.statement[33] = byte);
+        assert_eq!(refused, Err(ShapeError::Finess(IdError::Finess)));
+    }
+}
+
+#[test]
+fn a_roster_has_one_spelling() {
+    let added = read(Kind::Roster, |header| header.statement.push(b'\n'));
+    assert!(matches!(added, Err(ShapeError::Roster(_))));
+    let cut = read(Kind::Roster, |header| header.statement.truncate(100));
+    assert!(matches!(cut, Err(ShapeError::Roster(_))));
+}
+
+#[test]
+fn the_statements_never_change() {
+    let statement = |kind| hex::encode(header_of(kind).statement);
+    let till = hex::encode(till().public().to_bytes());
+    assert_eq!(statement(Kind::Revocation), till);
+    let hash = "51".repeat(32);
+    assert_eq!(statement(Kind::Catalogue), format!("{hash}00004fb0"));
+    let grant = [
+        "324130303030313233", // 2A0000123
+        "000001a3185c5000",   // 1,800,000,000,000
+        "000003e8",           // 1,000
+        "00001f40",           // 8,000
+    ];
+    assert_eq!(statement(Kind::Grant), till + &grant.concat());
+}
+
+/// The effects of an attestation at leaf 258, as tag, time and leaf in hex.
+fn effects(kind: Kind) -> Vec<(MapIndex, Option<String>)> {
+    let says = Attestation::read(&header_of(kind)).unwrap();
+    let effects = says.effects(LeafIndex::new(258)).into_iter();
+    effects
+        .map(|(index, state)| (index, state.map(|state| hex::encode(state.to_bytes()))))
+        .collect()
+}
+
+#[test]
+fn what_each_kind_changes_in_the_map_never_changes() {
+    const LEAF: &str = "0000000000000102";
+    let set = |index, tag: &str, time: &str| vec![(index, Some([tag, time, LEAF].concat()))];
+    let none = "0000000000000000";
+    let grant = grant_index(&till().public());
+    let coverage = coverage_index(&CoverageKey::from_bytes([0x40; 32]));
+    assert_eq!(effects(Kind::Roster), set(roster_index(), "06", none));
+    let valid_from = "0000000000004fb0"; // day 20,400
+    assert_eq!(
+        effects(Kind::Catalogue),
+        set(catalogue_index(), "07", valid_from)
+    );
+    let expires_at = "000001a3185c5000"; // 1,800,000,000,000
+    assert_eq!(effects(Kind::Grant), set(grant, "04", expires_at));
+    assert_eq!(effects(Kind::Revocation), set(grant, "05", none));
+    let until = "0000000000005078"; // day 20,600
+    assert_eq!(effects(Kind::Coverage), set(coverage, "03", until));
+    let until = "0000000000005014"; // day 20,500
+    let reserved = SLOTS.map(|slot| set(slot_index(&slot), "01", until));
+    assert_eq!(effects(Kind::Claim), reserved.concat());
+    let freed = SLOTS[..2].iter().map(|slot| (slot_index(slot), None));
+    assert_eq!(effects(Kind::Release), freed.collect::<Vec<_>>());
+    assert_eq!(effects(Kind::Erasure), []);
+}
+
+#[test]
+fn the_places_in_the_map_never_change() {
+    let places = [
+        slot_index(&SLOTS[0]),
+        coverage_index(&CoverageKey::from_bytes([0x40; 32])),
+        grant_index(&till().public()),
+        roster_index(),
+        catalogue_index(),
+    ];
+    let golden = [
+        "4114e1c28d1a607bf02603b6f44d8c1864dbe64c0ef31ff402f8e548836f267d",
+        "bec96850899105c702a96c72ebd83d16e90a7683397af72ad34ab7abdcd2da78",
+        "bd8c91d338734e9cee3cfb7f14e1a49e44ef9a0f5d3700ea4a66e56faa5ff80b",
+        "e14eaa74b417316cf6b914c9e6d48e378fe671370f34e516e28b74ea0b388d5b",
+        "9da848aca17aa8587384031accb880b6312371efe4ebe8d200011ba58df3e84d",
+    ];
+    assert_eq!(places.map(|it| hex::encode(it.as_bytes())), golden);
+}
+
+#[test]
+fn a_release_undoes_just_what_the_claim_did() {
+    let slots = SLOTS.to_vec();
+    let claimed = Attestation::Claim(claim(slots.clone())).effects(LeafIndex::new(7));
+    let claim = LeafIndex::new(7);
+    let released = Attestation::Release(Release { slots, claim }).effects(LeafIndex::new(8));
+    let places = |effects: &[(MapIndex, Option<State>)]| -> Vec<_> {
+        effects.iter().map(|(index, _)| *index).collect()
+    };
+    assert_eq!(places(&claimed), places(&released));
+    assert!(released.iter().all(|(_, state)| state.is_none()));
+}
