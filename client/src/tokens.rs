@@ -8,7 +8,8 @@ use proto::ids::{MemberName, RequestId, SlotKey};
 use proto::lpp::Slot;
 use proto::oprf::{
     self, Blind, BlindError, BlindedElement, CombineError, ELEMENTS_MAX, JointPublicKey,
-    OprfOutput, PublicShare, ShareIndex, Threshold, VerifiedEvaluation, VerifyError,
+    OprfOutput, PartialEvaluation, PublicShare, ShareIndex, Threshold, VerifiedEvaluation,
+    VerifyError,
 };
 use proto::roster::{MemberShare, OprfElements};
 use proto::token::{ContractToken, PersonToken};
@@ -93,6 +94,21 @@ impl Failure for TokenError {
                     FailureKind::Unavailable
                 }
             }
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::TooFew { failures, .. } => failures.iter().find_map(|failure| match failure {
+                MemberFailure::Call(error) => error.hint(),
+                MemberFailure::NoAddress { .. } => {
+                    Some("give it in the profile, under [addresses]")
+                }
+                MemberFailure::Wrong { .. } => {
+                    Some("tell the federation: the member's share is broken, or it cheats")
+                }
+            }),
+            _ => None,
         }
     }
 }
@@ -254,9 +270,69 @@ impl Ask {
             .connection
             .evaluate(self.id, self.kind, &self.blinded)
             .await?;
+        self.verify(answer)
+    }
+
+    fn verify(&self, answer: PartialEvaluation) -> Result<VerifiedEvaluation, MemberFailure> {
         let culprit = self.connection.member().clone();
         self.public
             .verify(&self.blinded, answer)
             .map_err(|reason| MemberFailure::Wrong { culprit, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{Ledger, joint, secret};
+    use crate::session::SessionParts;
+
+    /// What is asked of the one member that evaluates.
+    fn ask() -> (Ask, Blind) {
+        let session = Session::open(SessionParts {
+            roster: Ledger::new().roster,
+            secret: secret("till"),
+            home: None,
+            addresses: std::collections::BTreeMap::new(),
+            observer: None,
+        });
+        let session = session.unwrap();
+        let share = session.roster().shares().first().unwrap();
+        let connection = session.connection(&share.member).unwrap();
+        let (blind, element) = oprf::blind(b"input", &[5; 64]).unwrap();
+        let ask = Ask::new(TokenKind::Person, share, connection, &[element]).unwrap();
+        (ask, blind)
+    }
+
+    #[tokio::test]
+    async fn an_answer_under_the_members_share_is_believed() {
+        let (ask, blind) = ask();
+        let share = joint(1).sole_share();
+        let answer = share.evaluate(&ask.blinded, &[6; 64]).unwrap();
+        let answer = ask.verify(answer).unwrap();
+        let evaluated = oprf::combine(&joint(1).public(), Threshold::ONE, &[answer]).unwrap();
+        assert_eq!(blind.finalize(&evaluated[0]).as_bytes().len(), 64);
+    }
+
+    #[tokio::test]
+    async fn an_answer_under_another_share_names_its_culprit() {
+        let (ask, _) = ask();
+        let other = joint(2).sole_share();
+        let answer = other.evaluate(&ask.blinded, &[6; 64]).unwrap();
+        let failure = ask.verify(answer).unwrap_err();
+        assert!(
+            matches!(&failure, MemberFailure::Wrong { culprit, .. } if culprit.as_str() == "amo")
+        );
+        let failures = vec![failure];
+        let error = TokenError::TooFew {
+            got: 0,
+            want: Threshold::ONE,
+            failures,
+        };
+        assert!(
+            error.to_string().contains("amo answered wrongly"),
+            "{error}"
+        );
+        assert_eq!(error.kind(), FailureKind::Unavailable);
     }
 }

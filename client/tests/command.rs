@@ -1,9 +1,12 @@
 //! The command as a user meets it: what it prints, and what it ends with. Nobody is asked here.
-
-#![allow(clippy::unwrap_used, reason = "what cannot be set up fails its test")]
+#![allow(clippy::unwrap_used, reason = "what a test cannot set up fails it")]
 
 #[path = "../src/example.rs"]
-#[allow(dead_code, reason = "the library's tests use the rest of it")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "the library's tests use all of it"
+)]
 mod example;
 
 use std::fs;

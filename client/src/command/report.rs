@@ -320,8 +320,8 @@ impl Report for CoverReport {
             ..
         } = self;
         let mut text = format!(
-            "{accepted} coverages accepted, {refused} refused, {unknown} unknown, \
-             {skipped} lines skipped\n"
+            "coverages accepted {accepted}, refused {refused}, unknown {unknown}; \
+             lines skipped {skipped}\n"
         );
         for ProblemReport { line, problem } in &self.problems {
             let _ = writeln!(text, "line {line}: {problem}");

@@ -20,7 +20,7 @@ use super::{Answer, Failed, SettingsArgs, card};
 /// What is sold, and to whom.
 #[derive(Args)]
 struct SaleArgs {
-    /// A TOML file with nir, birth_date, birth_rank, regime and a list named complementary; - for stdin.
+    /// A TOML file with nir, birth_date, birth_rank, regime and complementary; - for stdin.
     /// An identity is never a flag, since other users of the machine can see flags
     #[arg(long, value_name = "FILE")]
     card: PathBuf,

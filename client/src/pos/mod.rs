@@ -89,6 +89,7 @@ impl Failure for CheckError {
         match self {
             Self::OtherCatalogue => Some("fetch the catalogue that the CNAM published last"),
             Self::View(error) => error.hint(),
+            Self::Tokens(error) => error.hint(),
             Self::Lookup(error) => error.hint(),
             _ => None,
         }

@@ -126,7 +126,7 @@ fn a_file_of_coverages_is_counted_and_its_problems_are_listed() {
     assert!(!report.is_yes());
     assert_snapshot!(report.json(), @r#"{"accepted":20,"refused":0,"unknown":0,"skipped":1,"problems":[{"line":3,"problem":"a NIR must have 13 characters and a key of 2 digits"}]}"#);
     assert_snapshot!(report.text(), @"
-    20 coverages accepted, 0 refused, 0 unknown, 1 lines skipped
+    coverages accepted 20, refused 0, unknown 0; lines skipped 1
     line 3: a NIR must have 13 characters and a key of 2 digits
     ");
 }
