@@ -196,12 +196,16 @@ impl Entry {
     /// Signs a header for one ledger.
     ///
     /// # Errors
-    /// The limit that the header breaks, or [`EntryError::RequestTime`].
+    /// The limit that the header breaks, [`EntryError::RequestTime`], or [`EntryError::Signature`]
+    /// when the secret is not the issuer's.
     pub fn sign(
         header: &Header,
         origin: &Origin,
         secret: &SecretKey,
     ) -> Result<VerifiedEntry, EntryError> {
+        if header.issuer != secret.public() {
+            return Err(EntryError::Signature(SigningError::Signature));
+        }
         let mut bytes = header.to_bytes();
         let signature = secret.sign(&signed_message(origin, &bytes));
         bytes.extend_from_slice(signature.as_bytes());
@@ -489,6 +493,13 @@ mod tests {
             many("statement", got, STATEMENT_BYTES_MAX)
         );
         assert!(sign(&claim(KEYS_MAX, REFERENCES_MAX, STATEMENT_BYTES_MAX)).is_ok());
+    }
+
+    #[test]
+    fn nobody_signs_for_another_issuer() {
+        let other = SecretKey::from_seed(&[8; 32]);
+        let signed = Entry::sign(&claim(1, 1, 0), &origin(), &other);
+        assert!(matches!(signed, Err(EntryError::Signature(_))));
     }
 
     #[test]
