@@ -21,6 +21,7 @@ use crate::oprf::{
 use crate::receipt::{EntryProof, Receipt, RefusalReceipt};
 use crate::refusal::{Reason, Refusal};
 use crate::seal::{self, Salt, SealedPayload};
+use crate::signing::PublicKey;
 
 /// The generated messages, clients and servers of `vitrail.v1`.
 #[allow(
@@ -160,17 +161,17 @@ pub mod read {
     use super::{
         Append, AppendAnswer, BlindedElement, ConsistencyProof, CoverageKey, DleqProof,
         ELEMENTS_MAX, Entry, EntryProof, Hash, InclusionProof, LOOKUP_KEYS_MAX, LeafIndex,
-        MapProof, PartialElement, PartialEvaluation, Reason, Receipt, RefusalReceipt, RequestId,
-        Salt, SealedPayload, ShareIndex, SignedCheckpoint, SignedCheckpointError, SlotKey,
-        StateAnswer, WireError, v1,
+        MapProof, PartialElement, PartialEvaluation, PublicKey, Reason, Receipt, RefusalReceipt,
+        RequestId, Salt, SealedPayload, ShareIndex, SignedCheckpoint, SignedCheckpointError,
+        SlotKey, StateAnswer, WireError, v1,
     };
 
-    /// Reads an append.
+    /// Reads an append that the owner of `sender` asks for.
     ///
     /// # Errors
     /// The first field that is missing or wrong.
-    pub fn append(request: &v1::AppendRequest) -> Result<Append, WireError> {
-        let entry = Entry::parse(&request.entry)?;
+    pub fn append(request: &v1::AppendRequest, sender: &PublicKey) -> Result<Append, WireError> {
+        let entry = Entry::parse_from(&request.entry, sender)?;
         let payload = request.payload.as_ref().map(payload).transpose()?;
         Ok((entry, payload))
     }

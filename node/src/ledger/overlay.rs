@@ -49,7 +49,7 @@ impl<'v, V: View> Overlay<'v, V> {
         };
         let position = usize::try_from(position).unwrap_or(usize::MAX);
         let fresh = self.commit.entries.get(position);
-        Ok(fresh.map(|entry| Arc::new(entry.clone().into_entry())))
+        Ok(fresh.map(|entry| entry.shared().clone()))
     }
 
     pub(super) fn answered(&self, request: &RequestKey) -> Result<Option<Answered>, V::Error> {

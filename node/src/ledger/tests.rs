@@ -89,7 +89,7 @@ impl Ledger {
 
     fn take(&mut self, commit: Commit) {
         self.entries
-            .extend(commit.entries.into_iter().map(|e| Arc::new(e.into_entry())));
+            .extend(commit.entries.iter().map(|entry| entry.shared().clone()));
         for (index, state) in commit.map {
             match state {
                 Some(state) => self.map.insert(index, state),

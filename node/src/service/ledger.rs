@@ -52,7 +52,7 @@ impl Ledger {
         let Services {
             sequencer, metrics, ..
         } = &self.0;
-        let (entry, payload) = read::append(request).map_err(CallError::Malformed)?;
+        let (entry, payload) = read::append(request, issuer).map_err(CallError::Malformed)?;
         let entry = check(
             entry,
             payload.as_ref(),

@@ -172,7 +172,7 @@ impl Store {
         drop(tiles);
         let mut entries = lock(&self.0.entries);
         for (index, entry) in (writes.first.get()..).zip(writes.entries) {
-            entries.insert(LeafIndex::new(index), Arc::new(entry.clone().into_entry()));
+            entries.insert(LeafIndex::new(index), entry.shared().clone());
         }
     }
 

@@ -20,6 +20,10 @@ fn claimed() -> Entry {
     entry(&Attestation::Claim(claim(SLOTS.to_vec())), 1, &till())
 }
 
+fn sender() -> PublicKey {
+    till().public()
+}
+
 /// Three blinded elements, and one node's answer to them.
 fn evaluated() -> (Vec<BlindedElement>, PartialEvaluation) {
     let share = JointSecret::derive(&[1; 32], b"wire").unwrap().sole_share();
@@ -54,10 +58,10 @@ fn the_schema_has_just_our_reasons() {
 fn an_append_reads_back_with_and_without_its_payload() {
     let (entry, (payload, salt)) = (claimed(), sealed());
     let request = sent(&write::append(&entry, Some((&payload, &salt))));
-    let read = read::append(&request).unwrap();
+    let read = read::append(&request, &sender()).unwrap();
     assert_eq!(read, (entry.clone(), Some((payload, salt))));
     let request = sent(&write::append(&entry, None));
-    assert_eq!(read::append(&request), Ok((entry, None)));
+    assert_eq!(read::append(&request, &sender()), Ok((entry, None)));
 }
 
 #[test]
@@ -69,7 +73,7 @@ fn what_is_wrong_in_an_append_is_named() {
         let mut payload = request.payload.take().unwrap();
         change(&mut request, &mut payload);
         request.payload = Some(payload);
-        read::append(&request).unwrap_err()
+        read::append(&request, &sender()).unwrap_err()
     };
     let error = refused(|request, _| request.entry.truncate(20));
     let field = "issuer";
@@ -82,7 +86,7 @@ fn what_is_wrong_in_an_append_is_named() {
     for got in [0, 31, 33] {
         let mut request = good.clone();
         request.payload.as_mut().unwrap().salt.resize(got, 0);
-        let error = read::append(&request).unwrap_err();
+        let error = read::append(&request, &sender()).unwrap_err();
         assert_eq!(error, length("payload.salt", got));
         assert_eq!(error.field(), "payload.salt");
     }
@@ -385,14 +389,14 @@ fn no_error_quotes_what_was_sent() {
         entry: b"a name".to_vec(),
         payload: None,
     };
-    let error = read::append(&request).unwrap_err();
+    let error = read::append(&request, &sender()).unwrap_err();
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains("name"), "{shown}");
 }
 
 /// Reads bytes as each message there is a reader for.
 fn read_as_anything(bytes: &[u8], entry: &Entry) {
-    let _ = v1::AppendRequest::decode(bytes).map(|it| read::append(&it));
+    let _ = v1::AppendRequest::decode(bytes).map(|it| read::append(&it, &sender()));
     let _ = v1::LookupRequest::decode(bytes).map(|it| read::lookup(&it));
     let _ = v1::EvaluateRequest::decode(bytes).map(|it| read::evaluate(&it));
     let _ = v1::EvaluateResponse::decode(bytes).map(|it| read::evaluation(&it));

@@ -30,6 +30,10 @@ use tests::process::{NodeProcess, TICKS_PER_SECOND, disk_bytes};
 use tests::workload::{Ground, Prepared};
 use tokio::task::JoinSet;
 
+/// The node's allocator, so that both share the two cores on the same terms.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Claims prepared for each second of a run: more than one node appends on two cores.
 const CLAIMS_PER_SECOND: usize = 15_000;
 /// Longest run: what is signed before it must still be on time (120 s) at its end.
