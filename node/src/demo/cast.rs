@@ -107,14 +107,22 @@ pub struct Figure {
 
 /// The words of a card, kept in the demo to show what did not leave.
 pub struct Card {
+    /// Number in the register, with its check digits.
     pub nir: String,
+    /// Year, month, day.
     pub birth_date: String,
+    /// Rank among those born on one day under one number.
     pub birth_rank: String,
+    /// The complementary insurer's number.
     pub payer_number: String,
+    /// The number of the contract's member.
     pub member_number: String,
 }
 
 /// The twenty.
+///
+/// # Errors
+/// [`DemoError`] when a card is miswritten.
 pub fn people() -> Result<Vec<Figure>, DemoError> {
     (0..PEOPLE).map(figure).collect()
 }

@@ -32,6 +32,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use self::cast::Cast;
+pub use self::cast::{Card, Figure, people};
 use self::narrator::Narrator;
 use crate::config::{Config, ConfigError, Settings};
 use crate::init::{self, FollowingError, Founding, InitError};
