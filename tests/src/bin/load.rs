@@ -9,6 +9,7 @@
 )]
 
 use std::collections::{BTreeMap, HashMap};
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,8 @@ use client::session::Session;
 use hdrhistogram::Histogram;
 use proto::attestation::Attestation;
 use proto::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
-use proto::ids::{CoverageKey, SlotKey, TreeSize};
+use proto::entry::Entry;
+use proto::ids::{CoverageKey, Origin, SlotKey, TreeSize};
 use proto::receipt::Receipt;
 use proto::roster::Roster;
 use proto::wire::AppendAnswer;
@@ -38,8 +40,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CLAIMS_PER_SECOND: usize = 15_000;
 /// Longest run: what is signed before it must still be on time (120 s) at its end.
 const SECONDS_MAX: u64 = 30;
+/// Signature checks whose median says how fast this machine is.
+const CHECKS_FOR_SCALE: usize = 1_000;
 /// Claims in the ledger before lookups are measured.
 const CLAIMS_BEFORE_LOOKUPS: usize = 20_000;
+/// Appends on their way at once while they are made.
+const IN_FLIGHT_BEFORE_LOOKUPS: usize = 256;
 /// Checkpoints remembered as verified: some more than can be on their way at once.
 const CHECKPOINTS_KEPT: usize = 4_096;
 
@@ -108,6 +114,9 @@ struct Report {
     batches: f64,
     syncs_per_batch: f64,
     sync_delay_ms: u64,
+    /// One strict signature check on one core, the median before the run: the scale to read the
+    /// other figures by, since it is most of what an append costs.
+    signature_check_us: f64,
     errors: BTreeMap<String, u64>,
 }
 
@@ -255,6 +264,20 @@ async fn look_up(
     tally
 }
 
+/// The median time of one strict signature check, with nothing else to do.
+fn signature_check_micros(entry: &Entry, origin: &Origin) -> f64 {
+    let mut took: Vec<Duration> = (0..CHECKS_FOR_SCALE)
+        .map(|_| {
+            let entry = entry.clone();
+            let started = Instant::now();
+            black_box(entry.verify(origin).unwrap());
+            started.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    took[CHECKS_FOR_SCALE / 2].as_secs_f64() * 1e6
+}
+
 /// What the node has used so far.
 struct Usage {
     node_ticks: u64,
@@ -326,45 +349,19 @@ async fn measure(options: &Options) -> Report {
         Mode::Lookup => CLAIMS_BEFORE_LOOKUPS,
     };
     let claims = ground.claims(&tills, count, options.slots.into());
-    let dir = federation.node_dir();
-    match options.mode {
-        Mode::Append => {
-            let before = Usage::now(&node, &dir);
-            let (tally, took, checkpoints) = append_all(
-                &federation,
-                &sessions,
-                claims,
-                options.in_flight,
-                options.seconds,
-            )
-            .await;
-            report(
-                options,
-                connections,
-                &node,
-                (before, Usage::now(&node, &dir)),
-                tally,
-                took,
-                checkpoints,
-            )
-        }
-        Mode::Lookup => {
-            let taken = Arc::new(slots_of(&claims));
-            append_all(&federation, &sessions, claims, 256, SECONDS_MAX).await;
-            let before = Usage::now(&node, &dir);
-            let coverages = Arc::new(ground.coverage_keys.clone());
-            let (tally, took) = look_up_all(options, &sessions, &taken, &coverages).await;
-            report(
-                options,
-                connections,
-                &node,
-                (before, Usage::now(&node, &dir)),
-                tally,
-                took,
-                0,
-            )
-        }
-    }
+    let first = claims[0][0].entry.clone().into_entry();
+    let signature_check_us = signature_check_micros(&first, federation.origin());
+    let driver = Driver {
+        options,
+        federation: &federation,
+        node: &node,
+        sessions,
+    };
+    let measured = match options.mode {
+        Mode::Append => driver.append(claims).await,
+        Mode::Lookup => driver.look_up(claims, ground.coverage_keys).await,
+    };
+    measured.report(&driver, signature_check_us)
 }
 
 fn slots_of(claims: &[Vec<Prepared>]) -> Vec<Vec<SlotKey>> {
@@ -379,46 +376,85 @@ fn slots_of(claims: &[Vec<Prepared>]) -> Vec<Vec<SlotKey>> {
     slots.collect()
 }
 
-async fn append_all(
-    federation: &Federation,
-    sessions: &[Session],
-    claims: Vec<Vec<Prepared>>,
-    in_flight: usize,
-    seconds: u64,
-) -> (Tally, Duration, usize) {
-    let started = Instant::now();
-    let run = Run::new(&federation.roster, claims, Duration::from_secs(seconds));
-    let mut callers = JoinSet::new();
-    for caller in 0..in_flight {
-        let till = caller % sessions.len();
-        callers.spawn(run.clone().append(till, sessions[till].clone()));
-    }
-    let tally = all(callers).await;
-    let checkpoints = run.verified.lock().unwrap().count;
-    (tally, started.elapsed(), checkpoints)
+/// Who drives what.
+struct Driver<'a> {
+    options: &'a Options,
+    federation: &'a Federation,
+    node: &'a NodeProcess,
+    sessions: Vec<Session>,
 }
 
-async fn look_up_all(
-    options: &Options,
-    sessions: &[Session],
-    taken: &Arc<Vec<Vec<SlotKey>>>,
-    coverages: &Arc<Vec<CoverageKey>>,
-) -> (Tally, Duration) {
-    let started = Instant::now();
-    let end = started + Duration::from_secs(options.seconds);
-    let mut callers = JoinSet::new();
-    for caller in 0..options.in_flight {
-        let session = sessions[caller % sessions.len()].clone();
-        let first = caller * taken.len() / options.in_flight;
-        callers.spawn(look_up(
-            session,
-            taken.clone(),
-            coverages.clone(),
-            first,
-            end,
-        ));
+impl Driver<'_> {
+    async fn append(&self, claims: Vec<Vec<Prepared>>) -> Measured {
+        let before = self.usage();
+        let Options {
+            in_flight, seconds, ..
+        } = *self.options;
+        let (tally, took, checkpoints) = self.append_all(claims, in_flight, seconds).await;
+        let usage = (before, self.usage());
+        Measured {
+            tally,
+            took,
+            checkpoints,
+            usage,
+        }
     }
-    (all(callers).await, started.elapsed())
+
+    async fn look_up(&self, claims: Vec<Vec<Prepared>>, coverages: Vec<CoverageKey>) -> Measured {
+        let taken = Arc::new(slots_of(&claims));
+        self.append_all(claims, IN_FLIGHT_BEFORE_LOOKUPS, SECONDS_MAX)
+            .await;
+        let before = self.usage();
+        let (tally, took) = self.look_up_all(&taken, &Arc::new(coverages)).await;
+        let usage = (before, self.usage());
+        Measured {
+            tally,
+            took,
+            checkpoints: 0,
+            usage,
+        }
+    }
+
+    async fn append_all(
+        &self,
+        claims: Vec<Vec<Prepared>>,
+        in_flight: usize,
+        seconds: u64,
+    ) -> (Tally, Duration, usize) {
+        let started = Instant::now();
+        let roster = &self.federation.roster;
+        let run = Run::new(roster, claims, Duration::from_secs(seconds));
+        let mut callers = JoinSet::new();
+        for caller in 0..in_flight {
+            let till = caller % self.sessions.len();
+            callers.spawn(run.clone().append(till, self.sessions[till].clone()));
+        }
+        let tally = all(callers).await;
+        let checkpoints = run.verified.lock().unwrap().count;
+        (tally, started.elapsed(), checkpoints)
+    }
+
+    async fn look_up_all(
+        &self,
+        taken: &Arc<Vec<Vec<SlotKey>>>,
+        coverages: &Arc<Vec<CoverageKey>>,
+    ) -> (Tally, Duration) {
+        let started = Instant::now();
+        let end = started + Duration::from_secs(self.options.seconds);
+        let in_flight = self.options.in_flight;
+        let mut callers = JoinSet::new();
+        for caller in 0..in_flight {
+            let session = self.sessions[caller % self.sessions.len()].clone();
+            let first = caller * taken.len() / in_flight;
+            let (taken, coverages) = (taken.clone(), coverages.clone());
+            callers.spawn(look_up(session, taken, coverages, first, end));
+        }
+        (all(callers).await, started.elapsed())
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::now(self.node, &self.federation.node_dir())
+    }
 }
 
 async fn all(mut callers: JoinSet<Tally>) -> Tally {
@@ -429,42 +465,52 @@ async fn all(mut callers: JoinSet<Tally>) -> Tally {
     tally
 }
 
-fn report(
-    options: &Options,
-    connections: usize,
-    node: &NodeProcess,
-    (before, after): (Usage, Usage),
+/// What a run has shown.
+struct Measured {
     tally: Tally,
     took: Duration,
     checkpoints: usize,
-) -> Report {
-    let entries = tally.micros.len();
-    #[allow(clippy::cast_precision_loss, reason = "figures of a report")]
-    let float = |number: u64| number as f64;
-    let each = |total: f64| total / float(entries.max(1));
-    let millis = |micros: u64| float(micros) / 1e3;
-    let cpu_micros = |ticks: u64| each(float(ticks) * 1e6 / float(TICKS_PER_SECOND));
-    let rate = Some(float(entries) / took.as_secs_f64());
-    let batches = after.batches - before.batches;
-    Report {
-        mode: options.mode,
-        in_flight: options.in_flight,
-        connections,
-        seconds: took.as_secs_f64(),
-        appends_per_s: rate.filter(|_| options.mode == Mode::Append),
-        lookups_per_s: rate.filter(|_| options.mode == Mode::Lookup),
-        p50_ms: millis(tally.micros.value_at_quantile(0.5)),
-        p99_ms: millis(tally.micros.value_at_quantile(0.99)),
-        max_ms: millis(tally.micros.max()),
-        entries,
-        checkpoints,
-        node_cpu_us_per_entry: cpu_micros(after.node_ticks - before.node_ticks),
-        load_cpu_us_per_entry: cpu_micros(after.own_ticks - before.own_ticks),
-        node_rss_mb: float(node.rss_kib()) / 1024.0,
-        disk_bytes_per_entry: each(float(after.disk.saturating_sub(before.disk))),
-        batches,
-        syncs_per_batch: (after.syncs - before.syncs) / batches,
-        sync_delay_ms: options.sync_delay_ms,
-        errors: tally.errors,
+    usage: (Usage, Usage),
+}
+
+impl Measured {
+    fn report(self, driver: &Driver<'_>, signature_check_us: f64) -> Report {
+        let Self {
+            tally,
+            took,
+            checkpoints,
+            usage: (before, after),
+        } = self;
+        let options = driver.options;
+        let entries = tally.micros.len();
+        #[allow(clippy::cast_precision_loss, reason = "figures of a report")]
+        let float = |number: u64| number as f64;
+        let each = |total: f64| total / float(entries.max(1));
+        let millis = |micros: u64| float(micros) / 1e3;
+        let cpu_micros = |ticks: u64| each(float(ticks) * 1e6 / float(TICKS_PER_SECOND));
+        let rate = Some(float(entries) / took.as_secs_f64());
+        let batches = after.batches - before.batches;
+        Report {
+            mode: options.mode,
+            in_flight: options.in_flight,
+            connections: driver.sessions.len(),
+            seconds: took.as_secs_f64(),
+            appends_per_s: rate.filter(|_| options.mode == Mode::Append),
+            lookups_per_s: rate.filter(|_| options.mode == Mode::Lookup),
+            p50_ms: millis(tally.micros.value_at_quantile(0.5)),
+            p99_ms: millis(tally.micros.value_at_quantile(0.99)),
+            max_ms: millis(tally.micros.max()),
+            entries,
+            checkpoints,
+            node_cpu_us_per_entry: cpu_micros(after.node_ticks - before.node_ticks),
+            load_cpu_us_per_entry: cpu_micros(after.own_ticks - before.own_ticks),
+            node_rss_mb: float(driver.node.rss_kib()) / 1024.0,
+            disk_bytes_per_entry: each(float(after.disk.saturating_sub(before.disk))),
+            batches,
+            syncs_per_batch: (after.syncs - before.syncs) / batches,
+            sync_delay_ms: options.sync_delay_ms,
+            signature_check_us,
+            errors: tally.errors,
+        }
     }
 }
