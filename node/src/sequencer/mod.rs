@@ -31,8 +31,8 @@ pub const BATCH_ENTRIES_MAX: usize = 1024;
 /// Most bytes of entries in a batch, for the same reason and so that a batch fits one message to
 /// a peer. A batch always takes at least one entry.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// How long a batch waits for company, when the one before it had some: a batch costs the same
-/// syncs and signature whatever its size. A lone till does not wait.
+/// How long a batch waits to be as large as the one before it: a batch costs the same syncs and
+/// signature whatever its size. A lone till does not wait.
 pub const LINGER: Duration = Duration::from_millis(3);
 /// Most entries that wait: a second of work at full load. Beyond it a write is refused at once.
 pub const QUEUE_ENTRIES_MAX: usize = 8192;

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use proto::attestation::{Attestation, ShapeError, State, roster_index};
 use proto::checkpoint::{Checkpoint, CheckpointError};
@@ -203,7 +203,7 @@ fn start(
         observer,
         expired_at: Instant::now(),
         renewed_at: Instant::now(),
-        linger: Duration::ZERO,
+        company: 1,
     };
     // What is on disk may be hours old: readers get a fresh cosignature from the start.
     worker.renew();

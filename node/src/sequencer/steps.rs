@@ -44,7 +44,8 @@ pub(super) struct Worker {
     pub(super) observer: BatchObserver,
     pub(super) expired_at: Instant,
     pub(super) renewed_at: Instant,
-    pub(super) linger: Duration,
+    /// How many entries the last batch had: as many are expected again.
+    pub(super) company: usize,
 }
 
 /// What a batch makes of log and map, in memory.
@@ -97,8 +98,8 @@ impl Worker {
         }
     }
 
-    /// Takes what is waiting: whatever came in while the last batch was on its way, and what comes
-    /// within [`LINGER`] when that batch had more than one entry.
+    /// Takes what is waiting: whatever came in while the last batch was on its way, and if that is
+    /// less than the last batch had, what comes within [`LINGER`].
     fn collect(&self) -> Collected {
         let patience = match self.shared.condition() {
             Condition::Writing => RENEWAL,
@@ -109,7 +110,7 @@ impl Worker {
             Err(RecvTimeoutError::Timeout) => return Collected::Nothing,
             Err(RecvTimeoutError::Disconnected) => return Collected::Stop(Vec::new()),
         };
-        let lingers_until = Instant::now() + self.linger;
+        let lingers_until = Instant::now() + LINGER;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
             match next {
@@ -122,12 +123,20 @@ impl Worker {
             if batch.len() >= BATCH_ENTRIES_MAX || bytes >= BATCH_BYTES_MAX {
                 return Collected::Batch(batch);
             }
-            let patience = lingers_until.saturating_duration_since(Instant::now());
-            match self.inbox.recv_timeout(patience) {
-                Ok(message) => next = message,
-                Err(_) => return Collected::Batch(batch),
+            let received = match batch.len() < self.company {
+                true => self.receive_until(lingers_until),
+                false => self.inbox.try_recv().ok(),
+            };
+            match received {
+                Some(message) => next = message,
+                None => return Collected::Batch(batch),
             }
         }
+    }
+
+    fn receive_until(&self, moment: Instant) -> Option<Message> {
+        let patience = moment.saturating_duration_since(Instant::now());
+        self.inbox.recv_timeout(patience).ok()
     }
 
     /// Carries a batch through all its steps, or answers all of it with why not.
@@ -151,11 +160,7 @@ impl Worker {
 
     fn batch(&mut self, waiting: &[Waiting]) -> Result<(Vec<Verdict>, Arc<Snapshot>), Failure> {
         let started = Instant::now();
-        self.linger = if waiting.len() > 1 {
-            LINGER
-        } else {
-            Duration::ZERO
-        };
+        self.company = waiting.len();
         if !self.store.has_room() {
             return Err(Failure::NoRoom);
         }
