@@ -1,6 +1,8 @@
 //! The ledger as an entry in the middle of a batch sees it: the view, and what the batch has
 //! changed so far.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use proto::attestation::{Attestation, State};
@@ -15,6 +17,9 @@ use super::{Answered, Commit, RequestKey, View};
 pub(super) struct Overlay<'v, V> {
     view: &'v V,
     commit: Commit,
+    /// What the view has said in this batch: its claims rest on the same catalogue, and many on
+    /// the same grant.
+    read: RefCell<HashMap<MapIndex, Option<State>>>,
 }
 
 impl<'v, V: View> Overlay<'v, V> {
@@ -22,6 +27,7 @@ impl<'v, V: View> Overlay<'v, V> {
         Self {
             view,
             commit: Commit::default(),
+            read: RefCell::default(),
         }
     }
 
@@ -37,10 +43,15 @@ impl<'v, V: View> Overlay<'v, V> {
     }
 
     pub(super) fn state(&self, index: &MapIndex) -> Result<Option<State>, V::Error> {
-        match self.commit.map.get(index) {
-            Some(changed) => Ok(*changed),
-            None => self.view.state(index),
+        if let Some(changed) = self.commit.map.get(index) {
+            return Ok(*changed);
         }
+        if let Some(known) = self.read.borrow().get(index) {
+            return Ok(*known);
+        }
+        let state = self.view.state(index)?;
+        self.read.borrow_mut().insert(*index, state);
+        Ok(state)
     }
 
     pub(super) fn entry(&self, index: LeafIndex) -> Result<Option<Arc<Entry>>, V::Error> {
