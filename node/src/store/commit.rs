@@ -11,12 +11,13 @@ use proto::map::{Bucket, MapUpdate, Prefix};
 use proto::seal::{Salt, SealedPayload};
 use proto::tile::{ENTRIES_PER_CHUNK, Tile, TileId, encode_entry};
 
+use super::payloads::{Bundles, bundles};
 use super::vault::Mark;
 use super::{Store, StoreError, answer, keys, lock};
 use crate::ledger::{Answered, RequestKey};
 
 /// The format that this code writes and reads.
-pub(super) const FORMAT_VERSION: u8 = 1;
+pub(super) const FORMAT_VERSION: u8 = 2;
 
 /// What a commit writes. The caller has decided it, hashed it and signed its checkpoint.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +93,8 @@ impl Store {
         let tail = writer.ready()?;
         self.0.free_space.check()?;
         in_place(writes, tail)?;
-        let (batch, mut tail) = batch_of(writes, tail)?;
+        let left = self.bundles_without(writes.erased)?;
+        let (batch, mut tail) = batch_of(writes, left, tail)?;
         let replaced = self.replaced_by(writes.map)?;
 
         // Whatever goes wrong from here, a panic included, leaves the writer poisoned.
@@ -224,8 +226,13 @@ fn in_place(writes: &Writes<'_>, tail: &Tail) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The one database batch of a commit, and the end of what is stored after it.
-fn batch_of(writes: &Writes<'_>, tail: &Tail) -> Result<(sled::Batch, Tail), StoreError> {
+/// The one database batch of a commit, and the end of what is stored after it. `left` is what
+/// erasures leave of earlier payloads.
+fn batch_of(
+    writes: &Writes<'_>,
+    left: Bundles,
+    tail: &Tail,
+) -> Result<(sled::Batch, Tail), StoreError> {
     let mut batch = sled::Batch::default();
     let tail = append_entries(writes.entries, tail, &mut batch)?;
     for (id, tile) in writes.tiles {
@@ -242,14 +249,19 @@ fn batch_of(writes: &Writes<'_>, tail: &Tail) -> Result<(sled::Batch, Tail), Sto
         let value = answer::to_bytes(&key, answered);
         batch.insert(key, value);
     }
-    for (leaf, payload, _) in writes.kept_payloads() {
-        batch.insert(&keys::payload(*leaf), payload.to_bytes());
+    for (first, bundle) in bundles(writes.kept_payloads().map(|(leaf, it, _)| (*leaf, *it))) {
+        batch.insert(&keys::payloads(first), bundle);
+    }
+    for (first, bundle) in left {
+        match bundle.is_empty() {
+            true => batch.remove(&keys::payloads(first)),
+            false => batch.insert(&keys::payloads(first), bundle),
+        }
     }
     for leaf in &tail.carried_out {
         batch.remove(&keys::erasure(*leaf));
     }
     for leaf in writes.erased {
-        batch.remove(&keys::payload(*leaf));
         batch.insert(&keys::erasure(*leaf), &[]);
     }
     let head = [&[FORMAT_VERSION], writes.checkpoint.to_text().as_bytes()].concat();

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -87,6 +87,14 @@ impl Database {
             failed = matches!(next, Some(Err(_)));
             next
         })
+    }
+
+    /// The last key of a range, and its value.
+    pub(super) fn last(
+        &self,
+        range: RangeInclusive<[u8; 9]>,
+    ) -> Result<Option<(IVec, IVec)>, StoreError> {
+        contained(|| Ok(self.tree()?.range(range).next_back().transpose()?))
     }
 
     /// Up to `at_most` of the first keys of a range.

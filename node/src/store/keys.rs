@@ -5,7 +5,7 @@
 //! e  chunk, 8 bytes                       entries 16 * chunk to 16 * chunk + 15, or what there is
 //! t  level, 1 byte; index, 8 bytes        a full tile
 //! m  prefix                               a bucket of the map
-//! v  leaf, 8 bytes                        a sealed payload
+//! v  leaf, 8 bytes                        sealed payloads of this entry and some after it
 //! q  request id, 16 bytes; issuer, 32     what was answered to a request
 //! x  leaf, 8 bytes                        an erasure whose salt may still be in the vault
 //! ```
@@ -46,9 +46,9 @@ pub(super) fn bucket(prefix: &Prefix) -> Vec<u8> {
     [BUCKETS, &prefix.to_bytes()].concat()
 }
 
-/// The key of a sealed payload.
-pub(super) fn payload(leaf: LeafIndex) -> [u8; 9] {
-    numbered(b'v', leaf.get())
+/// The key of the sealed payloads that begin with this entry's.
+pub(super) fn payloads(first: LeafIndex) -> [u8; 9] {
+    numbered(b'v', first.get())
 }
 
 /// The key of an answer.

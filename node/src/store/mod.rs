@@ -23,6 +23,7 @@ mod commit;
 mod database;
 mod disk;
 mod keys;
+mod payloads;
 mod recover;
 mod reserve;
 mod vault;
@@ -275,20 +276,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] when the bytes are not a payload, [`StoreError::Io`].
     pub fn payload(&self, index: LeafIndex) -> Result<Option<(SealedPayload, Salt)>, StoreError> {
-        let Some(bytes) = self.0.database.value(&keys::payload(index))? else {
+        let corrupt = || StoreError::Corrupt {
+            what: Stored::Payload(index),
+        };
+        let Some((first, bundle)) = self.bundle_of(index)? else {
+            return Ok(None);
+        };
+        let found = payloads::find(first, &bundle, index).map_err(|_| corrupt())?;
+        let Some(bytes) = found else {
             return Ok(None);
         };
         // A payload without salt is noise, whether it is being erased or never had one.
         let Some(salt) = self.0.vault.read(index)? else {
             return Ok(None);
         };
-        let corrupt = |_| StoreError::Corrupt {
-            what: Stored::Payload(index),
-        };
-        Ok(Some((
-            SealedPayload::from_bytes(&bytes).map_err(corrupt)?,
-            salt,
-        )))
+        let sealed = SealedPayload::from_bytes(bytes).map_err(|_| corrupt())?;
+        Ok(Some((sealed, salt)))
     }
 
     /// What was answered to a request before.
