@@ -139,8 +139,10 @@ impl Store {
             .vault
             .write_mark(mark)
             .and_then(|()| {
-                let mut payloads = writes.kept_payloads();
-                payloads.try_for_each(|(leaf, _, salt)| self.0.vault.write(*leaf, salt))
+                let payloads = writes.kept_payloads();
+                self.0
+                    .vault
+                    .write(payloads.map(|(leaf, _, salt)| (*leaf, *salt)))
             })
             .and_then(|()| self.0.syncs.sync(self.0.vault.file()))
             .map_err(StoreError::SyncFailed)

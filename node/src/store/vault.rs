@@ -29,6 +29,8 @@ use super::reserve::Ahead;
 const SALT_BYTES: usize = 32;
 /// How much is written ahead: room for 32,768 entries.
 const STEP_BYTES: u64 = 1024 * 1024;
+/// Most bytes that are written with one call: the salts of a common batch.
+const RUN_BYTES: usize = 8 * 1024;
 /// What lies where no salt is.
 const NO_SALT: [u8; SALT_BYTES] = [0; SALT_BYTES];
 
@@ -115,14 +117,30 @@ impl Vault {
             .ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
-    /// Writes a salt. It is durable after the next sync.
-    pub(super) fn write(&self, leaf: LeafIndex, salt: &Salt) -> io::Result<()> {
-        let at = offset(leaf)?;
-        while at + SALT_BYTES as u64 > self.end.load(Ordering::Relaxed) {
+    /// Writes salts in the order of their leaves, those of neighbours with one call. They are
+    /// durable after the next sync.
+    pub(super) fn write<'a>(
+        &self,
+        salts: impl Iterator<Item = (LeafIndex, &'a Salt)>,
+    ) -> io::Result<()> {
+        let mut run = Run::default();
+        for (leaf, salt) in salts {
+            let at = offset(leaf)?;
+            if at != run.end() || run.bytes.len() >= RUN_BYTES {
+                self.write_run(&run)?;
+                run = Run::at(at);
+            }
+            run.bytes.extend_from_slice(salt.as_bytes());
+        }
+        self.write_run(&run)
+    }
+
+    fn write_run(&self, run: &Run) -> io::Result<()> {
+        while run.end() > self.end.load(Ordering::Relaxed) {
             self.end
                 .store(self.ahead.lengthen(STEP_BYTES)?, Ordering::Relaxed);
         }
-        self.file.write_all_at(salt.as_bytes(), at)
+        self.file.write_all_at(&run.bytes, run.at)
     }
 
     /// The salt of an entry's payload, if there is one.
@@ -137,6 +155,25 @@ impl Vault {
     /// Overwrites a salt. It is gone from the disk after the next sync.
     pub(super) fn erase(&self, leaf: LeafIndex) -> io::Result<()> {
         self.file.write_all_at(&NO_SALT, offset(leaf)?)
+    }
+}
+
+/// Salts of neighbours, on their way to the file.
+#[derive(Default)]
+struct Run {
+    at: u64,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Run {
+    fn at(at: u64) -> Self {
+        // Reserved at once: a vector that grows would leave copies behind that nobody wipes.
+        let bytes = Zeroizing::new(Vec::with_capacity(RUN_BYTES));
+        Self { at, bytes }
+    }
+
+    fn end(&self) -> u64 {
+        self.at + self.bytes.len() as u64
     }
 }
 
@@ -156,12 +193,33 @@ mod tests {
         let vault = Vault::open(dir.path()).unwrap();
         let leaf = LeafIndex::new(1000);
         assert!(vault.read(leaf).unwrap().is_none());
-        vault.write(leaf, &Salt::from_bytes([7; 32])).unwrap();
+        let salt = Salt::from_bytes([7; 32]);
+        vault.write([(leaf, &salt)].into_iter()).unwrap();
         assert_eq!(vault.read(leaf).unwrap().unwrap().as_bytes(), &[7; 32]);
         assert!(vault.read(LeafIndex::new(999)).unwrap().is_none());
         assert!(vault.read(LeafIndex::new(1001)).unwrap().is_none());
         vault.erase(leaf).unwrap();
         assert!(vault.read(leaf).unwrap().is_none());
+    }
+
+    #[test]
+    fn salts_of_neighbours_and_of_others_read_back_alike() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::open(dir.path()).unwrap();
+        // More than one call holds, a gap, and more than is written ahead.
+        let leaves = (0..300).chain(310..313).chain([STEP_BYTES / 8]);
+        let salt = |leaf: u64| Salt::from_bytes([u8::try_from(leaf % 251 + 1).unwrap(); 32]);
+        let salts: Vec<_> = leaves
+            .map(|leaf| (LeafIndex::new(leaf), salt(leaf)))
+            .collect();
+        vault
+            .write(salts.iter().map(|(leaf, salt)| (*leaf, salt)))
+            .unwrap();
+        for (leaf, salt) in &salts {
+            let read = vault.read(*leaf).unwrap().unwrap();
+            assert_eq!(read.as_bytes(), salt.as_bytes(), "{leaf}");
+        }
+        assert!(vault.read(LeafIndex::new(305)).unwrap().is_none());
     }
 
     #[test]

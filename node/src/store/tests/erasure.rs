@@ -95,7 +95,7 @@ fn an_erasure_that_a_crash_interrupts_is_carried_out_at_the_next_start() {
         .store
         .0
         .vault
-        .write(LeafIndex::new(3), &Salt::from_bytes(SALT))
+        .write([(LeafIndex::new(3), &Salt::from_bytes(SALT))].into_iter())
         .unwrap();
     let crashed = tempfile::tempdir().unwrap();
     copy(&folder.path(), crashed.path());
