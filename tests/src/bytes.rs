@@ -1,5 +1,6 @@
 //! Searching files and memory for bytes that must not be there.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ const WINDOW_BYTES: usize = 16 * 1024 * 1024;
 const PAGE: [u8; 4096] = [0; 4096];
 /// Most zeros that something wanted may begin with: a number in eight bytes does.
 const ZEROS_MAX: usize = 8;
+/// How much of what is wanted is looked up at once; anything shorter would be found by chance.
+const START_BYTES: usize = 8;
 
 /// Whether the bytes contain the wanted ones.
 #[must_use]
@@ -44,8 +47,10 @@ pub fn find_in_folder(dir: &Path, wanted: &[u8]) -> Vec<PathBuf> {
 #[derive(Debug)]
 pub struct Needles {
     wanted: Vec<(String, Vec<u8>)>,
-    /// For each two bytes, which of the wanted begin with them.
-    starts: Vec<Vec<usize>>,
+    /// For each three bytes, whether any of the wanted begins with them.
+    begins: Vec<bool>,
+    /// Which of the wanted begin with these bytes.
+    starts: HashMap<[u8; START_BYTES], Vec<usize>>,
 }
 
 impl Needles {
@@ -55,16 +60,23 @@ impl Needles {
     /// When one is so short that it would be found by chance.
     #[must_use]
     pub fn new(wanted: Vec<(String, Vec<u8>)>) -> Self {
-        let mut starts = vec![Vec::new(); 1 << 16];
+        let mut begins = vec![false; 1 << 24];
+        let mut starts: HashMap<_, Vec<usize>> = HashMap::new();
         for (place, (word, bytes)) in wanted.iter().enumerate() {
-            assert!(bytes.len() >= 8, "{word} is too short");
+            let start = bytes.first_chunk();
+            let start = start.unwrap_or_else(|| panic!("{word} is too short"));
             assert!(
                 bytes[..ZEROS_MAX].iter().any(|byte| *byte != 0),
                 "{word} begins with zeros"
             );
-            starts[usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))].push(place);
+            begins[beginning(start)] = true;
+            starts.entry(*start).or_default().push(place);
         }
-        Self { wanted, starts }
+        Self {
+            wanted,
+            begins,
+            starts,
+        }
     }
 
     /// The length of the longest one.
@@ -97,14 +109,25 @@ impl Needles {
     }
 
     fn find_at<'a>(&'a self, bytes: &[u8], found: &mut Vec<&'a str>) {
-        let [first, second, ..] = bytes else { return };
-        for place in &self.starts[usize::from(*first) << 8 | usize::from(*second)] {
+        let Some(start) = bytes.first_chunk() else {
+            return;
+        };
+        if !self.begins[beginning(start)] {
+            return;
+        }
+        for place in self.starts.get(start).into_iter().flatten() {
             let (word, wanted) = &self.wanted[*place];
             if bytes.starts_with(wanted) {
                 found.push(word.as_str());
             }
         }
     }
+}
+
+/// The first three bytes, as a number.
+fn beginning(start: &[u8; START_BYTES]) -> usize {
+    let [first, second, third, ..] = *start;
+    usize::from(first) << 16 | usize::from(second) << 8 | usize::from(third)
 }
 
 /// Calls `window` with all memory of a process that can be read, piece by piece. Pieces overlap

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -123,15 +124,22 @@ impl Federation {
     /// When the key cannot be used.
     #[must_use]
     pub fn session(&self, node: &NodeProcess, key: &SecretKey) -> Session {
-        let address = node.addresses.grpc.to_string().parse().unwrap();
-        let parts = SessionParts {
+        Session::open(self.parts(node.addresses.grpc, key)).unwrap()
+    }
+
+    /// What such a session is opened with, the node being reached at this address.
+    ///
+    /// # Panics
+    /// Never: every socket address is one of the roster's form.
+    #[must_use]
+    pub fn parts(&self, node: SocketAddr, key: &SecretKey) -> SessionParts {
+        SessionParts {
             roster: self.roster.clone(),
             secret: key.clone(),
             home: Some(cnam()),
-            addresses: BTreeMap::from([(cnam(), address)]),
+            addresses: BTreeMap::from([(cnam(), node.to_string().parse().unwrap())]),
             observer: None,
-        };
-        Session::open(parts).unwrap()
+        }
     }
 
     /// Grants a fresh key to each of `count` tills.

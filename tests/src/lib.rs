@@ -20,6 +20,10 @@ pub mod federation;
 
 pub mod workload;
 
+pub mod planted;
+
+pub mod wiretap;
+
 pub mod endless;
 
 pub mod world;
