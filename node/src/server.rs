@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::TcpIncoming;
 
+use crate::access::Recorder;
 use crate::admission::admit;
 use crate::clock;
 use crate::config::Config;
@@ -407,6 +408,7 @@ fn serve(
     let is_known = Arc::new(move |key: &_| admit(&known.snapshot(), key, clock::now()).is_ok());
     let services = Services {
         sequencer: sequencer.clone(),
+        recorder: Recorder::start(sequencer.clone(), secret),
         evaluator,
         metrics: metrics.clone(),
     };

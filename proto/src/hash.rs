@@ -79,6 +79,8 @@ pub enum Context {
     SealKeyCheck,
     /// The commitment of an entry to its payload.
     PayloadCommitment,
+    /// The commitment of an entry to a sealed access record.
+    RecordCommitment,
     /// The salted commitment to an individual LPP code.
     LppCodeCommitment,
     /// The place of a slot in the map.
@@ -108,6 +110,7 @@ impl Context {
             Self::SealKey => "vitrail 2026 v1 seal key",
             Self::SealKeyCheck => "vitrail 2026 v1 seal key check",
             Self::PayloadCommitment => "vitrail 2026 v1 payload commitment",
+            Self::RecordCommitment => "vitrail 2026 v1 record commitment",
             Self::LppCodeCommitment => "vitrail 2026 v1 lpp code commitment",
             Self::MapSlot => "vitrail 2026 v1 map slot",
             Self::MapCoverage => "vitrail 2026 v1 map coverage",

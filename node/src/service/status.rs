@@ -16,6 +16,7 @@ use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::access::NotRecorded;
 use crate::admission::AdmissionError;
 use crate::sequencer::Unavailable;
 use crate::snapshot::ReadError;
@@ -84,6 +85,9 @@ pub enum CallError {
     /// The append was not taken.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The look could not be recorded, and so is not answered.
+    #[error(transparent)]
+    NotRecorded(#[from] NotRecorded),
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -167,6 +171,28 @@ impl Row {
         }
     }
 
+    const fn of_not_recorded(error: NotRecorded) -> Self {
+        match error {
+            NotRecorded::NoIncidentKey => Self::of(
+                Code::FailedPrecondition,
+                "INCIDENT_KEY_MISSING",
+                "La fédération n'a pas de clé d'incident : aucune consultation n'est possible.",
+            ),
+            NotRecorded::Busy => Self::of_unavailable(Unavailable::QueueFull),
+            NotRecorded::Unavailable(error) => Self::of_unavailable(error),
+            NotRecorded::Refused(_)
+            | NotRecorded::NoRandomness
+            | NotRecorded::Record(_)
+            | NotRecorded::Seal(_)
+            | NotRecorded::Entry(_)
+            | NotRecorded::ShuttingDown => Self::of(
+                Code::Unavailable,
+                "NOT_RECORDED",
+                "Ce serveur ne peut pas inscrire la consultation ; un autre serveur peut répondre.",
+            ),
+        }
+    }
+
     const fn of_unavailable(error: Unavailable) -> Self {
         match error {
             Unavailable::QueueFull => Self::of(
@@ -223,6 +249,7 @@ impl CallError {
                 "Ce serveur a rencontré une erreur ; un autre serveur peut répondre.",
             ),
             Self::Unavailable(error) => Row::of_unavailable(*error),
+            Self::NotRecorded(error) => Row::of_not_recorded(*error),
             Self::EntryUnknown => Row::of(
                 Code::NotFound,
                 "ENTRY_UNKNOWN",
