@@ -18,6 +18,7 @@ pub mod init;
 pub mod ledger;
 pub mod metrics;
 pub mod order;
+pub mod quota;
 pub mod secret_file;
 pub mod sequencer;
 pub mod server;

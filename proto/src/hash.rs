@@ -91,6 +91,10 @@ pub enum Context {
     MapGrant,
     /// The place of one of the federation's own records (roster, catalogue) in the map.
     MapFederation,
+    /// The check of a record of what a key has spent; a node's own file.
+    QuotaRecord,
+    /// What a repeated evaluation request is recognised by; in a node's memory.
+    EvaluationRequest,
     /// The hash by which the ledger names a catalogue.
     Catalogue,
     /// The hash by which one roster names the roster before it.
@@ -116,6 +120,8 @@ impl Context {
             Self::MapCoverage => "vitrail 2026 v1 map coverage",
             Self::MapGrant => "vitrail 2026 v1 map grant",
             Self::MapFederation => "vitrail 2026 v1 map federation",
+            Self::QuotaRecord => "vitrail 2026 v1 quota record",
+            Self::EvaluationRequest => "vitrail 2026 v1 evaluation request",
             Self::Catalogue => "vitrail 2026 v1 catalogue",
             Self::Roster => "vitrail 2026 v1 roster",
         }

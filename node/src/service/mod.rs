@@ -24,6 +24,7 @@ pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN};
 use crate::access::Recorder;
 use crate::evaluator::Evaluator;
 use crate::metrics::Metrics;
+use crate::quota::Quotas;
 use crate::sequencer::Sequencer;
 use crate::tls::PeerKey;
 
@@ -46,6 +47,8 @@ pub struct Services {
     pub sequencer: Sequencer,
     /// The shares of the joint keys.
     pub evaluator: Arc<Evaluator>,
+    /// What each key has spent here.
+    pub quotas: Arc<Quotas>,
     /// What makes a look durable before it is answered.
     pub recorder: Recorder,
     /// What is counted.
@@ -58,7 +61,11 @@ impl Services {
     pub fn routes(&self) -> Routes {
         let ledger = LedgerServiceServer::new(ledger::Ledger(self.clone()));
         let log = LogServiceServer::new(log::Log(self.sequencer.clone()));
-        let evaluator = EvaluatorServiceServer::new(evaluator::Evaluation(self.evaluator.clone()));
+        let evaluator = EvaluatorServiceServer::new(evaluator::Evaluation {
+            evaluator: self.evaluator.clone(),
+            quotas: self.quotas.clone(),
+            sequencer: self.sequencer.clone(),
+        });
         let access = AccessServiceServer::new(access::Access(self.sequencer.clone()));
         Routes::new(ledger.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(access.max_decoding_message_size(MESSAGE_BYTES_MAX))
