@@ -7,6 +7,7 @@ use protox::prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let concepts = [
+        "access",
         "evaluator",
         "ledger",
         "log",

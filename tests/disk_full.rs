@@ -1,4 +1,5 @@
-//! A full disk: writes stop with a clear state, reads go on, and writes resume by themselves.
+//! A full disk: writes stop with a clear state, and lookups with them, since they cannot be
+//! recorded; other reads go on, and writes resume by themselves.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use client::connection::CallError;
+use client::lookup::LookupError;
 use proto::wire::AppendAnswer;
 use proto::wire::v1::ledger_service_client::LedgerServiceClient;
 use proto::wire::write;
@@ -92,6 +95,13 @@ async fn append(world: &World) -> Option<(Code, String)> {
     Some((status.code(), reason))
 }
 
+fn is_not_recorded<T>(answer: &Result<T, LookupError>) -> bool {
+    matches!(
+        answer,
+        Err(LookupError::Call(CallError::WritesStopped { .. }))
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_writes_stop_and_reads_go_on() {
     let folder = scratch_folder();
@@ -105,7 +115,10 @@ async fn on_a_full_disk_writes_stop_and_reads_go_on() {
     let claim = world.ground.claim(&world.tills[0], &slots);
     let payload = Some((&claim.payload, &claim.salt));
     let answer = till.home().append(&claim.entry, payload).await.unwrap();
-    assert!(matches!(answer, AppendAnswer::Accepted(_)));
+    let AppendAnswer::Accepted(receipt) = answer else {
+        panic!("the claim was refused");
+    };
+    let index = receipt.proved.index;
 
     let filler = fill(&disk.0);
     tokio::time::sleep(Duration::from_millis(300)).await; // the free space is measured anew
@@ -117,18 +130,19 @@ async fn on_a_full_disk_writes_stop_and_reads_go_on() {
         status.contains(" 503 ") && page.contains("[-]"),
         "{status}\n{page}"
     );
-    let found = till
-        .lookup(&slots, &world.ground.coverage_keys)
-        .await
-        .expect("reads go on");
-    assert!(found.slots[0].is_some() && found.coverages.iter().all(Option::is_some));
+    assert!(
+        is_not_recorded(&till.lookup(&slots, &world.ground.coverage_keys).await),
+        "a look that cannot be recorded is answered"
+    );
+    till.verified_entry(index).await.expect("reads go on");
 
     // A node that is started on a disk as full as this serves reads as well.
     world.node.kill();
     world.node = world.federation.start(&[]);
     let till = world.sessions().remove(0);
     assert_eq!(append(&world).await, stopped);
-    till.lookup(&slots, &[])
+    assert!(is_not_recorded(&till.lookup(&slots, &[]).await));
+    till.verified_entry(index)
         .await
         .expect("reads go on after a restart");
 
@@ -143,4 +157,7 @@ async fn on_a_full_disk_writes_stop_and_reads_go_on() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(world.node.page("/readyz").is_ok());
+    let found = till.lookup(&slots, &world.ground.coverage_keys).await;
+    let found = found.expect("lookups go on with the writes");
+    assert!(found.slots[0].is_some() && found.coverages.iter().all(Option::is_some));
 }

@@ -62,6 +62,7 @@ pub fn roster() -> SignedRoster {
         http: None,
     });
     let roster = Roster::new(RosterParts {
+        incident_keys: Vec::new(),
         origin: origin(),
         epoch: Epoch::default(),
         previous: None,

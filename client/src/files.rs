@@ -32,6 +32,14 @@ pub enum FileError {
         /// The limit.
         limit: usize,
     },
+    /// Others than its owner can read a file that holds a secret.
+    #[error("{path} has the mode {mode:o}, so that others can read it; it must be 600")]
+    Open {
+        /// Its path.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// It is not text.
     #[error("{path} is not UTF-8 text")]
     NotText {
@@ -54,9 +62,10 @@ pub enum FileError {
 impl Failure for FileError {
     fn kind(&self) -> FailureKind {
         match self {
-            Self::Missing { .. } | Self::TooLong { .. } | Self::NotText { .. } => {
-                FailureKind::Malformed
-            }
+            Self::Missing { .. }
+            | Self::TooLong { .. }
+            | Self::NotText { .. }
+            | Self::Open { .. } => FailureKind::Malformed,
             Self::Exists { .. } => FailureKind::Refused,
             Self::Io { .. } | Self::NoRandomness(_) => FailureKind::Unavailable,
         }
@@ -91,6 +100,20 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
         });
     }
     Ok(bytes)
+}
+
+/// The bytes of a secret that nobody else could read, at most `limit` of them.
+///
+/// # Errors
+/// [`FileError::Open`] when others can read it, and as [`read`].
+pub fn read_secret(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let metadata = fs::metadata(path).map_err(|e| io_error(path, &e))?;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+    if mode & 0o077 != 0 {
+        let path = path.to_owned();
+        return Err(FileError::Open { path, mode });
+    }
+    read(path, limit)
 }
 
 /// The text of a file that has at most `limit` bytes.

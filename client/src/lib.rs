@@ -11,6 +11,7 @@
 //! | a payer | [`insurer::Insurer`], [`coverage_file`] |
 //! | the CNAM | [`catalogue_file`], [`catalogue`] |
 //! | an optician federation | [`federation`] |
+//! | whoever looks into an incident | [`incident`] |
 //! | an auditor | [`auditor::Auditor`] |
 //!
 //! [`Observer`]: connection::Observer
@@ -35,6 +36,8 @@ pub mod view;
 pub mod tokens;
 
 pub mod lookup;
+
+pub mod incident;
 
 pub mod issue;
 

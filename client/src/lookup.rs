@@ -8,7 +8,7 @@
 //! Only what passed all three comes out.
 
 use proto::attestation::{Attestation, Coverage, SlotState, State, coverage_index, slot_index};
-use proto::checkpoint::{CheckpointError, VerifiedCheckpoint};
+use proto::checkpoint::{CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
 use proto::entry::VerifiedEntry;
 use proto::follower::{MAX_AGE_SECONDS, MAX_AHEAD_SECONDS};
 use proto::ids::{CoverageKey, LeafIndex, MemberName, SlotKey, UnixSeconds};
@@ -192,6 +192,18 @@ impl Session {
         proved
             .verify(&checkpoint, &mut |_| {})
             .map_err(|e| self.wrong(e.into()))
+    }
+
+    /// Verifies a checkpoint of the home node: a quorum vouches for it, and it is fresh.
+    pub(crate) fn verify_checkpoint(
+        &self,
+        checkpoint: &SignedCheckpoint,
+    ) -> Result<VerifiedCheckpoint, LookupError> {
+        let checkpoint = checkpoint
+            .verify(self.roster())
+            .map_err(|e| self.wrong(e.into()))?;
+        self.require_fresh(&checkpoint, system::now().seconds())?;
+        Ok(checkpoint)
     }
 
     fn wrong(&self, reason: WrongAnswer) -> LookupError {

@@ -20,6 +20,11 @@ pub enum Access {
     Anyone,
     /// A member of the roster, or a till whose grant runs.
     Admitted,
+    /// As [`Access::Admitted`]; and a till whose grant has ended gets as far as the service, which
+    /// records what it asked for before it says no.
+    Recorded,
+    /// A member of the roster. Whether it holds an incident key, the service asks.
+    Member,
     /// A till whose grant runs, or a payer. Others have no use for tokens.
     TillOrPayer,
 }
@@ -27,9 +32,10 @@ pub enum Access {
 /// Every method of the schema, with who may call it. A method that is not listed cannot be
 /// called at all, and a test compares the list with the schema.
 pub const METHODS: &[(&str, Access)] = &[
+    ("/vitrail.v1.AccessService/ListRecords", Access::Member),
     ("/vitrail.v1.EvaluatorService/Evaluate", Access::TillOrPayer),
     ("/vitrail.v1.LedgerService/Append", Access::Admitted),
-    ("/vitrail.v1.LedgerService/Lookup", Access::Admitted),
+    ("/vitrail.v1.LedgerService/Lookup", Access::Recorded),
     ("/vitrail.v1.LogService/GetCheckpoint", Access::Anyone),
     ("/vitrail.v1.LogService/GetEntry", Access::Anyone),
     ("/vitrail.v1.LogService/ProveConsistency", Access::Anyone),
@@ -48,6 +54,18 @@ pub enum Admission {
     Member(Role),
     /// The key of a till.
     Till,
+}
+
+/// Goes with a call to a [`Access::Recorded`] method whose key was granted once and is no longer
+/// admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedTill(pub Reason);
+
+/// Whether a refusal is that of a key which the ledger knows. Strangers are not recorded: anybody
+/// could fill the log.
+#[must_use]
+pub const fn was_granted(reason: Reason) -> bool {
+    matches!(reason, Reason::GrantExpired | Reason::GrantRevoked)
 }
 
 /// Why a key may not make a call.
@@ -82,7 +100,10 @@ pub fn admit(
 /// [`Reason::KindNotAllowed`] when the role is another.
 pub fn allow(access: Access, admission: Admission) -> Result<(), Reason> {
     let allowed = match (access, admission) {
-        (Access::Anyone | Access::Admitted, _) | (Access::TillOrPayer, Admission::Till) => true,
+        (Access::Anyone | Access::Admitted | Access::Recorded, _)
+        | (Access::TillOrPayer, Admission::Till)
+        | (Access::Member, Admission::Member(_)) => true,
+        (Access::Member, Admission::Till) => false,
         (Access::TillOrPayer, Admission::Member(role)) => role.pays(),
     };
     allowed.then_some(()).ok_or(Reason::KindNotAllowed)

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::identity::PayerNumber;
-use proto::ids::{MemberName, Origin};
-use proto::roster::{Address, Role};
+use proto::ids::{IdError, MemberName, Origin};
+use proto::incident::IncidentPublicKey;
+use proto::roster::{Address, IncidentKey, Role};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use thiserror::Error;
@@ -93,6 +94,9 @@ struct InitArgs {
     /// "name role payer-number|- following base64-key grpc|- http|-".
     #[arg(long, value_name = "MEMBER")]
     member: Vec<Following>,
+    /// The incident key of such a member, as `vitrail keygen --incident` prints it.
+    #[arg(long, value_name = "NAME=BASE64", value_parser = parse_incident_key)]
+    incident: Vec<IncidentKey>,
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +121,13 @@ struct DemoArgs {
 
 fn parse_role(word: &str) -> Result<Role, &'static str> {
     role_of(word).ok_or("a role must be amo, amc or federation")
+}
+
+fn parse_incident_key(text: &str) -> Result<IncidentKey, String> {
+    let (member, key) = text.split_once('=').ok_or("must be NAME=BASE64")?;
+    let member = member.parse().map_err(|error: IdError| error.to_string())?;
+    let public_key = IncidentPublicKey::from_base64(key).map_err(|error| error.to_string())?;
+    Ok(IncidentKey { member, public_key })
 }
 
 /// Why a command does not succeed.
@@ -287,6 +298,7 @@ struct InitReport<'a> {
     public_key: String,
     roster: PathBuf,
     roster_hash: String,
+    incident_key: PathBuf,
 }
 
 fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
@@ -298,6 +310,7 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
         grpc: args.grpc,
         http: args.http,
         others: args.member,
+        incident_keys: args.incident,
     };
     let founded = init::init(&args.dir, &founding)?;
     let report = InitReport {
@@ -307,14 +320,17 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
         public_key: founded.public_key.to_base64(),
         roster: founded.dir.join("roster.txt"),
         roster_hash: founded.roster.hash().to_base64(),
+        incident_key: founded.dir.join(init::INCIDENT_KEY_FILE),
     };
     let text = format!(
-        "founded {} in {}\npublic key   {}\nroster       {}\nroster hash  {}\n",
+        "founded {} in {}\npublic key   {}\nroster       {}\nroster hash  {}\n\
+         incident key {} (move it to where incidents are looked into; the node never reads it)\n",
         report.origin,
         report.dir.display(),
         report.public_key,
         report.roster.display(),
         report.roster_hash,
+        report.incident_key.display(),
     );
     print(output, &report, &text)
 }

@@ -4,10 +4,11 @@ use std::num::NonZeroU16;
 
 use proto::hash::{Context, derive};
 use proto::ids::Origin;
+use proto::incident::IncidentSecretKey;
 use proto::oprf::JointSecret;
 use proto::roster::{
-    Element, Epoch, Member, MemberShare, OprfElements, Role, Roster, RosterParts, SignedRoster,
-    Standing,
+    Element, Epoch, IncidentKey, Member, MemberShare, OprfElements, Role, Roster, RosterParts,
+    SignedRoster, Standing,
 };
 use proto::signing::SecretKey;
 
@@ -60,6 +61,10 @@ pub(crate) fn roster_parts(epoch: Epoch, previous: Option<&Roster>) -> RosterPar
             member: "cnam".parse().unwrap(),
             index: NonZeroU16::MIN,
             public: elements,
+        }],
+        incident_keys: vec![IncidentKey {
+            member: "cnam".parse().unwrap(),
+            public_key: IncidentSecretKey::from_bytes([3; 32]).public(),
         }],
     }
 }

@@ -13,11 +13,12 @@ use std::str::FromStr;
 
 use proto::identity::PayerNumber;
 use proto::ids::{MemberName, Origin};
+use proto::incident::IncidentSecretKey;
 use proto::note::NoteError;
 use proto::oprf::{DeriveError, JointSecret, SecretShare};
 use proto::roster::{
-    Address, Element, Epoch, Member, MemberShare, OprfElements, Role, Roster, RosterError,
-    RosterParts, RosterValueError, SignedRoster, Standing,
+    Address, Element, Epoch, IncidentKey, Member, MemberShare, OprfElements, Role, Roster,
+    RosterError, RosterParts, RosterValueError, SignedRoster, Standing,
 };
 use proto::signing::{PublicKey, SecretKey, SigningError};
 use thiserror::Error;
@@ -34,6 +35,10 @@ use crate::witness::Witness;
 /// federation differ even under one seed.
 const PERSON_KEY_INFO: &[u8] = b"vitrail person key";
 const CONTRACT_KEY_INFO: &[u8] = b"vitrail contract key";
+
+/// Where the founding member's incident key is put. The node never reads it: it is to be moved to
+/// where incidents are looked into.
+pub const INCIDENT_KEY_FILE: &str = "incident.key";
 
 /// What a new federation is to be.
 #[derive(Debug, Clone)]
@@ -52,6 +57,8 @@ pub struct Founding {
     pub http: Address,
     /// The members that follow from the start.
     pub others: Vec<Following>,
+    /// The incident keys that they have. The founding member's own is made here.
+    pub incident_keys: Vec<IncidentKey>,
 }
 
 /// What was founded.
@@ -231,6 +238,7 @@ struct Keys {
     secret: SecretKey,
     person: SecretShare,
     contract: SecretShare,
+    incident: IncidentSecretKey,
 }
 
 impl Keys {
@@ -243,6 +251,7 @@ impl Keys {
             secret: generate_key()?,
             person: share(PERSON_KEY_INFO)?,
             contract: share(CONTRACT_KEY_INFO)?,
+            incident: IncidentSecretKey::from_bytes(random()?),
         })
     }
 
@@ -285,6 +294,11 @@ fn first_roster(founding: &Founding, keys: &Keys) -> Result<Roster, InitError> {
         index: NonZeroU16::MIN,
         public,
     };
+    let own = IncidentKey {
+        member: founding.name.clone(),
+        public_key: keys.incident.public(),
+    };
+    let incident_keys = founding.incident_keys.iter().cloned().chain([own]);
     let others = founding.others.iter().map(|other| other.0.clone());
     Ok(Roster::new(RosterParts {
         origin: founding.origin.clone(),
@@ -294,6 +308,7 @@ fn first_roster(founding: &Founding, keys: &Keys) -> Result<Roster, InitError> {
         joint: public,
         members: others.chain([founder]).collect(),
         shares: vec![share],
+        incident_keys: incident_keys.collect(),
     })?)
 }
 
@@ -306,6 +321,7 @@ fn write_files(
     write_secret(&dir.join("node.key"), &keys.secret.to_pem()?)?;
     let evaluator = Evaluator::new(keys.person.clone(), keys.contract.clone());
     write_secret(&dir.join("evaluator.key"), &evaluator.to_text())?;
+    write_secret(&dir.join(INCIDENT_KEY_FILE), &keys.incident.to_text())?;
     write_public(&dir.join("roster.txt"), &roster.to_text())?;
     let settings = Settings {
         name: Some(founding.name.as_str().to_owned()),
@@ -397,6 +413,7 @@ mod tests {
             grpc: "127.0.0.1:7443".parse().unwrap(),
             http: "node.test:7480".parse().unwrap(),
             others: Vec::new(),
+            incident_keys: Vec::new(),
         }
     }
 
@@ -415,7 +432,7 @@ mod tests {
         };
         let founded = init(&dir, &founding).unwrap();
         assert_eq!(founded.roster.members().len(), 2);
-        for file in ["node.key", "evaluator.key"] {
+        for file in ["node.key", "evaluator.key", INCIDENT_KEY_FILE] {
             let mode = fs::metadata(dir.join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }

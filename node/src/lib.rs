@@ -4,6 +4,7 @@
 //! `sequencer`, is ordered by `order`, decided by `ledger`, made durable by `store`, cosigned by
 //! `witness`, and is from then on part of every [`snapshot`] that answers are proved from.
 
+pub mod access;
 pub mod admission;
 pub mod clock;
 pub mod command;
@@ -17,6 +18,7 @@ pub mod init;
 pub mod ledger;
 pub mod metrics;
 pub mod order;
+pub mod quota;
 pub mod secret_file;
 pub mod sequencer;
 pub mod server;

@@ -25,12 +25,14 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::TcpIncoming;
 
+use crate::access::Recorder;
 use crate::admission::admit;
 use crate::clock;
 use crate::config::Config;
 use crate::evaluator::{Evaluator, EvaluatorKeyError};
 use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
+use crate::quota::Quotas;
 use crate::secret_file::{self, SecretFileError};
 use crate::sequencer::{self, OpenError, Sequencer};
 use crate::service::{Services, limited_server};
@@ -114,6 +116,14 @@ pub enum StartError {
         path: PathBuf,
         /// Why not.
         error: StoreError,
+    },
+    /// What the keys have spent cannot be read.
+    #[error("{path}: {kind}", path = path.display())]
+    Quotas {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        kind: io::ErrorKind,
     },
     /// The ledger on disk is not taken up.
     #[error(transparent)]
@@ -243,6 +253,7 @@ struct Opened {
     secret: SecretKey,
     evaluator: Arc<Evaluator>,
     store: Store,
+    quotas: Arc<Quotas>,
     sequencer: Sequencer,
 }
 
@@ -253,6 +264,7 @@ impl Opened {
         let evaluator = read_evaluator_key(&config.evaluator_key)?;
         let genesis = read_roster(&config.roster)?;
         let store = open_store(config)?;
+        let quotas = open_quotas(config)?;
         let witness = Witness::new(config.name.clone(), secret.clone());
         let observer = Box::new(move |report: &_| metrics.batch_committed(report));
         let sequencer = sequencer::open(&store, witness, observer)?;
@@ -261,6 +273,7 @@ impl Opened {
             secret,
             evaluator: evaluator.into(),
             store,
+            quotas: quotas.into(),
             sequencer,
         };
         match opened.check(&config.name) {
@@ -352,6 +365,14 @@ fn open_store(config: &Config) -> Result<Store, StartError> {
     Store::open(&config.data, options).map_err(|error| StartError::Store { path, error })
 }
 
+fn open_quotas(config: &Config) -> Result<Quotas, StartError> {
+    let path = config.data.join("quota");
+    Quotas::open(&path, clock::now()).map_err(|error| StartError::Quotas {
+        path,
+        kind: error.kind(),
+    })
+}
+
 /// The three listeners, bound.
 struct Bound {
     grpc: TcpListener,
@@ -399,6 +420,7 @@ fn serve(
         secret,
         evaluator,
         store,
+        quotas,
         sequencer,
         ..
     } = opened;
@@ -407,6 +429,8 @@ fn serve(
     let is_known = Arc::new(move |key: &_| admit(&known.snapshot(), key, clock::now()).is_ok());
     let services = Services {
         sequencer: sequencer.clone(),
+        quotas,
+        recorder: Recorder::start(sequencer.clone(), secret),
         evaluator,
         metrics: metrics.clone(),
     };

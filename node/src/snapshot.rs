@@ -200,6 +200,17 @@ impl Snapshot {
         Ok(answer)
     }
 
+    /// The sealed record of an access entry, while it is not erased.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn record(
+        &self,
+        proved: &EntryProof,
+    ) -> Result<Option<(proto::seal::SealedPayload, proto::seal::Salt)>, ReadError> {
+        self.payload(&proved.entry, proved.index)
+    }
+
     /// Whether a till's key is admitted, as the map has it.
     ///
     /// # Errors
@@ -301,7 +312,7 @@ impl Snapshot {
         let Some((sealed, salt)) = self.store.payload(index)? else {
             return Ok(None);
         };
-        let commits = entry.header().kind == Kind::Coverage
+        let commits = matches!(entry.header().kind, Kind::Coverage | Kind::Access)
             && entry.header().commitment == Some(*sealed.commitment(&salt).as_hash());
         commits
             .then_some(Some((sealed, salt)))

@@ -44,8 +44,8 @@ pub const STATEMENT_BYTES_MAX: usize = ENTRY_BYTES_MAX - 512;
 /// What is signed starts with this, so that an entry's signature is no other signature.
 const SIGNATURE_LABEL: &[u8] = b"vitrail entry v1\n";
 
-/// What an entry does. The numbers are part of the format; 9 to 11 are kept for delivery,
-/// settlement and access.
+/// What an entry does. The numbers are part of the format; 9 and 10 are kept for delivery and
+/// settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -65,11 +65,13 @@ pub enum Kind {
     Release = 7,
     /// Asks every member to delete the payload and salt of an entry.
     Erasure = 8,
+    /// Commits to a sealed record of who looked at what.
+    Access = 11,
 }
 
 impl Kind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Roster,
         Self::Catalogue,
         Self::Grant,
@@ -78,6 +80,7 @@ impl Kind {
         Self::Claim,
         Self::Release,
         Self::Erasure,
+        Self::Access,
     ];
 
     /// The word for it in logs, metrics and command output.
@@ -92,6 +95,7 @@ impl Kind {
             Self::Claim => "claim",
             Self::Release => "release",
             Self::Erasure => "erasure",
+            Self::Access => "access",
         }
     }
 

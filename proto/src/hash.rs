@@ -79,6 +79,8 @@ pub enum Context {
     SealKeyCheck,
     /// The commitment of an entry to its payload.
     PayloadCommitment,
+    /// The commitment of an entry to a sealed access record.
+    RecordCommitment,
     /// The salted commitment to an individual LPP code.
     LppCodeCommitment,
     /// The place of a slot in the map.
@@ -89,6 +91,10 @@ pub enum Context {
     MapGrant,
     /// The place of one of the federation's own records (roster, catalogue) in the map.
     MapFederation,
+    /// The check of a record of what a key has spent; a node's own file.
+    QuotaRecord,
+    /// What a repeated evaluation request is recognised by; in a node's memory.
+    EvaluationRequest,
     /// The hash by which the ledger names a catalogue.
     Catalogue,
     /// The hash by which one roster names the roster before it.
@@ -108,11 +114,14 @@ impl Context {
             Self::SealKey => "vitrail 2026 v1 seal key",
             Self::SealKeyCheck => "vitrail 2026 v1 seal key check",
             Self::PayloadCommitment => "vitrail 2026 v1 payload commitment",
+            Self::RecordCommitment => "vitrail 2026 v1 record commitment",
             Self::LppCodeCommitment => "vitrail 2026 v1 lpp code commitment",
             Self::MapSlot => "vitrail 2026 v1 map slot",
             Self::MapCoverage => "vitrail 2026 v1 map coverage",
             Self::MapGrant => "vitrail 2026 v1 map grant",
             Self::MapFederation => "vitrail 2026 v1 map federation",
+            Self::QuotaRecord => "vitrail 2026 v1 quota record",
+            Self::EvaluationRequest => "vitrail 2026 v1 evaluation request",
             Self::Catalogue => "vitrail 2026 v1 catalogue",
             Self::Roster => "vitrail 2026 v1 roster",
         }

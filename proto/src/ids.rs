@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use thiserror::Error;
 
@@ -91,6 +92,32 @@ impl UnixMillis {
             .unwrap_or(u32::MAX)
             .min(Day::MAX.0))
     }
+
+    /// RFC 3339 in UTC, such as `2026-01-10T00:00:00.5Z`; the year 9999 for all that is later.
+    #[must_use]
+    pub fn to_iso(self) -> String {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        Timestamp::from_millisecond(millis)
+            .unwrap_or(Timestamp::MAX)
+            .to_string()
+    }
+}
+
+/// RFC 3339 with any offset, or a day alone, which begins at 0:00 UTC.
+impl FromStr for UnixMillis {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        if let Ok(day) = text.parse::<Day>() {
+            return Ok(day.start());
+        }
+        let millis = text
+            .parse::<Timestamp>()
+            .ok()
+            .map(Timestamp::as_millisecond);
+        let millis = millis.and_then(|millis| u64::try_from(millis).ok());
+        millis.map(Self).ok_or(IdError::Moment)
+    }
 }
 
 /// Why a text is not one of the values of this module.
@@ -99,6 +126,9 @@ pub enum IdError {
     /// A date is not `YYYY-MM-DD` between 1970-01-01 and 9999-12-31.
     #[error("a date must be YYYY-MM-DD between 1970-01-01 and 9999-12-31")]
     Date,
+    /// A moment is neither RFC 3339 nor a date, or before 1970.
+    #[error("a moment must be RFC 3339 such as 2026-01-10T08:30:00Z, or YYYY-MM-DD, from 1970 on")]
+    Moment,
     /// An origin is not a C2SP origin of the allowed length.
     #[error("an origin must be 1 to {ORIGIN_BYTES_MAX} characters out of a-z 0-9 . - / :")]
     Origin,
@@ -398,6 +428,23 @@ impl fmt::Display for RequestId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_prints_and_reads_back() {
+        for text in ["1970-01-01T00:00:00Z", "2026-01-10T08:30:00.25Z"] {
+            assert_eq!(text.parse::<UnixMillis>().unwrap().to_iso(), text);
+        }
+        let moment = |text: &str| text.parse::<UnixMillis>();
+        assert_eq!(moment("1970-01-02"), Ok(UnixMillis::new(86_400_000)));
+        assert_eq!(
+            moment("1970-01-01T01:00:01+01:00"),
+            Ok(UnixMillis::new(1000))
+        );
+        for bad in ["", "1969-12-31T23:59:59Z", "now", "2026-01-10T08:30"] {
+            assert_eq!(moment(bad), Err(IdError::Moment), "{bad}");
+        }
+        assert!(UnixMillis::new(u64::MAX).to_iso().starts_with("9999-"));
+    }
 
     #[test]
     fn a_day_prints_and_reads_back() {

@@ -25,6 +25,8 @@ pub mod oprf;
 
 pub mod token;
 
+pub mod incident;
+
 pub mod note;
 
 pub mod roster;

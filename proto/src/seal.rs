@@ -4,6 +4,8 @@
 //! only a commitment. The sealed parts and the salt lie beside the log and can be erased; once
 //! the salt is gone, not even a holder of the token can open or recognise what was committed to.
 
+mod record;
+
 use std::fmt;
 
 use chacha20poly1305::aead::Aead as _;
@@ -12,7 +14,14 @@ use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use self::record::{RECORD_MARK, SealedRecord};
+pub use self::record::{
+    RECORD_PADDED_BYTES, RECORD_PLAINTEXT_BYTES_MAX, RECORD_RANDOM_BYTES, SEALED_RECORD_BYTES_MAX,
+    SealRecordError, seal_record,
+};
 use crate::hash::{Context, HASH_BYTES, Hash, derive, derive_secret};
+use crate::incident::IncidentSecretKey;
+use crate::roster::INCIDENT_KEYS_MAX;
 use crate::token::{SealingSecret, secret_bytes};
 
 /// Most parts of a payload: the mandatory insurer and two complementary ones.
@@ -129,6 +138,9 @@ pub enum OpenError {
     /// No part is for this contract.
     #[error("no part of the payload is for this contract")]
     NotForThisContract,
+    /// The record was not sealed to this incident key, or this payload is no record.
+    #[error("the record is not sealed to this incident key")]
+    NotForThisKey,
     /// The part does not decrypt: its issuer committed to something that nobody can open.
     #[error("the part does not decrypt (RFC 8439, 2.8)")]
     Undecryptable,
@@ -143,6 +155,12 @@ pub enum DecodeError {
     /// The number of parts is out of range.
     #[error("a payload has {got} parts, not 1 to {PARTS_MAX}")]
     PartCount {
+        /// How many it says it has.
+        got: u8,
+    },
+    /// The number of envelopes of a record is out of range.
+    #[error("a record has {got} envelopes, not 1 to {INCIDENT_KEYS_MAX}")]
+    EnvelopeCount {
         /// How many it says it has.
         got: u8,
     },
@@ -167,10 +185,22 @@ pub enum DecodeError {
 #[derive(Clone, PartialEq, Eq)]
 struct SealedPart(Vec<u8>);
 
-/// A sealed payload: the parts in the order in which they were sealed. It can be stored by anyone.
+impl SealedPart {
+    /// The ciphertext, if the part's check fits the key.
+    fn ciphertext_for(&self, seal_key: &SealKey) -> Option<&[u8]> {
+        let (check, ciphertext) = self.0.split_at_checked(HASH_BYTES)?;
+        let fits: bool = check.ct_eq(seal_key.check().as_bytes()).into();
+        fits.then_some(ciphertext)
+    }
+}
+
+/// A sealed payload: what lies beside the log. It can be stored by anyone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedPayload {
+    /// In the order in which they were sealed; none in a record.
     parts: Vec<SealedPart>,
+    /// Instead of parts, when it is the record of an access entry.
+    record: Option<Box<SealedRecord>>,
 }
 
 /// The plaintext of one part. It cannot be printed, and is wiped when dropped.
@@ -200,7 +230,10 @@ pub fn seal(parts: &[(&SealingSecret, &[u8])], salt: &Salt) -> Result<SealedPayl
     if !(1..=PARTS_MAX).contains(&parts.len()) {
         return Err(SealError::PartCount { got: parts.len() });
     }
-    let mut sealed = SealedPayload { parts: Vec::new() };
+    let mut sealed = SealedPayload {
+        parts: Vec::new(),
+        record: None,
+    };
     for (part, (secret, plaintext)) in parts.iter().enumerate() {
         let got = plaintext.len();
         let too_long = SealError::PartTooLong { part, got };
@@ -208,17 +241,27 @@ pub fn seal(parts: &[(&SealingSecret, &[u8])], salt: &Salt) -> Result<SealedPayl
         if sealed.part_for(&seal_key).is_some() {
             return Err(SealError::RepeatedContract { part });
         }
-        let padded = pad(plaintext).ok_or(too_long)?;
+        let padded = pad_to(&PADDED_BYTES, plaintext).ok_or(too_long)?;
         sealed.parts.push(seal_key.seal(&padded).ok_or(too_long)?);
     }
     Ok(sealed)
 }
 
 impl SealedPayload {
+    fn of_record(record: SealedRecord) -> Self {
+        Self {
+            parts: Vec::new(),
+            record: Some(Box::new(record)),
+        }
+    }
+
     /// What the entry commits to. The salt hides it (32 random bytes); each part holds the check
     /// of its key, so no second key opens it to something else.
     #[must_use]
     pub fn commitment(&self, salt: &Salt) -> PayloadCommitment {
+        if let Some(record) = &self.record {
+            return record.commitment(salt);
+        }
         let mut parts: Vec<&[u8]> = vec![salt.as_bytes()];
         parts.extend(self.parts.iter().map(|part| part.0.as_slice()));
         PayloadCommitment(derive(Context::PayloadCommitment, &parts))
@@ -242,17 +285,39 @@ impl SealedPayload {
             .part_for(&seal_key)
             .ok_or(OpenError::NotForThisContract)?;
         let padded = seal_key.open(ciphertext).ok_or(OpenError::Undecryptable)?;
-        unpad(&padded).map(Opened).ok_or(OpenError::Padding)
+        unpad_from(&PADDED_BYTES, &padded)
+            .map(Opened)
+            .ok_or(OpenError::Padding)
+    }
+
+    /// Opens the record of an access entry, after checking that it is the one of the entry.
+    ///
+    /// # Errors
+    /// [`OpenError`], see its variants.
+    pub fn open_record(
+        &self,
+        key: &IncidentSecretKey,
+        salt: &Salt,
+        commitment: &PayloadCommitment,
+    ) -> Result<Opened, OpenError> {
+        if self.commitment(salt) != *commitment {
+            return Err(OpenError::OtherCommitment);
+        }
+        let record = self.record.as_ref().ok_or(OpenError::NotForThisKey)?;
+        record.open(key, salt)
     }
 
     /// The ciphertext of the part whose check fits the key.
     fn part_for(&self, seal_key: &SealKey) -> Option<&[u8]> {
-        let check = seal_key.check();
-        self.parts.iter().find_map(|part| {
-            let (part_check, ciphertext) = part.0.split_at_checked(HASH_BYTES)?;
-            let fits: bool = part_check.ct_eq(check.as_bytes()).into();
-            fits.then_some(ciphertext)
-        })
+        self.parts
+            .iter()
+            .find_map(|part| part.ciphertext_for(seal_key))
+    }
+
+    /// Whether it is the record of an access entry.
+    #[must_use]
+    pub const fn is_record(&self) -> bool {
+        self.record.is_some()
     }
 
     /// How many parts it has.
@@ -261,9 +326,13 @@ impl SealedPayload {
         self.parts.len()
     }
 
-    /// The count of parts as one byte, then each part behind its length, 2 bytes big-endian.
+    /// The count of parts as one byte, then each part behind its length, 2 bytes big-endian; for a
+    /// record what its module says.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        if let Some(record) = &self.record {
+            return record.to_bytes();
+        }
         // At most three parts of at most 2096 bytes: the low bytes are the whole number.
         let mut bytes = vec![self.parts.len().to_le_bytes()[0]];
         for SealedPart(part) in &self.parts {
@@ -280,6 +349,9 @@ impl SealedPayload {
     /// [`DecodeError`], see its variants.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (&count, mut rest) = bytes.split_first().ok_or(DecodeError::Truncated)?;
+        if count == RECORD_MARK {
+            return SealedRecord::from_bytes(rest).map(Self::of_record);
+        }
         if !(1..=PARTS_MAX).contains(&usize::from(count)) {
             return Err(DecodeError::PartCount { got: count });
         }
@@ -300,13 +372,19 @@ impl SealedPayload {
         if !rest.is_empty() {
             return Err(DecodeError::TrailingBytes { got: rest.len() });
         }
-        Ok(Self { parts })
+        Ok(Self {
+            parts,
+            record: None,
+        })
     }
 }
 
 impl fmt::Debug for SealedPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealedPayload({} parts)", self.parts.len())
+        match self.is_record() {
+            true => f.write_str("SealedPayload(record)"),
+            false => write!(f, "SealedPayload({} parts)", self.parts.len()),
+        }
     }
 }
 
@@ -344,9 +422,9 @@ impl SealKey {
     }
 }
 
-/// The smallest size that holds a plaintext of this length behind its length prefix.
-fn padded_size(length: usize) -> Option<usize> {
-    PADDED_BYTES.into_iter().find(|size| {
+/// The smallest of these sizes that holds a plaintext of this length behind its length prefix.
+fn padded_size(sizes: &[usize], length: usize) -> Option<usize> {
+    sizes.iter().copied().find(|size| {
         length
             .checked_add(LENGTH_BYTES)
             .is_some_and(|it| it <= *size)
@@ -354,8 +432,8 @@ fn padded_size(length: usize) -> Option<usize> {
 }
 
 /// `length (2 bytes big-endian) || plaintext || zeros`; `None` above the largest size.
-fn pad(plaintext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let size = padded_size(plaintext.len())?;
+fn pad_to(sizes: &[usize], plaintext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let size = padded_size(sizes, plaintext.len())?;
     let length = u16::try_from(plaintext.len()).ok()?;
     let mut padded = Zeroizing::new(Vec::with_capacity(size));
     padded.extend(length.to_be_bytes());
@@ -364,12 +442,13 @@ fn pad(plaintext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(padded)
 }
 
-/// Takes the padding off; `None` unless it is exactly what [`pad`] makes.
-fn unpad(padded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// Takes the padding off; `None` unless it is exactly what [`pad_to`] makes.
+fn unpad_from(sizes: &[usize], padded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (length, rest) = padded.split_first_chunk()?;
     let length = usize::from(u16::from_be_bytes(*length));
     let (plaintext, zeros) = rest.split_at_checked(length)?;
-    let exact = padded_size(length) == Some(padded.len()) && zeros.iter().all(|byte| *byte == 0);
+    let exact =
+        padded_size(sizes, length) == Some(padded.len()) && zeros.iter().all(|byte| *byte == 0);
     exact.then(|| Zeroizing::new(plaintext.to_vec()))
 }
 
@@ -542,7 +621,7 @@ mod tests {
 
     #[test]
     fn a_padding_of_another_kind_is_refused() {
-        let honest = pad(b"text").unwrap();
+        let honest = pad_to(&PADDED_BYTES, b"text").unwrap();
         let mut not_zero = honest.clone();
         not_zero[511] = 1;
         let mut too_long = honest.clone();
@@ -551,10 +630,13 @@ mod tests {
         too_large.resize(1024, 0);
         for padded in [not_zero, too_long, too_large] {
             let part = SealKey::new(&AMO, &SALT).seal(&padded).unwrap();
-            let sealed = SealedPayload { parts: vec![part] };
+            let sealed = SealedPayload {
+                parts: vec![part],
+                record: None,
+            };
             assert_eq!(open(&sealed, &AMO), Err(OpenError::Padding));
         }
-        assert_eq!(unpad(&[]), None);
+        assert_eq!(unpad_from(&PADDED_BYTES, &[]), None);
     }
 
     #[test]
@@ -574,7 +656,7 @@ mod tests {
         }
         let longer = [bytes.as_slice(), &[0]].concat();
         assert_eq!(read(&longer), Err(DecodeError::TrailingBytes { got: 1 }));
-        for got in [0, 4, 255] {
+        for got in [4, 255] {
             let mut counted = bytes.clone();
             counted[0] = got;
             assert_eq!(read(&counted), Err(DecodeError::PartCount { got }));

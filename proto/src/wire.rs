@@ -3,6 +3,7 @@
 //! A message from outside is never used as it is: [`read`] turns it into the types of this crate
 //! or says which field is wrong. Protobuf only carries: nothing is hashed or signed as protobuf.
 
+pub mod access;
 #[cfg(test)]
 mod tests;
 

@@ -169,6 +169,7 @@ impl Replay {
             Attestation::Claim(claim) => self.reserve(&roster, claim, span)?,
             Attestation::Release(release) => self.free(release, issuer)?,
             Attestation::Erasure(erasure) => self.erase(erasure, issuer)?,
+            Attestation::Access(_) => {}
         }
         Ok(roster)
     }
@@ -318,7 +319,7 @@ impl Replay {
 
     fn erase(&self, erasure: &Erasure, issuer: u32) -> Result<(), Reason> {
         let erased = self.entry(erasure.erased).ok_or(Reason::ReferenceUnknown)?;
-        if !erased.has_payload {
+        if !erased.has_payload || erased.kind == Kind::Access {
             return Err(Reason::ReferenceUnfit);
         }
         (erased.issuer == issuer)

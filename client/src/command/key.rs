@@ -9,6 +9,7 @@ use client::profile::Settings;
 use client::{files, system};
 use proto::attestation::Grant;
 use proto::ids::{Day, Finess};
+use proto::incident::IncidentSecretKey;
 use proto::signing::{PublicKey, SecretKey, SigningError};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -22,6 +23,9 @@ pub(super) struct KeygenArgs {
     /// The key file to write; it is never overwritten
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Make an incident key (X25519) instead: access records are sealed to it
+    #[arg(long)]
+    incident: bool,
 }
 
 /// Arguments of `grant`.
@@ -69,9 +73,22 @@ impl Failure for KeyError {
 
 /// `vitrail keygen`
 pub(super) fn keygen(args: &KeygenArgs) -> Answer {
+    if args.incident {
+        return incident_key(args);
+    }
     let secret = SecretKey::from_seed(&Zeroizing::new(system::random()?));
     let pem = secret.to_pem().map_err(KeyError::from)?;
     files::create_secret(&args.out, pem.as_bytes())?;
+    let public_key = secret.public().to_base64();
+    Ok(Box::new(KeyReport {
+        public_key,
+        out: args.out.clone(),
+    }))
+}
+
+fn incident_key(args: &KeygenArgs) -> Answer {
+    let secret = IncidentSecretKey::from_bytes(system::random()?);
+    files::create_secret(&args.out, secret.to_text().as_bytes())?;
     let public_key = secret.public().to_base64();
     Ok(Box::new(KeyReport {
         public_key,

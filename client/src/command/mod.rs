@@ -7,6 +7,7 @@ mod audit;
 mod card;
 mod catalogue;
 mod cover;
+mod incident;
 mod key;
 mod print;
 mod receipt;
@@ -53,6 +54,8 @@ enum Command {
     Grant(key::GrantArgs),
     /// Ends a till's admission, for good
     Revoke(key::RevokeArgs),
+    /// Lists what a till's key looked at, from the sealed access records
+    Incident(incident::IncidentArgs),
     /// Works on receipt files
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
@@ -164,6 +167,7 @@ async fn answer(command: Command) -> Answer {
         Command::Catalogue(command) => catalogue::run(command).await,
         Command::Grant(args) => key::grant(args).await,
         Command::Revoke(args) => key::revoke(args).await,
+        Command::Incident(args) => incident::incident(args).await,
         Command::Receipt(command) => receipt::run(&command),
         Command::Audit(args) => audit::audit(args).await,
         Command::Keygen(args) => key::keygen(&args),

@@ -31,7 +31,7 @@ pub(super) trait Report {
 }
 
 /// Compact JSON. A struct of strings and numbers always has one.
-fn to_json(report: &impl Serialize) -> String {
+pub(super) fn to_json(report: &impl Serialize) -> String {
     serde_json::to_string(report).unwrap_or_default()
 }
 

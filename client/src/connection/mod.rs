@@ -20,6 +20,7 @@ use proto::refusal::Reason;
 use proto::roster::Address;
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::{PublicKey, SecretKey};
+use proto::wire::access::{self, RecordsAsked, RecordsPage};
 use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -360,6 +361,20 @@ impl Connection {
             Ok((entry, read::checkpoint(&answer.checkpoint)?))
         };
         read().map_err(|e| self.unreadable(e))
+    }
+
+    /// Asks for a page of access entries with their sealed records.
+    ///
+    /// # Errors
+    /// [`CallError`]. Nothing of the answer is verified yet.
+    pub async fn records(&self, asked: &RecordsAsked) -> Result<RecordsPage, CallError> {
+        let request = access::write_request(asked);
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.AccessService/ListRecords", request, |request| {
+            let mut client = v1::access_service_client::AccessServiceClient::new(channel.clone());
+            async move { client.list_records(request).await }
+        });
+        access::read_page(&answer.await?).map_err(|e| self.unreadable(e))
     }
 
     /// Sends a request, and sends it again while the member says that it is worth it.

@@ -218,6 +218,7 @@ fn found(house: &Path, cast: &Cast) -> Result<Settings, DemoError> {
         grpc: grpc.to_string().parse()?,
         http: http.to_string().parse()?,
         others: cast.following()?,
+        incident_keys: Vec::new(),
     };
     init::init(house, &founding)?;
     Ok(Settings {

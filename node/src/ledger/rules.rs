@@ -79,6 +79,7 @@ pub(super) fn admit<V: View>(
         Attestation::Claim(claim) => reserve(overlay, claim, on_time, today)?,
         Attestation::Release(release) => free(overlay, release, issuer, on_time)?,
         Attestation::Erasure(erasure) => erase(overlay, erasure, issuer, on_time)?,
+        Attestation::Access(_) => on_time,
     });
     Ok(Ok(attestation))
 }
@@ -259,7 +260,8 @@ fn erase<V: View>(
     let Some(erased) = overlay.entry(erasure.erased)? else {
         return Ok(Err(Reason::ReferenceUnknown.into()));
     };
-    if erased.header().commitment.is_none() {
+    // Who wrote down a look must not be able to take it back.
+    if erased.header().commitment.is_none() || erased.header().kind == Kind::Access {
         return Ok(Err(Reason::ReferenceUnfit.into()));
     }
     if erased.header().issuer != *issuer {

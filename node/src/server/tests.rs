@@ -59,6 +59,7 @@ impl Node {
                 follows("amc", "amc", "75000001"),
                 follows("opticians", "federation", "-"),
             ],
+            incident_keys: Vec::new(),
         };
         let roster = init::init(&dir, &founding).unwrap().roster;
         let running = RunningNode::start(config(&dir)).await.unwrap();

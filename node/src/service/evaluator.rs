@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 
+use proto::attestation::{Attestation, GrantState};
+use proto::hash::{Context, derive};
+use proto::ids::RequestId;
 use proto::oprf::{BlindedElement, PartialEvaluation, SCALAR_RANDOM_BYTES};
 use proto::refusal::Reason;
+use proto::signing::PublicKey;
 use proto::wire::v1::evaluator_service_server::EvaluatorService;
 use proto::wire::{WireError, read, v1, write};
 use tonic::{Request, Response, Status, async_trait};
 use zeroize::Zeroizing;
 
+use super::peer;
 use super::status::CallError;
 use crate::admission::Admission;
+use crate::clock;
 use crate::evaluator::{Evaluator, JointKey};
+use crate::quota::{Limits, Quotas, Spender, Spending, node_share, payer_limits};
+use crate::sequencer::Sequencer;
+use crate::snapshot::{ReadError, Snapshot};
 
 /// Most elements that are evaluated on the task itself. A till asks for two, about 0.2 ms; more
 /// would keep a core from other calls and go to a thread of their own.
@@ -19,7 +28,11 @@ const INLINE_ELEMENTS_MAX: usize = 4;
 
 /// The service over this node's shares.
 #[derive(Debug)]
-pub(super) struct Evaluation(pub(super) Arc<Evaluator>);
+pub(super) struct Evaluation {
+    pub(super) evaluator: Arc<Evaluator>,
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) sequencer: Sequencer,
+}
 
 #[async_trait]
 impl EvaluatorService for Evaluation {
@@ -29,7 +42,11 @@ impl EvaluatorService for Evaluation {
     ) -> Result<Response<v1::EvaluateResponse>, Status> {
         let admission = request.extensions().get::<Admission>().copied();
         let admission = admission.ok_or(CallError::NoPeer)?;
-        let evaluation = self.evaluate(request.get_ref(), admission).await?;
+        let caller = Caller {
+            key: peer(&request)?,
+            admission,
+        };
+        let evaluation = self.evaluate(request.get_ref(), caller).await?;
         Ok(Response::new(write::evaluation(&evaluation)))
     }
 }
@@ -38,20 +55,50 @@ impl Evaluation {
     async fn evaluate(
         &self,
         request: &v1::EvaluateRequest,
-        admission: Admission,
+        caller: Caller,
     ) -> Result<PartialEvaluation, CallError> {
-        let (_, kind, blinded) = read::evaluate(request)?;
+        let (request_id, kind, blinded) = read::evaluate(request)?;
         let unknown = WireError::Value {
             field: "kind",
             got: request.kind.into(),
         };
         let key = JointKey::of(kind).ok_or(unknown)?;
-        may_evaluate(key, admission)?;
+        may_evaluate(key, caller.admission)?;
+        let spending = self.spending(caller, request_id, request)?;
+        self.quotas.spend(&spending, clock::now()).await?;
+        // From here it is spent, whatever happens to this process.
         let random = random()?;
         if blinded.len() <= INLINE_ELEMENTS_MAX {
-            return Ok(self.0.evaluate(key, &blinded, &random)?);
+            return Ok(self.evaluator.evaluate(key, &blinded, &random)?);
         }
         self.evaluate_apart(key, blinded, random).await
+    }
+
+    /// What the request costs, and what its key may spend here at this place of the log.
+    fn spending(
+        &self,
+        caller: Caller,
+        request_id: RequestId,
+        request: &v1::EvaluateRequest,
+    ) -> Result<Spending, CallError> {
+        let snapshot = self.sequencer.snapshot();
+        let roster = snapshot.roster();
+        let (spender, limits) = match caller.admission {
+            Admission::Member(_) => (Spender::Payer, payer_limits(roster)),
+            Admission::Till => (Spender::Till, till_limits(&snapshot, &caller.key)?),
+        };
+        let kind = request.kind.to_be_bytes();
+        let mut parts: Vec<&[u8]> = vec![&kind];
+        parts.extend(request.blinded.iter().map(Vec::as_slice));
+        Ok(Spending {
+            key: caller.key,
+            spender,
+            request_id,
+            digest: derive(Context::EvaluationRequest, &parts),
+            // At most a thousand.
+            elements: u32::try_from(request.blinded.len()).unwrap_or(u32::MAX),
+            limits,
+        })
     }
 
     async fn evaluate_apart(
@@ -60,11 +107,36 @@ impl Evaluation {
         blinded: Vec<BlindedElement>,
         random: Zeroizing<[u8; SCALAR_RANDOM_BYTES]>,
     ) -> Result<PartialEvaluation, CallError> {
-        let evaluator = self.0.clone();
+        let evaluator = self.evaluator.clone();
         let evaluate = move || evaluator.evaluate(key, &blinded, &random);
         let evaluated = tokio::task::spawn_blocking(evaluate).await;
         Ok(evaluated.map_err(|_| CallError::EvaluationLost)??)
     }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    key: PublicKey,
+    admission: Admission,
+}
+
+/// This node's share of what the till's grant promises.
+fn till_limits(snapshot: &Snapshot, till: &PublicKey) -> Result<Limits, CallError> {
+    let unknown = CallError::NotAllowed(Reason::IssuerUnknown);
+    let Some(GrantState::Active { by, .. }) = snapshot.grant(till)? else {
+        return Err(unknown);
+    };
+    let entry = snapshot.entry(by)?.ok_or(unknown)?;
+    let corrupt = ReadError::Corrupt { what: "grant" };
+    let Ok(Attestation::Grant(grant)) = Attestation::read(entry.header()) else {
+        return Err(corrupt.into());
+    };
+    let share = |quota: u32| node_share(quota.into(), snapshot.roster());
+    Ok(Limits {
+        hour: share(grant.hourly_quota),
+        day: share(grant.daily_quota),
+    })
 }
 
 /// A payer knows its own members by contract and has no use for a person token: there is no bulk

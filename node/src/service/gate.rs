@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::status::{CallError, DEADLINE_MAX};
-use crate::admission::{self, Access, AdmissionError};
+use crate::admission::{self, Access, AdmissionError, RefusedTill};
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::sequencer::Sequencer;
@@ -53,7 +53,16 @@ impl GateLayer {
             .get::<PeerKey>()
             .ok_or(CallError::NoPeer)?
             .0;
-        let admission = admission::admit(&self.sequencer.snapshot(), &key, clock::now())?;
+        let admitted = admission::admit(&self.sequencer.snapshot(), &key, clock::now());
+        let admission = match admitted {
+            Err(AdmissionError::Refused(reason))
+                if access == Access::Recorded && admission::was_granted(reason) =>
+            {
+                request.extensions_mut().insert(RefusedTill(reason));
+                return Ok(());
+            }
+            admitted => admitted?,
+        };
         admission::allow(access, admission).map_err(AdmissionError::Refused)?;
         request.extensions_mut().insert(admission);
         Ok(())

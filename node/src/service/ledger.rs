@@ -1,9 +1,9 @@
 //! `LedgerService`: appending entries and asking for states.
 
-use proto::attestation::Attestation;
-use proto::entry::{Entry, VerifiedEntry};
+use proto::attestation::{Attestation, Look, LookOutcome};
+use proto::entry::{Entry, Kind, VerifiedEntry};
 use proto::hash::Hash;
-use proto::ids::Origin;
+use proto::ids::{CoverageKey, Origin, SlotKey};
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::wire::v1::ledger_service_server::LedgerService;
@@ -12,6 +12,8 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::status::CallError;
 use super::{Services, peer};
+use crate::admission::RefusedTill;
+use crate::clock;
 use crate::ledger::Outcome;
 use crate::sequencer::Decided;
 use crate::snapshot::{ReadError, Snapshot};
@@ -36,10 +38,11 @@ impl LedgerService for Ledger {
         &self,
         request: Request<v1::LookupRequest>,
     ) -> Result<Response<v1::LookupResponse>, Status> {
-        Ok(Response::new(lookup(
-            &self.0.sequencer.snapshot(),
-            request.get_ref(),
-        )?))
+        let by = peer(&request)?;
+        let refused = request.extensions().get::<RefusedTill>().copied();
+        Ok(Response::new(
+            self.lookup(request.get_ref(), by, refused).await?,
+        ))
     }
 }
 
@@ -65,6 +68,38 @@ impl Ledger {
         drop(waiting);
         metrics.entry_decided(asked.header().kind, &decided.verdict);
         Ok(self.answer(&asked, &decided)?)
+    }
+
+    /// Finds out what to answer, and answers once it is on record that it was asked. What cannot
+    /// be read as a lookup asks for nothing and is not recorded.
+    async fn lookup(
+        &self,
+        request: &v1::LookupRequest,
+        by: PublicKey,
+        refused: Option<RefusedTill>,
+    ) -> Result<v1::LookupResponse, CallError> {
+        let (slots, coverages) = read::lookup(request)?;
+        let answer = match refused {
+            Some(RefusedTill(reason)) => Err(CallError::NotAllowed(reason)),
+            None => {
+                states(&self.0.sequencer.snapshot(), &slots, &coverages).map_err(CallError::Read)
+            }
+        };
+        let outcome = match &answer {
+            Ok(_) => LookOutcome::Answered,
+            Err(CallError::NotAllowed(reason)) => LookOutcome::Refused(*reason),
+            Err(_) => LookOutcome::Failed,
+        };
+        let look = Look {
+            by,
+            at: clock::now(),
+            outcome,
+            slots,
+            coverages,
+        };
+        self.0.recorder.record(look).await?;
+        // From here the look is in the ledger, whatever happens to this process.
+        answer
     }
 
     fn answer(&self, asked: &Entry, decided: &Decided) -> Result<v1::AppendResponse, ReadError> {
@@ -107,6 +142,11 @@ fn check(
     }
     Attestation::read(entry.header())?;
     check_payload(entry.header().commitment.as_ref(), payload)?;
+    // A record is what an access entry has, and nothing else has one.
+    let is_access = entry.header().kind == Kind::Access;
+    if payload.is_some_and(|(sealed, _)| sealed.is_record() != is_access) {
+        return Err(CallError::PayloadMismatch);
+    }
     entry.verify(origin).map_err(CallError::Entry)
 }
 
@@ -126,11 +166,11 @@ fn check_payload(
 }
 
 /// Every state of one answer is proved against the checkpoint of one snapshot.
-fn lookup(
+fn states(
     snapshot: &Snapshot,
-    request: &v1::LookupRequest,
-) -> Result<v1::LookupResponse, CallError> {
-    let (slots, coverages) = read::lookup(request)?;
+    slots: &[SlotKey],
+    coverages: &[CoverageKey],
+) -> Result<v1::LookupResponse, ReadError> {
     let slots = slots
         .iter()
         .map(|slot| Ok(write::state(&snapshot.slot(slot)?)));

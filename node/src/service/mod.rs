@@ -1,5 +1,6 @@
 //! The gRPC services of `vitrail.v1`, and the gate that every call goes through.
 
+mod access;
 mod evaluator;
 mod gate;
 mod ledger;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::signing::PublicKey;
+use proto::wire::v1::access_service_server::AccessServiceServer;
 use proto::wire::v1::evaluator_service_server::EvaluatorServiceServer;
 use proto::wire::v1::ledger_service_server::LedgerServiceServer;
 use proto::wire::v1::log_service_server::LogServiceServer;
@@ -19,8 +21,10 @@ use tonic::transport::Server;
 
 pub use self::gate::{Gate, GateLayer};
 pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN};
+use crate::access::Recorder;
 use crate::evaluator::Evaluator;
 use crate::metrics::Metrics;
+use crate::quota::Quotas;
 use crate::sequencer::Sequencer;
 use crate::tls::PeerKey;
 
@@ -43,6 +47,10 @@ pub struct Services {
     pub sequencer: Sequencer,
     /// The shares of the joint keys.
     pub evaluator: Arc<Evaluator>,
+    /// What each key has spent here.
+    pub quotas: Arc<Quotas>,
+    /// What makes a look durable before it is answered.
+    pub recorder: Recorder,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -53,8 +61,14 @@ impl Services {
     pub fn routes(&self) -> Routes {
         let ledger = LedgerServiceServer::new(ledger::Ledger(self.clone()));
         let log = LogServiceServer::new(log::Log(self.sequencer.clone()));
-        let evaluator = EvaluatorServiceServer::new(evaluator::Evaluation(self.evaluator.clone()));
+        let evaluator = EvaluatorServiceServer::new(evaluator::Evaluation {
+            evaluator: self.evaluator.clone(),
+            quotas: self.quotas.clone(),
+            sequencer: self.sequencer.clone(),
+        });
+        let access = AccessServiceServer::new(access::Access(self.sequencer.clone()));
         Routes::new(ledger.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(access.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(log.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(evaluator.max_decoding_message_size(MESSAGE_BYTES_MAX))
     }

@@ -16,7 +16,9 @@ use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::access::NotRecorded;
 use crate::admission::AdmissionError;
+use crate::quota::QuotaError;
 use crate::sequencer::Unavailable;
 use crate::snapshot::ReadError;
 
@@ -72,6 +74,9 @@ pub enum CallError {
     /// The payload is not the one that the entry commits to.
     #[error("payload is not the one that the entry commits to")]
     PayloadMismatch,
+    /// The elements are not evaluated now.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
     /// The elements cannot be evaluated.
     #[error("blinded: {0}")]
     Evaluate(#[from] EvaluateError),
@@ -84,6 +89,9 @@ pub enum CallError {
     /// The append was not taken.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The look could not be recorded, and so is not answered.
+    #[error(transparent)]
+    NotRecorded(#[from] NotRecorded),
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -167,6 +175,57 @@ impl Row {
         }
     }
 
+    const fn exhausted(self, error: QuotaError) -> Self {
+        Self {
+            retry: error.retry_after(),
+            ..self
+        }
+    }
+
+    const fn of_quota(error: QuotaError) -> Self {
+        match error {
+            QuotaError::Key(_) => Self::of(
+                Code::ResourceExhausted,
+                "QUOTA_EXHAUSTED",
+                "Le quota de ce poste est épuisé ; réessayez plus tard.",
+            )
+            .exhausted(error),
+            QuotaError::Node(_) => Self::of(
+                Code::ResourceExhausted,
+                "NODE_QUOTA_EXHAUSTED",
+                "Ce serveur a atteint son quota du jour ; un autre serveur peut répondre.",
+            )
+            .exhausted(error),
+            QuotaError::NotDurable => Self::of(
+                Code::Unavailable,
+                "QUOTA_NOT_DURABLE",
+                "Ce serveur ne peut pas inscrire les quotas ; un autre serveur peut répondre.",
+            ),
+        }
+    }
+
+    const fn of_not_recorded(error: NotRecorded) -> Self {
+        match error {
+            NotRecorded::NoIncidentKey => Self::of(
+                Code::FailedPrecondition,
+                "INCIDENT_KEY_MISSING",
+                "La fédération n'a pas de clé d'incident : aucune consultation n'est possible.",
+            ),
+            NotRecorded::Busy => Self::of_unavailable(Unavailable::QueueFull),
+            NotRecorded::Unavailable(error) => Self::of_unavailable(error),
+            NotRecorded::Refused(_)
+            | NotRecorded::NoRandomness
+            | NotRecorded::Record(_)
+            | NotRecorded::Seal(_)
+            | NotRecorded::Entry(_)
+            | NotRecorded::ShuttingDown => Self::of(
+                Code::Unavailable,
+                "NOT_RECORDED",
+                "Ce serveur ne peut pas inscrire la consultation ; un autre serveur peut répondre.",
+            ),
+        }
+    }
+
     const fn of_unavailable(error: Unavailable) -> Self {
         match error {
             Unavailable::QueueFull => Self::of(
@@ -223,6 +282,8 @@ impl CallError {
                 "Ce serveur a rencontré une erreur ; un autre serveur peut répondre.",
             ),
             Self::Unavailable(error) => Row::of_unavailable(*error),
+            Self::Quota(error) => Row::of_quota(*error),
+            Self::NotRecorded(error) => Row::of_not_recorded(*error),
             Self::EntryUnknown => Row::of(
                 Code::NotFound,
                 "ENTRY_UNKNOWN",

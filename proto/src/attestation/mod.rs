@@ -5,6 +5,7 @@
 //! ledger admits it is decided elsewhere; what an admitted one changes is [`Attestation::effects`],
 //! the same function for the node that appends and for the auditor who replays the log.
 
+mod access;
 mod content;
 mod state;
 #[cfg(test)]
@@ -12,6 +13,9 @@ mod tests;
 
 use thiserror::Error;
 
+pub use self::access::{
+    AccessRecord, Look, LookOutcome, RECORD_LOOKS_MAX, RecordError, looks_that_fit,
+};
 pub use self::content::{
     CLAIM_LINES_MAX, ClaimLine, ClaimTerms, CodeOpening, ContentError, CoverageTerms,
 };
@@ -40,7 +44,7 @@ pub const GRANT_DAYS_MAX: u32 = 397;
 #[must_use]
 pub const fn member_may_issue(role: Role, kind: Kind) -> bool {
     match kind {
-        Kind::Roster | Kind::Erasure => true,
+        Kind::Roster | Kind::Erasure | Kind::Access => true,
         Kind::Catalogue => matches!(role, Role::Amo),
         Kind::Grant | Kind::Revocation => matches!(role, Role::Federation),
         Kind::Coverage | Kind::Release => matches!(role, Role::Amo | Role::Amc),
@@ -123,6 +127,14 @@ pub struct Erasure {
     pub erased: LeafIndex,
 }
 
+/// Commits to an [`AccessRecord`], sealed to the incident keys of the roster. Nothing else of it
+/// is public: neither who looked nor at what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The commitment to the sealed record.
+    pub commitment: Hash,
+}
+
 /// What an entry says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant is the type it holds")]
@@ -135,6 +147,7 @@ pub enum Attestation {
     Claim(Claim),
     Release(Release),
     Erasure(Erasure),
+    Access(Access),
 }
 
 /// Why a header does not have the shape of its kind.
@@ -199,6 +212,7 @@ impl Attestation {
             Kind::Claim => shape.claim(),
             Kind::Release => shape.release(),
             Kind::Erasure => shape.erasure(),
+            Kind::Access => shape.access(),
         }
     }
 
@@ -214,6 +228,7 @@ impl Attestation {
             Self::Claim(_) => Kind::Claim,
             Self::Release(_) => Kind::Release,
             Self::Erasure(_) => Kind::Erasure,
+            Self::Access(_) => Kind::Access,
         }
     }
 
@@ -254,6 +269,7 @@ impl Attestation {
                 header.references = vec![release.claim];
             }
             Self::Erasure(erasure) => header.references = vec![erasure.erased],
+            Self::Access(access) => header.commitment = Some(access.commitment),
         }
         header
     }
@@ -308,7 +324,7 @@ impl Attestation {
                 .iter()
                 .map(|slot| (slot_index(slot), None))
                 .collect(),
-            Self::Erasure(_) => Vec::new(),
+            Self::Erasure(_) | Self::Access(_) => Vec::new(),
         }
     }
 }
@@ -437,6 +453,15 @@ impl Shape<'_> {
             return Err(self.needs("one reference"));
         };
         Ok(Attestation::Erasure(Erasure { erased }))
+    }
+
+    fn access(&self) -> Result<Attestation, ShapeError> {
+        self.no_statement()?;
+        self.absent(self.0.keys.is_empty(), "keys")?;
+        self.absent(self.0.hold_until.is_none(), "hold_until")?;
+        self.absent(self.0.references.is_empty(), "references")?;
+        let commitment = self.commitment()?;
+        Ok(Attestation::Access(Access { commitment }))
     }
 
     fn only_statement(&self) -> Result<(), ShapeError> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::receipt::example::{SLOTS, attestations, claim, request_id, till};
 
 /// The header of each kind, in the order of [`Kind::ALL`].
-fn headers() -> [Header; 8] {
+fn headers() -> [Header; 9] {
     attestations().map(|says| says.header(till().public(), request_id(1)))
 }
 
@@ -46,6 +46,7 @@ const fn fields_of(kind: Kind) -> &'static [&'static str] {
         Kind::Coverage | Kind::Claim => &["keys", "hold_until", "references", "commitment"],
         Kind::Release => &["keys", "references"],
         Kind::Erasure => &["references"],
+        Kind::Access => &["commitment"],
     }
 }
 
@@ -242,6 +243,7 @@ fn what_each_kind_changes_in_the_map_never_changes() {
     let freed = SLOTS[..2].iter().map(|slot| (slot_index(slot), None));
     assert_eq!(effects(Kind::Release), freed.collect::<Vec<_>>());
     assert_eq!(effects(Kind::Erasure), []);
+    assert_eq!(effects(Kind::Access), []);
 }
 
 #[test]

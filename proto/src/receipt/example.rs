@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::attestation::{
-    CatalogueNotice, Claim, Coverage, Erasure, Grant, Release, Revocation, coverage_index,
+    Access, CatalogueNotice, Claim, Coverage, Erasure, Grant, Release, Revocation, coverage_index,
 };
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::example::{TIME, cosigned};
@@ -38,7 +38,7 @@ pub(crate) const SLOTS: [SlotKey; 3] = [
 const COVERAGE: CoverageKey = CoverageKey::from_bytes([0x40; 32]);
 
 /// What each kind of entry says, in the order of [`crate::entry::Kind::ALL`].
-pub(crate) fn attestations() -> [Attestation; 8] {
+pub(crate) fn attestations() -> [Attestation; 9] {
     let roster = federation(4, 1);
     let lines = (0..4).map(|signer| roster.sign(&name(signer), &secret(signer)));
     let roster = SignedRoster::new(roster.clone(), lines.collect()).unwrap();
@@ -71,6 +71,9 @@ pub(crate) fn attestations() -> [Attestation; 8] {
         }),
         Attestation::Erasure(Erasure {
             erased: LeafIndex::new(CLAIM),
+        }),
+        Attestation::Access(Access {
+            commitment: Hash::from_bytes([0x54; 32]),
         }),
     ]
 }

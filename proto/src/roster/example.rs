@@ -43,6 +43,7 @@ pub(crate) fn parts(voting: u8, following: u8) -> RosterParts {
             .map(|place| member(place, place < voting))
             .collect(),
         shares: (0..holders).map(share).collect(),
+        incident_keys: Vec::new(),
     }
 }
 

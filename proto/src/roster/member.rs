@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::identity::PayerNumber;
 use crate::ids::MemberName;
+use crate::incident::IncidentPublicKey;
 use crate::signing::PublicKey;
 
 /// Longest address: a DNS name has at most 253 characters (RFC 1035, 2.3.4), and more is a mistake.
@@ -192,6 +193,16 @@ pub struct MemberShare {
     pub index: NonZeroU16,
     /// What its evaluations are verified against.
     pub public: OprfElements,
+}
+
+/// What access records are sealed to for one member: a line of its own, so that not every member
+/// has to have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentKey {
+    /// Whose it is.
+    pub member: MemberName,
+    /// The public half.
+    pub public_key: IncidentPublicKey,
 }
 
 #[cfg(test)]

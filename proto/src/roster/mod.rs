@@ -17,14 +17,15 @@ use std::num::NonZeroU16;
 use thiserror::Error;
 
 pub use self::member::{
-    ADDRESS_BYTES_MAX, Address, Element, Member, MemberShare, OprfElements, Role, RosterValueError,
-    Standing,
+    ADDRESS_BYTES_MAX, Address, Element, IncidentKey, Member, MemberShare, OprfElements, Role,
+    RosterValueError, Standing,
 };
 pub use self::succession::{SignedRoster, SignedRosterError, SuccessionError};
 pub use self::text::{RosterLine, RosterParseError};
 use crate::hash::{self, Context, Hash};
 use crate::identity::PayerNumber;
 use crate::ids::{MemberName, Origin};
+use crate::incident::IncidentPublicKey;
 use crate::note::{
     NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX, NoteSignature, NoteSignatureError, SignatureKind,
 };
@@ -32,6 +33,9 @@ use crate::signing::{PublicKey, SecretKey};
 
 /// Most members: each may sign a note, and a note has as many lines.
 pub const MEMBERS_MAX: usize = NOTE_SIGNATURES_MAX;
+/// Most incident keys: each access record has an envelope of 80 bytes for each of them, and each
+/// costs the node 0.1 ms.
+pub const INCIDENT_KEYS_MAX: usize = 16;
 /// Longest roster text: with a plain signature of every member it is still one note.
 pub const ROSTER_BYTES_MAX: usize = 48 * 1024;
 
@@ -88,6 +92,8 @@ pub struct RosterParts {
     pub members: Vec<Member>,
     /// The shares, in any order, at most one for each member.
     pub shares: Vec<MemberShare>,
+    /// The incident keys, in any order, at most one for each member.
+    pub incident_keys: Vec<IncidentKey>,
 }
 
 /// Which rule the contents of a roster break.
@@ -152,6 +158,26 @@ pub enum RosterError {
         /// How many there are.
         shares: usize,
     },
+    /// There are more incident keys than an access record has room for.
+    #[error("a roster may have at most {INCIDENT_KEYS_MAX} incident keys, this one has {got}")]
+    TooManyIncidentKeys {
+        /// How many there are.
+        got: usize,
+    },
+    /// An incident key belongs to nobody in the roster.
+    #[error("{name} has an incident key and is not a member")]
+    UnknownIncidentMember {
+        /// The name beside the key.
+        name: MemberName,
+    },
+    /// A member has two incident keys, or its key is another's too.
+    #[error(
+        "the incident key of {name} is not the only one of its member, or not its member's alone"
+    )]
+    DuplicateIncidentKey {
+        /// The member of the second one.
+        name: MemberName,
+    },
     /// Epoch 0 names a roster before it, or a later epoch names none.
     #[error("the roster of epoch {epoch} must name a previous one exactly if it is not epoch 0")]
     Previous {
@@ -208,8 +234,10 @@ impl Roster {
     pub fn new(mut parts: RosterParts) -> Result<Self, RosterError> {
         parts.members.sort_by(|a, b| a.name.cmp(&b.name));
         parts.shares.sort_by_key(|share| share.index);
+        parts.incident_keys.sort_by(|a, b| a.member.cmp(&b.member));
         check_members(&parts.members)?;
         check_shares(&parts)?;
+        check_incident_keys(&parts)?;
         if parts.previous.is_none() != (parts.epoch == Epoch::default()) {
             return Err(RosterError::Previous { epoch: parts.epoch });
         }
@@ -315,6 +343,20 @@ impl Roster {
         self.shares().iter().find(|share| share.member == *member)
     }
 
+    /// What access records are sealed to, sorted by member.
+    #[must_use]
+    pub fn incident_keys(&self) -> &[IncidentKey] {
+        &self.parts.incident_keys
+    }
+
+    /// The incident key of this member, if it has one.
+    #[must_use]
+    pub fn incident_key(&self, member: &MemberName) -> Option<&IncidentPublicKey> {
+        let mut keys = self.incident_keys().iter();
+        keys.find(|key| key.member == *member)
+            .map(|key| &key.public_key)
+    }
+
     /// How many voting members must cosign before a checkpoint counts.
     #[must_use]
     pub fn quorum(&self) -> usize {
@@ -414,6 +456,24 @@ fn check_shares(parts: &RosterParts) -> Result<(), RosterError> {
     if usize::from(parts.threshold.get()) > shares {
         let threshold = parts.threshold;
         return Err(RosterError::Threshold { threshold, shares });
+    }
+    Ok(())
+}
+
+fn check_incident_keys(parts: &RosterParts) -> Result<(), RosterError> {
+    let got = parts.incident_keys.len();
+    if got > INCIDENT_KEYS_MAX {
+        return Err(RosterError::TooManyIncidentKeys { got });
+    }
+    let (mut holders, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    for key in &parts.incident_keys {
+        let name = key.member.clone();
+        if !parts.members.iter().any(|m| m.name == key.member) {
+            return Err(RosterError::UnknownIncidentMember { name });
+        }
+        if !holders.insert(&key.member) || !keys.insert(key.public_key) {
+            return Err(RosterError::DuplicateIncidentKey { name });
+        }
     }
     Ok(())
 }
@@ -551,6 +611,29 @@ mod tests {
                 threshold,
                 shares: 4
             }
+        );
+    }
+
+    #[test]
+    fn incident_keys_that_break_a_rule_are_refused() {
+        let key = |member, seed| IncidentKey {
+            member: name(member),
+            public_key: crate::incident::IncidentSecretKey::from_bytes([seed; 32]).public(),
+        };
+        assert_eq!(
+            refusal(|p| p.incident_keys = vec![key(9, 1)]),
+            RosterError::UnknownIncidentMember { name: name(9) }
+        );
+        for second in [key(1, 2), key(2, 1)] {
+            let of = second.member.clone();
+            assert_eq!(
+                refusal(|p| p.incident_keys = vec![key(1, 1), second]),
+                RosterError::DuplicateIncidentKey { name: of }
+            );
+        }
+        assert_eq!(
+            refusal(|p| p.incident_keys = vec![key(1, 1); 17]),
+            RosterError::TooManyIncidentKeys { got: 17 }
         );
     }
 

@@ -10,9 +10,10 @@
 //! contract-key <base64 of 32 bytes>
 //! member <name> <role> <payer number or -> <standing> <base64 key> <gRPC address or -> <HTTP address or ->
 //! share <member name> <index> <base64 person share> <base64 contract share>
+//! incident <member name> <base64 of 32 bytes>
 //! ```
 //!
-//! Members come sorted by name, then shares sorted by index.
+//! Members come sorted by name, then shares sorted by index, then incident keys sorted by member.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU16;
@@ -22,10 +23,11 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use thiserror::Error;
 
 use super::{
-    Element, Epoch, Member, MemberShare, OprfElements, ROSTER_BYTES_MAX, Role, Roster, RosterError,
-    RosterParts, Standing,
+    Element, Epoch, IncidentKey, Member, MemberShare, OprfElements, ROSTER_BYTES_MAX, Role, Roster,
+    RosterError, RosterParts, Standing,
 };
 use crate::hash::Hash;
+use crate::incident::IncidentPublicKey;
 use crate::signing::PublicKey;
 
 const TITLE: &str = "vitrail roster v1";
@@ -67,6 +69,9 @@ pub enum RosterLine {
     /// A share.
     #[error("`share` and its member, index and two base64 ristretto255 elements")]
     Share,
+    /// An incident key.
+    #[error("`incident` and its member and base64 X25519 key")]
+    Incident,
 }
 
 /// Why a text is not a roster.
@@ -90,7 +95,9 @@ pub enum RosterParseError {
         want: RosterLine,
     },
     /// Every line can be read, and yet the text is not how this roster is written.
-    #[error("a roster must have its members sorted by name and its shares by index")]
+    #[error(
+        "a roster must have its members sorted by name, shares by index, incident keys by member"
+    )]
     Order,
     /// Its contents break a rule.
     #[error(transparent)]
@@ -130,6 +137,9 @@ pub(super) fn format(parts: &RosterParts) -> String {
             &element_text(&share.public.person),
             &element_text(&share.public.contract),
         ]);
+    }
+    for key in &parts.incident_keys {
+        line(&["incident", key.member.as_str(), &key.public_key.to_base64()]);
     }
     text
 }
@@ -181,12 +191,17 @@ fn parts(lines: &mut Lines<'_>) -> Result<RosterParts, RosterParseError> {
         joint: OprfElements { person, contract },
         members: Vec::new(),
         shares: Vec::new(),
+        incident_keys: Vec::new(),
     };
     while lines.next_is("member ") {
         parts.members.push(lines.read(RosterLine::Member, member)?);
     }
-    while !lines.is_empty() {
+    while !lines.is_empty() && !lines.next_is("incident ") {
         parts.shares.push(lines.read(RosterLine::Share, share)?);
+    }
+    while !lines.is_empty() {
+        let key = lines.read(RosterLine::Incident, incident_key)?;
+        parts.incident_keys.push(key);
     }
     Ok(parts)
 }
@@ -252,6 +267,16 @@ fn share(line: &str) -> Option<MemberShare> {
     })
 }
 
+fn incident_key(line: &str) -> Option<IncidentKey> {
+    let ["incident", member, public_key] = words(line)? else {
+        return None;
+    };
+    Some(IncidentKey {
+        member: member.parse().ok()?,
+        public_key: IncidentPublicKey::from_base64(public_key).ok()?,
+    })
+}
+
 /// Exactly `N` words with one space between them; a second space makes an empty word.
 fn words<const N: usize>(line: &str) -> Option<[&str; N]> {
     line.split(' ').collect::<Vec<_>>().try_into().ok()
@@ -310,6 +335,36 @@ mod tests {
     fn the_text_of_a_fixed_roster_is_these_bytes() {
         assert_eq!(federation(2, 1).text(), GOLDEN);
         assert_eq!(parse(GOLDEN), Ok(federation(2, 1)));
+    }
+
+    /// The two keys of RFC 7748, 6.1.
+    const INCIDENT: &str = "\
+        incident member-01 hSDwCYkwp1R0i33ctD73WgI2Oh9JlCvE0xBKDOCrxic=\n\
+        incident member-02 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=\n";
+
+    #[test]
+    fn incident_keys_stand_after_the_shares() {
+        let with = format!("{GOLDEN}{INCIDENT}");
+        let roster = parse(&with).unwrap();
+        assert_eq!(roster.text(), with);
+        assert_eq!(roster.incident_keys().len(), 2);
+        let member = "member-02".parse().unwrap();
+        let public_key = roster.incident_key(&member).unwrap();
+        assert_eq!(
+            hex::encode(public_key.as_bytes()),
+            "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"
+        );
+        let (first, second) = INCIDENT.split_at(INCIDENT.len() / 2);
+        let swapped = parse(&format!("{GOLDEN}{second}{first}"));
+        assert_eq!(swapped, Err(RosterParseError::Order));
+        for (bad, line) in [
+            (format!("{first}x"), 14),
+            (first.replace("hSD", "HSD "), 13),
+        ] {
+            let want = RosterLine::Incident;
+            let refused = parse(&format!("{GOLDEN}{bad}\n"));
+            assert_eq!(refused, Err(RosterParseError::Line { line, want }));
+        }
     }
 
     #[test]

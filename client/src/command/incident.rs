@@ -1,0 +1,228 @@
+//! `incident`: what a till's key looked at.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use client::failure::{Failure, FailureKind};
+use client::files::FileError;
+use client::incident::{self, IncidentList};
+use client::profile::Settings;
+use client::{files, incident::Touched};
+use proto::attestation::LookOutcome;
+use proto::ids::UnixMillis;
+use proto::incident::{IncidentKeyError, IncidentSecretKey};
+use proto::signing::PublicKey;
+use serde::Serialize;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::cover::progress_bar;
+use super::report::Report;
+use super::{Answer, SettingsArgs};
+
+/// Longest incident key file: title and key have 76 bytes.
+const KEY_FILE_BYTES_MAX: usize = 4096;
+
+/// Arguments of `incident`.
+#[derive(Args)]
+pub(super) struct IncidentArgs {
+    /// The till's public key
+    #[arg(long, value_name = "BASE64", value_parser = PublicKey::from_base64)]
+    till: PublicKey,
+    /// From when on: 2026-01-10T08:30:00Z, or a day
+    #[arg(long, value_name = "TIME")]
+    since: UnixMillis,
+    /// The member's incident key, a file of mode 0600
+    #[arg(
+        long,
+        env = "VITRAIL_INCIDENT_KEY",
+        value_name = "FILE",
+        default_value = "incident.key"
+    )]
+    incident_key: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Why the incident key cannot be used.
+#[derive(Debug, Error)]
+enum KeyFileError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("incident key file: {0}")]
+    Key(#[from] IncidentKeyError),
+}
+
+impl Failure for KeyFileError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Key(_) => FailureKind::Malformed,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::File(FileError::Open { .. }) => Some("chmod 600 it"),
+            Self::File(_) => Some("name it with --incident-key"),
+            Self::Key(_) => Some("`vitrail keygen --incident` makes one"),
+        }
+    }
+}
+
+/// `vitrail incident`
+pub(super) async fn incident(args: IncidentArgs) -> Answer {
+    let key = read_key(&args.incident_key)?;
+    let session = args.settings.load(Settings::default())?.session(None)?;
+    let bar = progress_bar(0);
+    let mut show = |position, length| {
+        bar.set_length(length);
+        bar.set_position(position);
+    };
+    let listed = incident::list(&session, &key, &args.till, args.since, &mut show).await;
+    bar.finish_and_clear();
+    Ok(Box::new(IncidentReport::new(
+        &args.till, args.since, &listed?,
+    )))
+}
+
+fn read_key(path: &std::path::Path) -> Result<IncidentSecretKey, KeyFileError> {
+    let bytes = Zeroizing::new(files::read_secret(path, KEY_FILE_BYTES_MAX)?);
+    let text = str::from_utf8(&bytes).map_err(|_| IncidentKeyError::File)?;
+    Ok(IncidentSecretKey::parse(text)?)
+}
+
+/// One look.
+#[derive(Debug, Serialize)]
+struct TouchedReport {
+    at: String,
+    /// `answered`, `failed`, or the code of the reason why it was refused.
+    outcome: &'static str,
+    entry: u64,
+    node: String,
+    slot_keys: Vec<String>,
+    coverage_keys: Vec<String>,
+}
+
+impl TouchedReport {
+    fn new(touched: &Touched) -> Self {
+        let hex = |bytes: &[u8; 32]| {
+            bytes
+                .iter()
+                .fold(String::with_capacity(64), |mut text, byte| {
+                    // Writing into a String cannot fail.
+                    let _ = write!(text, "{byte:02x}");
+                    text
+                })
+        };
+        Self {
+            at: touched.at.to_iso(),
+            outcome: match touched.outcome {
+                LookOutcome::Answered => "answered",
+                LookOutcome::Failed => "failed",
+                LookOutcome::Refused(reason) => reason.code(),
+            },
+            entry: touched.entry.get(),
+            node: touched.node.to_base64(),
+            slot_keys: touched
+                .slots
+                .iter()
+                .map(|key| hex(key.as_bytes()))
+                .collect(),
+            coverage_keys: touched
+                .coverages
+                .iter()
+                .map(|key| hex(key.as_bytes()))
+                .collect(),
+        }
+    }
+}
+
+/// What `incident` answers.
+#[derive(Debug, Serialize)]
+struct IncidentReport {
+    till: String,
+    since: String,
+    looks: Vec<TouchedReport>,
+    /// Access entries read, of all tills.
+    entries: u64,
+    /// Those of them whose record is erased.
+    erased: u64,
+    /// The size of the log that was read to its end.
+    size: u64,
+}
+
+impl IncidentReport {
+    fn new(till: &PublicKey, since: UnixMillis, list: &IncidentList) -> Self {
+        Self {
+            till: till.to_base64(),
+            since: since.to_iso(),
+            looks: list.touched.iter().map(TouchedReport::new).collect(),
+            entries: list.entries,
+            erased: list.erased,
+            size: list.size.get(),
+        }
+    }
+}
+
+impl Report for IncidentReport {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for look in &self.looks {
+            let _ = writeln!(text, "{}  {}  entry {}", look.at, look.outcome, look.entry);
+            for key in &look.slot_keys {
+                let _ = writeln!(text, "  slot      {key}");
+            }
+            for key in &look.coverage_keys {
+                let _ = writeln!(text, "  coverage  {key}");
+            }
+        }
+        let _ = writeln!(
+            text,
+            "{} looks of {} since {}; {} access entries verified, {} erased, log of {} entries",
+            self.looks.len(),
+            self.till,
+            self.since,
+            self.entries,
+            self.erased,
+            self.size
+        );
+        text
+    }
+
+    fn json(&self) -> String {
+        super::report::to_json(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use proto::ids::{CoverageKey, LeafIndex, SlotKey, TreeSize};
+    use proto::refusal::Reason;
+    use proto::signing::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn the_json_of_a_list_is_these_bytes() {
+        let till = SecretKey::from_seed(&[7; 32]).public();
+        let touched = |outcome| Touched {
+            entry: LeafIndex::new(9),
+            node: SecretKey::from_seed(&[1; 32]).public(),
+            at: UnixMillis::new(1_768_000_000_000),
+            outcome,
+            slots: vec![SlotKey::from_bytes([0x10; 32])],
+            coverages: vec![CoverageKey::from_bytes([0x40; 32])],
+        };
+        let list = IncidentList {
+            touched: vec![touched(LookOutcome::Refused(Reason::GrantRevoked))],
+            entries: 3,
+            erased: 0,
+            size: TreeSize::new(12),
+        };
+        let report = IncidentReport::new(&till, UnixMillis::new(0), &list);
+        assert_snapshot!(report.json(), @r#"{"till":"6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=","since":"1970-01-01T00:00:00Z","looks":[{"at":"2026-01-09T23:06:40Z","outcome":"GRANT_REVOKED","entry":9,"node":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=","slot_keys":["1010101010101010101010101010101010101010101010101010101010101010"],"coverage_keys":["4040404040404040404040404040404040404040404040404040404040404040"]}],"entries":3,"erased":0,"size":12}"#);
+    }
+}

@@ -1,0 +1,169 @@
+//! After a theft: what the incident list says is what the thief did, refusals included, and a
+//! crash right after an answer loses none of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a scenario fails where it stands"
+)]
+
+use std::process::Command;
+
+use client::connection::CallError;
+use client::incident::{self, IncidentList};
+use client::lookup::LookupError;
+use client::session::Session;
+use client::system;
+use proto::attestation::LookOutcome;
+use proto::ids::{CoverageKey, SlotKey, UnixMillis};
+use proto::incident::IncidentSecretKey;
+use proto::refusal::Reason;
+use tests::binary::vitrail;
+use tests::bytes::find_in_folder;
+use tests::federation::accepted;
+use tests::workload::fresh_slots;
+use tests::world::World;
+
+/// One look as the thief noted it down.
+type Noted = (LookOutcome, Vec<SlotKey>, Vec<CoverageKey>);
+
+fn incident_key(world: &World) -> IncidentSecretKey {
+    let path = world.federation.node_dir().join("incident.key");
+    IncidentSecretKey::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+async fn listed(world: &World, since: UnixMillis) -> IncidentList {
+    let session = world
+        .federation
+        .session(&world.node, &world.federation.cnam);
+    let till = world.tills[0].public();
+    incident::list(&session, &incident_key(world), &till, since, &mut |_, _| {})
+        .await
+        .unwrap()
+}
+
+fn sorted(mut looks: Vec<Noted>) -> Vec<Noted> {
+    looks.sort_by(|a, b| (&a.1, &a.2).cmp(&(&b.1, &b.2)));
+    looks
+}
+
+fn of(list: IncidentList) -> Vec<Noted> {
+    let noted = list.touched.into_iter();
+    sorted(
+        noted
+            .map(|touched| (touched.outcome, touched.slots, touched.coverages))
+            .collect(),
+    )
+}
+
+/// The thief looks over one connection, and notes what he asked for and what came of it.
+async fn look(thief: &Session, slots: Vec<SlotKey>, coverages: Vec<CoverageKey>) -> Noted {
+    let outcome = match thief.lookup(&slots, &coverages).await {
+        Ok(_) => LookOutcome::Answered,
+        Err(LookupError::Call(CallError::NotAdmitted { reason, .. })) => {
+            LookOutcome::Refused(reason.unwrap())
+        }
+        Err(error) => panic!("{error}"),
+    };
+    (outcome, slots, coverages)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_is_what_the_thief_did_and_a_crash_takes_nothing_from_it() {
+    let mut world = World::new(2).await;
+    let since = system::now();
+    let covered = world.ground.coverage_keys.clone();
+    let sessions = world.sessions();
+    let mut noted = Vec::new();
+    // Many at a time, so that looks share entries; another till looks meanwhile.
+    for round in 0..4 {
+        let looks = (0..25).map(|place| {
+            let thief = sessions[0].clone();
+            let coverages = covered[..(place + round) % 3].to_vec();
+            tokio::spawn(async move { look(&thief, fresh_slots(1 + place % 4), coverages).await })
+        });
+        let looks: Vec<_> = looks.collect();
+        look(&sessions[1], fresh_slots(2), covered.clone()).await;
+        for looked in looks {
+            noted.push(looked.await.unwrap());
+        }
+    }
+    // The node is killed the moment after an answer: its look is on record.
+    noted.push(look(&sessions[0], fresh_slots(3), covered.clone()).await);
+    world.kill_and_restart();
+    assert_eq!(of(listed(&world, since).await), sorted(noted.clone()));
+
+    // A revoked key on a connection that is open: it learns nothing, and that it asked is known.
+    let thief = world.sessions().remove(0);
+    noted.push(look(&thief, fresh_slots(1), Vec::new()).await);
+    let opticians = world
+        .federation
+        .session(&world.node, &world.federation.opticians);
+    let revoked = client::federation::revoke(&opticians, world.tills[0].public());
+    accepted(&revoked.await.unwrap());
+    let refused = look(&thief, fresh_slots(2), covered.clone()).await;
+    assert_eq!(refused.0, LookOutcome::Refused(Reason::GrantRevoked));
+    noted.push(refused);
+    let list = listed(&world, since).await;
+    assert!(list.entries < 110 && list.erased == 0, "{}", list.entries);
+    assert_eq!(of(list), sorted(noted.clone()));
+    assert!(listed(&world, system::now()).await.touched.is_empty());
+
+    // No key that was only looked at is anywhere on the node's disk, in clear.
+    let data = world.federation.node_dir();
+    for (_, slots, _) in &noted {
+        assert!(find_in_folder(&data, slots[0].as_bytes()).is_empty());
+    }
+    command_says_the_same(&world, since, noted.len());
+}
+
+/// `vitrail incident`, as an operator runs it.
+fn command_says_the_same(world: &World, since: UnixMillis, looks: usize) {
+    let node = world.federation.node_dir();
+    let run = Command::new(vitrail())
+        .args(["incident", "-o", "json"])
+        .args(["--till", &world.tills[0].public().to_base64()])
+        .args(["--since", &since.to_iso()])
+        .arg("--incident-key")
+        .arg(node.join("incident.key"))
+        .arg("--roster")
+        .arg(node.join("roster.txt"))
+        .arg("--key")
+        .arg(node.join("node.key"))
+        .args(["--address", &format!("cnam={}", world.node.addresses.grpc)])
+        .current_dir(world.folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.success(), "{said}");
+    let answer: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(answer["looks"].as_array().unwrap().len(), looks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_no_incident_key_gets_no_record() {
+    let world = World::new(1).await;
+    look(&world.sessions()[0], fresh_slots(1), Vec::new()).await;
+    let key = incident_key(&world);
+    for secret in [&world.tills[0], &world.federation.amcs[0]] {
+        let session = world.federation.session(&world.node, secret);
+        let till = world.tills[0].public();
+        let since = UnixMillis::new(0);
+        let refused = incident::list(&session, &key, &till, since, &mut |_, _| {}).await;
+        assert!(refused.is_err());
+    }
+}
+
+/// With no way to write the look down there is no answer: see `disk_full` for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_finds_the_access_entries_in_order() {
+    let world = World::new(1).await;
+    for _ in 0..3 {
+        look(&world.sessions()[0], fresh_slots(1), Vec::new()).await;
+    }
+    let address = format!("http://{}", world.node.addresses.http);
+    let source = client::auditor::HttpSource::new(&address).unwrap();
+    let auditor = client::auditor::Auditor::new(source, world.federation.roster.clone());
+    let audit = auditor.audit(&mut |_| {}).await.unwrap();
+    assert_eq!(audit.counts[&proto::entry::Kind::Access], 3);
+    assert_eq!(listed(&world, UnixMillis::new(0)).await.entries, 3);
+}
