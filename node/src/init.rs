@@ -251,7 +251,7 @@ impl Keys {
             secret: generate_key()?,
             person: share(PERSON_KEY_INFO)?,
             contract: share(CONTRACT_KEY_INFO)?,
-            incident: IncidentSecretKey::from_bytes(random()?),
+            incident: generate_incident_key()?,
         })
     }
 
@@ -269,6 +269,14 @@ impl Keys {
 /// [`InitError::NoRandomness`] alone.
 pub fn generate_key() -> Result<SecretKey, InitError> {
     Ok(SecretKey::from_seed(&Zeroizing::new(random::<32>()?)))
+}
+
+/// A new incident key.
+///
+/// # Errors
+/// [`InitError::NoRandomness`] alone.
+pub fn generate_incident_key() -> Result<IncidentSecretKey, InitError> {
+    Ok(IncidentSecretKey::from_bytes(random()?))
 }
 
 fn random<const N: usize>() -> Result<[u8; N], InitError> {

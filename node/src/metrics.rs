@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use proto::entry::Kind;
 use proto::ids::TreeSize;
 
+use crate::access::alarm::Pattern;
 use crate::ledger::{Outcome, Verdict};
 use crate::sequencer::BatchReport;
 
@@ -38,6 +39,7 @@ pub struct Metrics {
     connections: Gauge,
     connections_refused: Counter,
     rpc_seconds: Family<RpcLabels, Histogram, fn() -> Histogram>,
+    alarms: Family<AlarmLabels, Counter>,
 }
 
 /// One append that waits, for as long as this lives.
@@ -73,6 +75,18 @@ struct AppendLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlarmLabels {
+    pattern: &'static str,
+}
+
+impl From<Pattern> for AlarmLabels {
+    fn from(pattern: Pattern) -> Self {
+        let pattern = pattern.as_str();
+        Self { pattern }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,6 +126,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             rpc_seconds: Family::new_with_constructor(seconds),
+            alarms: Family::default(),
         };
         metrics.register_ledger();
         metrics.register_edges();
@@ -161,6 +176,8 @@ impl Metrics {
         );
         let refused = self.connections_refused.clone();
         registry.register("connections_refused", "Connections turned away", refused);
+        let alarms = self.alarms.clone();
+        registry.register("alarms", "Tills that read as tills do not", alarms);
         let rpc = self.rpc_seconds.clone();
         registry.register_with_unit("rpc", "Time of one call", Unit::Seconds, rpc);
     }
@@ -218,6 +235,17 @@ impl Metrics {
     #[must_use]
     pub fn refused_connections(&self) -> u64 {
         self.connections_refused.get()
+    }
+
+    /// A till completed a pattern of reading.
+    pub fn alarm_raised(&self, pattern: Pattern) {
+        self.alarms.get_or_create(&pattern.into()).inc();
+    }
+
+    /// How often this pattern was seen.
+    #[must_use]
+    pub fn alarms(&self, pattern: Pattern) -> u64 {
+        self.alarms.get_or_create(&pattern.into()).get()
     }
 
     /// One connection was turned away: its handshake failed, or there were too many.

@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::TcpIncoming;
 
 use crate::access::Recorder;
+use crate::access::alarm::Alarms;
 use crate::admission::admit;
 use crate::clock;
 use crate::config::Config;
@@ -430,6 +431,7 @@ fn serve(
     let services = Services {
         sequencer: sequencer.clone(),
         quotas,
+        alarms: Arc::new(Alarms::new(metrics.clone())),
         recorder: Recorder::start(sequencer.clone(), secret),
         evaluator,
         metrics: metrics.clone(),

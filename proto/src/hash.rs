@@ -81,6 +81,8 @@ pub enum Context {
     PayloadCommitment,
     /// The commitment of an entry to a sealed access record.
     RecordCommitment,
+    /// The `info` of the envelopes of an access record (RFC 9180, 5.1); nothing is hashed with it here.
+    AccessRecord,
     /// The salted commitment to an individual LPP code.
     LppCodeCommitment,
     /// The place of a slot in the map.
@@ -115,6 +117,7 @@ impl Context {
             Self::SealKeyCheck => "vitrail 2026 v1 seal key check",
             Self::PayloadCommitment => "vitrail 2026 v1 payload commitment",
             Self::RecordCommitment => "vitrail 2026 v1 record commitment",
+            Self::AccessRecord => "vitrail 2026 v1 access record",
             Self::LppCodeCommitment => "vitrail 2026 v1 lpp code commitment",
             Self::MapSlot => "vitrail 2026 v1 map slot",
             Self::MapCoverage => "vitrail 2026 v1 map coverage",

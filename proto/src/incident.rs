@@ -13,6 +13,7 @@ use hpke::{Deserializable as _, OpModeR, OpModeS, Serializable as _};
 use thiserror::Error;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::hash::Context;
 use crate::token::secret_bytes;
 
 /// Length of an incident key, public or secret (RFC 7748, 5).
@@ -23,7 +24,7 @@ const CONTENT_BYTES: usize = 32;
 pub const ENVELOPE_BYTES: usize = INCIDENT_KEY_BYTES + CONTENT_BYTES + 16;
 
 /// The `info` of RFC 9180: an envelope made for something else does not open here.
-const INFO: &[u8] = b"vitrail 2026 v1 access record";
+const INFO: &[u8] = Context::AccessRecord.string().as_bytes();
 const FILE_TITLE: &str = "vitrail incident key v1";
 
 type HpkeKem = hpke::kem::X25519HkdfSha256;

@@ -8,6 +8,7 @@
 //! answered: without an incident key in the roster, or while writes are stopped, a node hands
 //! nothing out.
 
+pub mod alarm;
 mod recorder;
 
 use proto::attestation::RecordError;

@@ -9,13 +9,14 @@ use client::pos::{Complementary, Insured};
 use client::session::{Session, SessionParts};
 use proto::identity::{BirthDate, MemberNumber, Nir, Person};
 use proto::ids::{Cents, Day};
+use proto::incident::IncidentSecretKey;
 use proto::lpp::GroupedCode;
-use proto::roster::Roster;
+use proto::roster::{IncidentKey, Roster};
 use proto::signing::SecretKey;
 use std::sync::Arc;
 
 use super::DemoError;
-use crate::init::{Following, generate_key, write_secret};
+use crate::init::{Following, generate_incident_key, generate_key, write_secret};
 
 /// The ledger of the demo.
 pub const ORIGIN: &str = "vitrail.example/optique";
@@ -38,6 +39,7 @@ pub const PEOPLE: usize = 20;
 /// Everybody's keys. A real member makes its own and shows only the public half.
 pub struct Cast {
     secrets: BTreeMap<&'static str, SecretKey>,
+    incident: BTreeMap<&'static str, IncidentSecretKey>,
 }
 
 impl Cast {
@@ -51,7 +53,33 @@ impl Cast {
             write_secret(&dir.join(format!("{name}.pem")), &pem)?;
             secrets.insert(name, secret);
         }
-        Ok(Self { secrets })
+        let mut incident = BTreeMap::new();
+        for name in INSURERS
+            .map(|(name, _)| name)
+            .into_iter()
+            .chain([OPTICIANS])
+        {
+            let secret = generate_incident_key()?;
+            write_secret(&dir.join(format!("{name}.incident.key")), &secret.to_text())?;
+            incident.insert(name, secret);
+        }
+        Ok(Self { secrets, incident })
+    }
+
+    /// The incident keys of the members that follow, as the roster lists them.
+    pub fn incident_keys(&self) -> Result<Vec<IncidentKey>, DemoError> {
+        let keys = self.incident.iter().map(|(name, secret)| {
+            Ok(IncidentKey {
+                member: name.parse()?,
+                public_key: secret.public(),
+            })
+        });
+        keys.collect()
+    }
+
+    /// The incident key of one of them.
+    pub fn incident_key(&self, name: &str) -> Result<&IncidentSecretKey, DemoError> {
+        self.incident.get(name).ok_or(DemoError::Miscast)
     }
 
     /// Takes on the node's own key, which `init` has made.

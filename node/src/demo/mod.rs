@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use client::auditor::{AuditError, FetchError};
 use client::catalogue_file::CatalogueFileError;
 use client::files::FileError;
+use client::incident::IncidentError;
 use client::insurer::{CoverError, InsurerError};
 use client::issue::IssueError;
 use client::pos::{CheckError, ClaimError, InsuredError, ItemTextError, ReleaseError};
@@ -101,6 +102,8 @@ pub enum DemoError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error(transparent)]
+    Incident(#[from] Box<IncidentError>),
+    #[error(transparent)]
     Audit(#[from] Box<AuditError>),
     /// The ledger refused what it must accept.
     #[error("the ledger refused {what}: {reason}", reason = .reason.english())]
@@ -113,6 +116,14 @@ pub enum DemoError {
     /// The ledger accepted what it must refuse.
     #[error("the ledger accepted a second claim of the same slots")]
     AcceptedTwice,
+    /// A look is not on record.
+    #[error("{listed} looks of the first shop are on record, it made {made}")]
+    Unrecorded {
+        /// How many are listed.
+        listed: usize,
+        /// How many it made.
+        made: usize,
+    },
     /// A word of a card stands in a message.
     #[error("something of a card left the shop")]
     Leak,
@@ -160,6 +171,8 @@ pub struct Counts {
     pub bytes_out: usize,
     /// Receipts verified offline.
     pub receipts_verified: usize,
+    /// Looks of the first shop that an insurer found on record.
+    pub looks_on_record: usize,
     /// Entries audited.
     pub entries_audited: u64,
 }
@@ -218,7 +231,7 @@ fn found(house: &Path, cast: &Cast) -> Result<Settings, DemoError> {
         grpc: grpc.to_string().parse()?,
         http: http.to_string().parse()?,
         others: cast.following()?,
-        incident_keys: Vec::new(),
+        incident_keys: cast.incident_keys()?,
     };
     init::init(house, &founding)?;
     Ok(Settings {

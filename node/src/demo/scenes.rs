@@ -9,7 +9,7 @@ use client::issue::{Issued, Refused};
 use client::pos::{Item, Pos};
 use client::session::Session;
 use client::view::View;
-use client::{catalogue, catalogue_file, federation, files};
+use client::{catalogue, catalogue_file, federation, files, incident};
 use proto::attestation::Grant;
 use proto::ids::{LeafIndex, UnixMillis};
 use proto::lpp::{Catalogue, CatalogueHeader};
@@ -69,6 +69,7 @@ pub async fn play(
     play.coverages(&people, catalogue.1).await?;
     play.counters(&people, &catalogue.0).await?;
     play.verify_offline()?;
+    play.incident().await?;
     let (log_root, map_root) = play.audit(node).await?;
     let Play {
         receipts, counts, ..
@@ -324,10 +325,40 @@ impl Play<'_> {
         Ok(())
     }
 
+    /// Suppose the key of shop 1 is stolen: an insurer opens the access records.
+    async fn incident(&mut self) -> Result<(), DemoError> {
+        self.narrator
+            .scene("10. The key of shop 1 is thought stolen: an insurer lists what it looked at");
+        let insurer = cast::INSURERS[0].0;
+        let (session, key) = (self.session(insurer)?, self.cast.incident_key(insurer)?);
+        let till = self.cast.secret(cast::SHOPS[0].0)?.public();
+        let since = UnixMillis::new(0);
+        let listed = incident::list(&session, key, &till, since, &mut |_, _| {}).await;
+        let touched = listed.map_err(Box::new)?.touched;
+        self.counts.looks_on_record = touched.len();
+        let slots: usize = touched.iter().map(|look| look.slots.len()).sum();
+        let coverages: usize = touched.iter().map(|look| look.coverages.len()).sum();
+        self.narrator.line(&format!(
+            "{} lookups, each recorded before it was answered: {slots} slot keys, {coverages} coverage keys",
+            touched.len()
+        ));
+        if let Some(first) = touched.first() {
+            let at = first.at.to_iso();
+            self.narrator
+                .line(&format!("the first at {at}, entry {}", first.entry));
+        }
+        // One lookup for each check; shop 1 made its share of them.
+        let made = 1 + (self.counts.people - 1).div_ceil(cast::SHOPS.len());
+        let listed = touched.len();
+        (listed == made)
+            .then_some(())
+            .ok_or(DemoError::Unrecorded { listed, made })
+    }
+
     /// An auditor reads the whole log and replays the map.
     async fn audit(&mut self, node: &RunningNode) -> Result<(String, String), DemoError> {
         self.narrator
-            .scene("10. An auditor verifies the log from entry 0");
+            .scene("11. An auditor verifies the log from entry 0");
         let source = HttpSource::new(&format!("http://{}", node.addresses().http))?;
         let auditor = Auditor::new(source, self.roster.clone());
         let audit = auditor.audit(&mut |_| {}).await.map_err(Box::new)?;

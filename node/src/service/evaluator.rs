@@ -1,7 +1,5 @@
 //! `EvaluatorService`: blinded elements under this node's shares.
 
-use std::sync::Arc;
-
 use proto::attestation::{Attestation, GrantState};
 use proto::hash::{Context, derive};
 use proto::ids::RequestId;
@@ -13,14 +11,15 @@ use proto::wire::{WireError, read, v1, write};
 use tonic::{Request, Response, Status, async_trait};
 use zeroize::Zeroizing;
 
-use super::peer;
 use super::status::CallError;
+use super::{Services, peer_key};
+use crate::access::alarm::Reading;
 use crate::admission::Admission;
 use crate::clock;
-use crate::evaluator::{Evaluator, JointKey};
-use crate::quota::{Limits, Quotas, Spender, Spending, node_share, payer_limits};
-use crate::sequencer::Sequencer;
+use crate::evaluator::JointKey;
+use crate::quota::{Limits, Spender, Spending, node_share, payer_limits};
 use crate::snapshot::{ReadError, Snapshot};
+use crate::tls::PeerKey;
 
 /// Most elements that are evaluated on the task itself. A till asks for two, about 0.2 ms; more
 /// would keep a core from other calls and go to a thread of their own.
@@ -29,9 +28,7 @@ const INLINE_ELEMENTS_MAX: usize = 4;
 /// The service over this node's shares.
 #[derive(Debug)]
 pub(super) struct Evaluation {
-    pub(super) evaluator: Arc<Evaluator>,
-    pub(super) quotas: Arc<Quotas>,
-    pub(super) sequencer: Sequencer,
+    pub(super) services: Services,
 }
 
 #[async_trait]
@@ -43,7 +40,7 @@ impl EvaluatorService for Evaluation {
         let admission = request.extensions().get::<Admission>().copied();
         let admission = admission.ok_or(CallError::NoPeer)?;
         let caller = Caller {
-            key: peer(&request)?,
+            peer: peer_key(&request)?,
             admission,
         };
         let evaluation = self.evaluate(request.get_ref(), caller).await?;
@@ -65,11 +62,17 @@ impl Evaluation {
         let key = JointKey::of(kind).ok_or(unknown)?;
         may_evaluate(key, caller.admission)?;
         let spending = self.spending(caller, request_id, request)?;
-        self.quotas.spend(&spending, clock::now()).await?;
+        self.services.quotas.spend(&spending, clock::now()).await?;
         // From here it is spent, whatever happens to this process.
+        let people = match key {
+            JointKey::Person => spending.elements,
+            JointKey::Contract => 0,
+        };
+        self.services
+            .watch(caller.peer, Reading::Evaluated { people });
         let random = random()?;
         if blinded.len() <= INLINE_ELEMENTS_MAX {
-            return Ok(self.evaluator.evaluate(key, &blinded, &random)?);
+            return Ok(self.services.evaluator.evaluate(key, &blinded, &random)?);
         }
         self.evaluate_apart(key, blinded, random).await
     }
@@ -81,17 +84,17 @@ impl Evaluation {
         request_id: RequestId,
         request: &v1::EvaluateRequest,
     ) -> Result<Spending, CallError> {
-        let snapshot = self.sequencer.snapshot();
+        let snapshot = self.services.sequencer.snapshot();
         let roster = snapshot.roster();
         let (spender, limits) = match caller.admission {
             Admission::Member(_) => (Spender::Payer, payer_limits(roster)),
-            Admission::Till => (Spender::Till, till_limits(&snapshot, &caller.key)?),
+            Admission::Till => (Spender::Till, till_limits(&snapshot, &caller.peer.0)?),
         };
         let kind = request.kind.to_be_bytes();
         let mut parts: Vec<&[u8]> = vec![&kind];
         parts.extend(request.blinded.iter().map(Vec::as_slice));
         Ok(Spending {
-            key: caller.key,
+            key: caller.peer.0,
             spender,
             request_id,
             digest: derive(Context::EvaluationRequest, &parts),
@@ -107,7 +110,7 @@ impl Evaluation {
         blinded: Vec<BlindedElement>,
         random: Zeroizing<[u8; SCALAR_RANDOM_BYTES]>,
     ) -> Result<PartialEvaluation, CallError> {
-        let evaluator = self.evaluator.clone();
+        let evaluator = self.services.evaluator.clone();
         let evaluate = move || evaluator.evaluate(key, &blinded, &random);
         let evaluated = tokio::task::spawn_blocking(evaluate).await;
         Ok(evaluated.map_err(|_| CallError::EvaluationLost)??)
@@ -117,7 +120,7 @@ impl Evaluation {
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 struct Caller {
-    key: PublicKey,
+    peer: PeerKey,
     admission: Admission,
 }
 

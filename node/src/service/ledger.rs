@@ -11,12 +11,14 @@ use proto::wire::{read, v1, write};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::status::CallError;
-use super::{Services, peer};
+use super::{Services, peer_key};
+use crate::access::alarm::Reading;
 use crate::admission::RefusedTill;
 use crate::clock;
 use crate::ledger::Outcome;
 use crate::sequencer::Decided;
 use crate::snapshot::{ReadError, Snapshot};
+use crate::tls::PeerKey;
 
 /// The service over one ledger.
 #[derive(Debug)]
@@ -28,17 +30,16 @@ impl LedgerService for Ledger {
         &self,
         request: Request<v1::AppendRequest>,
     ) -> Result<Response<v1::AppendResponse>, Status> {
-        let issuer = peer(&request)?;
-        Ok(Response::new(
-            self.append(request.get_ref(), &issuer).await?,
-        ))
+        let peer = peer_key(&request)?;
+        let answer = self.append(request.get_ref(), peer).await?;
+        Ok(Response::new(answer))
     }
 
     async fn lookup(
         &self,
         request: Request<v1::LookupRequest>,
     ) -> Result<Response<v1::LookupResponse>, Status> {
-        let by = peer(&request)?;
+        let by = peer_key(&request)?;
         let refused = request.extensions().get::<RefusedTill>().copied();
         Ok(Response::new(
             self.lookup(request.get_ref(), by, refused).await?,
@@ -50,8 +51,9 @@ impl Ledger {
     async fn append(
         &self,
         request: &v1::AppendRequest,
-        issuer: &PublicKey,
+        peer: PeerKey,
     ) -> Result<v1::AppendResponse, CallError> {
+        let issuer = &peer.0;
         let Services {
             sequencer, metrics, ..
         } = &self.0;
@@ -67,6 +69,10 @@ impl Ledger {
         let decided = sequencer.append(entry, payload).await?;
         drop(waiting);
         metrics.entry_decided(asked.header().kind, &decided.verdict);
+        let accepted = matches!(decided.verdict.outcome, Outcome::Appended(_));
+        if accepted && asked.header().kind == Kind::Claim {
+            self.0.watch(peer, Reading::Claimed);
+        }
         Ok(self.answer(&asked, &decided)?)
     }
 
@@ -75,7 +81,7 @@ impl Ledger {
     async fn lookup(
         &self,
         request: &v1::LookupRequest,
-        by: PublicKey,
+        peer: PeerKey,
         refused: Option<RefusedTill>,
     ) -> Result<v1::LookupResponse, CallError> {
         let (slots, coverages) = read::lookup(request)?;
@@ -91,7 +97,7 @@ impl Ledger {
             Err(_) => LookOutcome::Failed,
         };
         let look = Look {
-            by,
+            by: peer.0,
             at: clock::now(),
             outcome,
             slots,
@@ -99,6 +105,7 @@ impl Ledger {
         };
         self.0.recorder.record(look).await?;
         // From here the look is in the ledger, whatever happens to this process.
+        self.0.watch(peer, Reading::Looked);
         answer
     }
 

@@ -10,6 +10,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::attestation::GrantState;
 use proto::signing::PublicKey;
 use proto::wire::v1::access_service_server::AccessServiceServer;
 use proto::wire::v1::evaluator_service_server::EvaluatorServiceServer;
@@ -22,6 +23,8 @@ use tonic::transport::Server;
 pub use self::gate::{Gate, GateLayer};
 pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN};
 use crate::access::Recorder;
+use crate::access::alarm::{Alarms, Reading};
+use crate::clock;
 use crate::evaluator::Evaluator;
 use crate::metrics::Metrics;
 use crate::quota::Quotas;
@@ -47,6 +50,8 @@ pub struct Services {
     pub sequencer: Sequencer,
     /// The shares of the joint keys.
     pub evaluator: Arc<Evaluator>,
+    /// Who watches for reading that tills do not do.
+    pub alarms: Arc<Alarms>,
     /// What each key has spent here.
     pub quotas: Arc<Quotas>,
     /// What makes a look durable before it is answered.
@@ -62,9 +67,7 @@ impl Services {
         let ledger = LedgerServiceServer::new(ledger::Ledger(self.clone()));
         let log = LogServiceServer::new(log::Log(self.sequencer.clone()));
         let evaluator = EvaluatorServiceServer::new(evaluator::Evaluation {
-            evaluator: self.evaluator.clone(),
-            quotas: self.quotas.clone(),
-            sequencer: self.sequencer.clone(),
+            services: self.clone(),
         });
         let access = AccessServiceServer::new(access::Access(self.sequencer.clone()));
         Routes::new(ledger.max_decoding_message_size(MESSAGE_BYTES_MAX))
@@ -77,6 +80,17 @@ impl Services {
     #[must_use]
     pub fn gate(&self) -> GateLayer {
         GateLayer::new(self.sequencer.clone(), self.metrics.clone())
+    }
+}
+
+impl Services {
+    /// Tells the watch of a till what it did. Members are not watched, and what cannot be read now
+    /// fails where it is needed.
+    fn watch(&self, peer: PeerKey, reading: Reading) {
+        let PeerKey(till, address) = peer;
+        if let Ok(Some(GrantState::Active { by, .. })) = self.sequencer.snapshot().grant(&till) {
+            self.alarms.saw(&till, by, address, reading, clock::now());
+        }
     }
 }
 
@@ -93,6 +107,11 @@ pub fn limited_server() -> Server {
 
 /// The key at the other end of the call's connection.
 fn peer<T>(request: &Request<T>) -> Result<PublicKey, CallError> {
-    let peer = request.extensions().get::<PeerKey>();
-    peer.map(|peer| peer.0).ok_or(CallError::NoPeer)
+    peer_key(request).map(|peer| peer.0)
+}
+
+/// The key at the other end of the call's connection, and where that is.
+fn peer_key<T>(request: &Request<T>) -> Result<PeerKey, CallError> {
+    let peer = request.extensions().get::<PeerKey>().copied();
+    peer.ok_or(CallError::NoPeer)
 }

@@ -2,6 +2,7 @@
 //! authority, nor bound the handshake or the number of connections.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -43,9 +44,10 @@ const FINISHED_MAX: usize = 64;
 /// Whether a key belongs to a member or a till at this moment.
 pub type IsKnown = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
 
-/// Whose connection it is: what the TLS handshake proved, found in each request's extensions.
+/// Whose connection it is: what the TLS handshake proved, found in each request's extensions; and
+/// where it came from, if the system says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerKey(pub PublicKey);
+pub struct PeerKey(pub PublicKey, pub Option<IpAddr>);
 
 /// One accepted connection.
 pub struct PeerStream {
@@ -131,6 +133,7 @@ struct Door {
 
 impl Door {
     async fn let_in(&self, tcp: TcpStream, permit: OwnedSemaphorePermit) -> Option<PeerStream> {
+        let address = tcp.peer_addr().ok().map(|address| address.ip());
         let handshake = timeout(HANDSHAKE_DEADLINE, self.tls.accept(tcp)).await;
         let tls = match handshake {
             Ok(Ok(tls)) => tls,
@@ -144,7 +147,7 @@ impl Door {
         match self.places.take(key, (self.is_known)(&key), permit) {
             Some(place) => Some(PeerStream {
                 tls,
-                peer: PeerKey(key),
+                peer: PeerKey(key, address),
                 _place: place,
             }),
             None => self.turn_away("too many connections of one key, or of strangers"),
