@@ -241,6 +241,22 @@ async fn references_that_do_not_fit_are_named() {
 }
 
 #[tokio::test]
+async fn a_look_is_recorded_by_a_member_and_not_taken_back() {
+    let commitment = proto::hash::Hash::from_bytes([6; 32]);
+    let access = Attestation::Access(proto::attestation::Access { commitment });
+    let mut ledger = Ledger::furnished();
+    ledger.append("amc", &access);
+    let audited = audit(&ledger).await.unwrap();
+    assert_eq!(audited.counts[&Kind::Access], 1);
+    let erased = LeafIndex::new(6);
+    ledger.append("amc", &Attestation::Erasure(Erasure { erased }));
+    assert_eq!(last_fails(&ledger).await, Reason::ReferenceUnfit);
+    let mut ledger = Ledger::furnished();
+    ledger.append("till", &access);
+    assert_eq!(last_fails(&ledger).await, Reason::KindNotAllowed);
+}
+
+#[tokio::test]
 async fn a_replaced_coverage_or_catalogue_is_named() {
     let mut ledger = Ledger::furnished();
     ledger.append("amc", &coverage(1));

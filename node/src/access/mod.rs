@@ -51,3 +51,6 @@ pub enum NotRecorded {
     #[error("the node is shutting down")]
     ShuttingDown,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use proto::attestation::{
-    CLOCK_SKEW_MS_MAX, CatalogueNotice, Claim, Coverage, Erasure, Grant, RESERVATION_DAYS_MAX,
-    Release, Revocation, slot_index,
+    Access, CLOCK_SKEW_MS_MAX, CatalogueNotice, Claim, Coverage, Erasure, Grant,
+    RESERVATION_DAYS_MAX, Release, Revocation, slot_index,
 };
 use proto::ids::{CoverageKey, Day, SlotKey};
 use proto::refusal::TakenSlot;
@@ -481,6 +481,21 @@ fn only_its_issuer_erases_a_payload() {
         erased: LeafIndex::new(1),
     });
     assert_eq!(ledger.refusal("cnam", &nothing), Reason::ReferenceUnfit);
+}
+
+#[test]
+fn a_member_records_looks_and_takes_none_back() {
+    let mut ledger = Ledger::founded();
+    let commitment = Hash::from_bytes([6; 32]);
+    let access = Attestation::Access(Access { commitment });
+    assert_eq!(ledger.refusal("till", &access), Reason::KindNotAllowed);
+    let erased = ledger.must("cnam", &access);
+    let erasure = Attestation::Erasure(Erasure { erased });
+    assert_eq!(ledger.refusal("cnam", &erasure), Reason::ReferenceUnfit);
+    let late = ledger.sign("cnam", &access);
+    ledger.now += CLOCK_SKEW_MS_MAX + 1;
+    let refused = Outcome::Refused(Reason::ClockSkew.into());
+    assert_eq!(ledger.decide(vec![late])[0].outcome, refused);
 }
 
 #[test]

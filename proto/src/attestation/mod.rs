@@ -14,7 +14,7 @@ mod tests;
 use thiserror::Error;
 
 pub use self::access::{
-    AccessRecord, Look, LookOutcome, RECORD_LOOKS_MAX, RecordError, looks_that_fit,
+    AccessRecord, LOOK_KEYS_MAX, Look, LookOutcome, RECORD_LOOKS_MAX, RecordError, looks_that_fit,
 };
 pub use self::content::{
     CLAIM_LINES_MAX, ClaimLine, ClaimTerms, CodeOpening, ContentError, CoverageTerms,

@@ -1,6 +1,7 @@
 //! The messages of `AccessService`.
 
-use super::{Salt, SealedPayload, WireError, read, v1, write};
+use super::{LOOKUP_KEYS_MAX, Salt, SealedPayload, WireError, read, v1, write};
+use crate::attestation::LOOK_KEYS_MAX;
 use crate::checkpoint::SignedCheckpoint;
 use crate::ids::{LeafIndex, UnixMillis};
 use crate::receipt::EntryProof;
@@ -8,6 +9,9 @@ use crate::receipt::EntryProof;
 /// Most records in a page: an insurer reads some thousand looks a call, and a page of the longest
 /// records stays below the 4 MiB that a gRPC client takes.
 pub const PAGE_RECORDS_MAX: usize = 16;
+
+// Whatever may be asked for in one lookup can be recorded.
+const _: () = assert!(LOOKUP_KEYS_MAX <= LOOK_KEYS_MAX);
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
