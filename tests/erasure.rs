@@ -5,10 +5,19 @@
     reason = "a scenario fails where it stands"
 )]
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
 use proto::attestation::{Attestation, Erasure};
+use proto::receipt::ReceiptFile;
+use proto::seal::Salt;
+use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
+use tests::binary::vitrail;
 use tests::bytes::{contains, find_in_folder};
 use tests::federation::accepted;
+use tests::process::write_secret;
 use tests::workload::fresh_slots;
 use tests::world::World;
 
@@ -42,13 +51,13 @@ async fn after_an_erasure_the_salt_is_nowhere_and_the_entry_still_proves() {
     accepted(&till.issue(&erasure, None).await.unwrap());
     assert_eq!(
         find_in_folder(&data, claim.salt.as_bytes()),
-        [] as [std::path::PathBuf; 0]
+        [] as [PathBuf; 0]
     );
 
     world.restart();
     assert_eq!(
         find_in_folder(&data, claim.salt.as_bytes()),
-        [] as [std::path::PathBuf; 0]
+        [] as [PathBuf; 0]
     );
     let till = world.sessions().remove(0);
     till.verified_entry(index)
@@ -85,7 +94,111 @@ async fn an_erased_coverage_is_found_without_its_terms() {
     assert!(after.payload.is_none() && after.index == coverage.index);
     assert_eq!(
         find_in_folder(&world.federation.node_dir(), salt.as_bytes()),
-        [] as [std::path::PathBuf; 0]
+        [] as [PathBuf; 0]
+    );
+}
+
+/// `vitrail erase`, as the owner of a key; its exit code and its answer.
+fn erase(world: &World, key: &SecretKey, arguments: &[&str]) -> (Option<i32>, serde_json::Value) {
+    let own = world
+        .folder
+        .path()
+        .join(key.public().to_base64().replace('/', "_"));
+    fs::create_dir_all(&own).unwrap();
+    fs::copy(
+        world.federation.node_dir().join("roster.txt"),
+        own.join("roster.txt"),
+    )
+    .unwrap();
+    write_secret(&own.join("key.pem"), &key.to_pem().unwrap());
+    let address = format!("cnam={}", world.node.addresses.grpc);
+    let output = Command::new(vitrail())
+        .current_dir(&own)
+        .args([
+            "erase",
+            "-o",
+            "json",
+            "--receipts",
+            "receipts",
+            "--address",
+            &address,
+        ])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let mut answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    if let Some(receipt) = answer["receipt"].as_str() {
+        answer["receipt"] = own.join(receipt).to_str().unwrap().into();
+    }
+    (output.status.code(), answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vitrail_erase_takes_one_payload_from_everybody_and_leaves_every_proof() {
+    let world = World::new(1).await;
+    let (till, data) = (world.sessions().remove(0), world.federation.node_dir());
+    let mut claims = Vec::new();
+    for _ in 0..3 {
+        let claim = world.ground.claim(&world.tills[0], &fresh_slots(2));
+        let answer = till
+            .home()
+            .append(&claim.entry, Some((&claim.payload, &claim.salt)));
+        let AppendAnswer::Accepted(receipt) = answer.await.unwrap() else {
+            panic!("the claim was refused");
+        };
+        let file = world
+            .folder
+            .path()
+            .join(format!("{}.receipt", receipt.proved.index.get()));
+        fs::write(&file, ReceiptFile::Accepted(receipt).to_text()).unwrap();
+        claims.push((claim, file));
+    }
+    let (gone, gone_file) = &claims[1];
+    let opens = |salt: &Salt| {
+        gone.payload.open(
+            &world.ground.sealing_secret(0),
+            salt,
+            &gone.payload.commitment(&gone.salt),
+        )
+    };
+    assert!(
+        opens(&gone.salt).is_ok(),
+        "the holder of the token and the salt opens it"
+    );
+
+    let index = gone_file.file_stem().unwrap().to_str().unwrap();
+    let (code, answer) = erase(&world, &world.federation.amcs[0], &["--entry", index]);
+    assert_eq!(
+        (code, &answer["refusal"]["code"]),
+        (Some(1), &"NOT_ENTITLED".into())
+    );
+    let (code, answer) = erase(&world, &world.tills[0], &[gone_file.to_str().unwrap()]);
+    assert_eq!((code, &answer["kind"]), (Some(0), &"erasure".into()));
+
+    assert_eq!(
+        find_in_folder(&data, gone.salt.as_bytes()),
+        [] as [PathBuf; 0]
+    );
+    // What the vault gives in its place opens nothing, nor does any other salt that it has.
+    let vault = fs::read(data.join("data/vault/salts")).unwrap();
+    for salt in vault.chunks_exact(32) {
+        assert!(opens(&Salt::from_bytes(salt.try_into().unwrap())).is_err());
+    }
+    let erasure = PathBuf::from(answer["receipt"].as_str().unwrap());
+    for file in claims.iter().map(|(_, file)| file).chain([&erasure]) {
+        let text = fs::read_to_string(file).unwrap();
+        ReceiptFile::verify(&text, &world.federation.roster, &mut |_| {}).unwrap();
+    }
+    for (claim, _) in [&claims[0], &claims[2]] {
+        assert!(!find_in_folder(&data, claim.salt.as_bytes()).is_empty());
+    }
+    let found = till.lookup(&[], &world.ground.coverage_keys).await.unwrap();
+    assert!(
+        found
+            .coverages
+            .iter()
+            .flatten()
+            .all(|coverage| coverage.payload.is_some())
     );
 }
 

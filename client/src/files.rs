@@ -72,7 +72,7 @@ impl Failure for FileError {
     }
 }
 
-fn io_error(path: &Path, error: &std::io::Error) -> FileError {
+pub(crate) fn io_error(path: &Path, error: &std::io::Error) -> FileError {
     let path = path.to_owned();
     match error.kind() {
         ErrorKind::NotFound => FileError::Missing { path },
@@ -131,11 +131,23 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
 /// # Errors
 /// [`FileError::Io`]; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace_with_mode(path, bytes, 0o644)
+}
+
+/// Replaces a whole file that its owner alone may read, as [`replace`] does.
+///
+/// # Errors
+/// [`FileError::Io`]; the old file is then still there.
+pub fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace_with_mode(path, bytes, 0o600)
+}
+
+fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     let drawn = u64::from_be_bytes(system::random()?);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{drawn:016x}"));
     let fresh = path.with_file_name(name);
-    let written = write_new(&fresh, bytes, 0o644)
+    let written = write_new(&fresh, bytes, mode)
         .and_then(|()| fs::rename(&fresh, path).map_err(|e| io_error(path, &e)));
     if written.is_err() {
         // The error that counts is the first one.
@@ -152,6 +164,26 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_new(path, bytes, 0o600)?;
     sync_folder_of(path)
+}
+
+/// Gives a file another name in its folder, in place of what had it: durable when it returns.
+///
+/// # Errors
+/// [`FileError`]; the file then has its old name.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(|e| io_error(from, &e))?;
+    sync_folder_of(to)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path).map_err(|e| io_error(path, &e)) {
+        Ok(()) | Err(FileError::Missing { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes a folder and those above it.

@@ -8,7 +8,7 @@
 //! | who | starts at |
 //! |---|---|
 //! | a till | [`pos::Pos`] |
-//! | a payer | [`insurer::Insurer`], [`coverage_file`] |
+//! | a payer | [`insurer::Insurer`], [`coverage_file`], [`contracts`] |
 //! | the CNAM | [`catalogue_file`], [`catalogue`] |
 //! | an optician federation | [`federation`] |
 //! | whoever looks into an incident | [`incident`] |
@@ -41,11 +41,15 @@ pub mod incident;
 
 pub mod issue;
 
+pub mod erasure;
+
 pub mod pos;
 
 pub mod coverage_file;
 
 pub mod insurer;
+
+pub mod contracts;
 
 pub mod catalogue;
 

@@ -101,6 +101,9 @@ pub enum Context {
     Catalogue,
     /// The hash by which one roster names the roster before it.
     Roster,
+    /// The key of the digest by which a stopped import knows its input again, from the insurer's
+    /// secret key and a salt.
+    ImportInput,
 }
 
 impl Context {
@@ -127,6 +130,7 @@ impl Context {
             Self::EvaluationRequest => "vitrail 2026 v1 evaluation request",
             Self::Catalogue => "vitrail 2026 v1 catalogue",
             Self::Roster => "vitrail 2026 v1 roster",
+            Self::ImportInput => "vitrail 2026 v1 import input",
         }
     }
 }
@@ -161,6 +165,41 @@ fn absorb(context: Context, parts: &[&[u8]]) -> blake3::Hasher {
         hasher.update(part);
     }
     hasher
+}
+
+/// BLAKE3 in its keyed mode over a stream of bytes: who has not the key can neither make the hash
+/// nor try what was hashed. It is wiped when dropped.
+pub struct KeyedHasher(Box<blake3::Hasher>);
+
+impl KeyedHasher {
+    /// A hasher under this key, over nothing yet.
+    #[must_use]
+    pub fn new(key: &[u8; HASH_BYTES]) -> Self {
+        Self(Box::new(blake3::Hasher::new_keyed(key)))
+    }
+
+    /// Takes in more of the stream.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of everything taken in.
+    #[must_use]
+    pub fn finish(self) -> Hash {
+        Hash(*self.0.finalize().as_bytes())
+    }
+}
+
+impl Drop for KeyedHasher {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for KeyedHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyedHasher(<secret>)")
+    }
 }
 
 /// `BLAKE3(prefix || a || b)`, the one unkeyed hash: tree leaves and pairs.
@@ -222,6 +261,18 @@ mod tests {
             let secret = derive_secret(Context::SealKey, parts);
             assert_eq!(&*secret, derive(Context::SealKey, parts).as_bytes());
         }
+    }
+
+    #[test]
+    fn a_keyed_hash_of_a_stream_is_blake3s_own_and_depends_on_the_key() {
+        let hash = |key: u8, pieces: &[&[u8]]| {
+            let mut hasher = KeyedHasher::new(&[key; 32]);
+            pieces.iter().for_each(|piece| hasher.update(piece));
+            hasher.finish()
+        };
+        let whole = blake3::keyed_hash(&[1; 32], b"abc");
+        assert_eq!(hash(1, &[b"a", b"", b"bc"]).as_bytes(), whole.as_bytes());
+        assert_ne!(hash(2, &[b"abc"]), hash(1, &[b"abc"]));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::ids::Day;
+use crate::ids::{Day, Month};
 
 /// First part of the input that a person token is made from.
 pub const PERSON_LABEL: &[u8] = b"vitrail v1 person";
@@ -165,6 +165,19 @@ impl BirthDate {
         let years = on.year().unsigned_abs().saturating_sub(year);
         let birthday_to_come = (u16::from(today.0), u16::from(today.1)) < born;
         years.saturating_sub(u16::from(birthday_to_come))
+    }
+
+    /// The month in which `years` are completed, by the same reading of uncertain dates. Kept
+    /// beside a contract in place of the birth date, for the ages at which rights change.
+    ///
+    /// `None` beyond the year 9999.
+    #[must_use]
+    pub fn turning(&self, years: u16) -> Option<Month> {
+        let [year, month, _] = self.fields();
+        let month = u8::try_from(month)
+            .ok()
+            .filter(|month| (1..=12).contains(month));
+        Month::new(year.checked_add(years)?, month.unwrap_or(1))
     }
 
     /// Year, raw month and raw day.
@@ -509,6 +522,21 @@ mod tests {
         assert_eq!(years("20100699", "2026-05-31"), 15);
         assert_eq!(years("20100000", "2026-01-01"), 16);
         assert_eq!(years("20103345", "2026-01-01"), 16);
+    }
+
+    #[test]
+    fn the_month_of_an_age_is_the_one_in_which_its_years_are_completed() {
+        for born in ["20100615", "20100600", "20100000", "20103345", "20101231"] {
+            let born: BirthDate = born.parse().unwrap();
+            let turning = born.turning(16).unwrap();
+            let mut day: Day = "2025-01-01".parse().unwrap();
+            while born.completed_years(day) < 16 {
+                day = day.plus(1);
+            }
+            assert_eq!(Month::of(day), turning);
+        }
+        let last: BirthDate = "21990101".parse().unwrap();
+        assert_eq!(last.turning(7_801), None);
     }
 
     #[test]

@@ -129,6 +129,9 @@ pub enum IdError {
     /// A moment is neither RFC 3339 nor a date, or before 1970.
     #[error("a moment must be RFC 3339 such as 2026-01-10T08:30:00Z, or YYYY-MM-DD, from 1970 on")]
     Moment,
+    /// A month is not `YYYY-MM`.
+    #[error("a month must be YYYY-MM, 0000-01 to 9999-12")]
+    Month,
     /// An origin is not a C2SP origin of the allowed length.
     #[error("an origin must be 1 to {ORIGIN_BYTES_MAX} characters out of a-z 0-9 . - / :")]
     Origin,
@@ -191,6 +194,60 @@ impl FromStr for Day {
         let shaped = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         let date = shaped.then(|| text.parse::<Date>().ok()).flatten();
         date.and_then(Self::from_date).ok_or(IdError::Date)
+    }
+}
+
+/// A month of a year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Month {
+    year: u16,
+    month: u8,
+}
+
+impl Month {
+    /// The last year that prints in four digits.
+    const YEAR_MAX: u16 = 9999;
+
+    /// Month 1 to 12 of a year of at most four digits; `None` for any other.
+    #[must_use]
+    pub fn new(year: u16, month: u8) -> Option<Self> {
+        let fits = year <= Self::YEAR_MAX && (1..=12).contains(&month);
+        fits.then_some(Self { year, month })
+    }
+
+    /// The month that a day lies in.
+    #[must_use]
+    pub fn of(day: Day) -> Self {
+        let date = day.date();
+        let (year, month) = (date.year().unsigned_abs(), date.month().unsigned_abs());
+        Self { year, month }
+    }
+}
+
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.year, self.month)
+    }
+}
+
+impl FromStr for Month {
+    type Err = IdError;
+
+    /// Reads exactly `YYYY-MM`.
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let bytes = text.as_bytes();
+        let digits = |place: std::ops::Range<usize>| {
+            let part = text.get(place)?;
+            let plain = part.bytes().all(|b| b.is_ascii_digit());
+            plain.then(|| part.parse().ok()).flatten()
+        };
+        let shaped = bytes.len() == 7 && bytes.get(4) == Some(&b'-');
+        let year: Option<u16> = shaped.then(|| digits(0..4)).flatten();
+        let month = digits(5..7).and_then(|month| u8::try_from(month).ok());
+        let month = year
+            .zip(month)
+            .and_then(|(year, month)| Self::new(year, month));
+        month.ok_or(IdError::Month)
     }
 }
 
@@ -444,6 +501,18 @@ mod tests {
             assert_eq!(moment(bad), Err(IdError::Moment), "{bad}");
         }
         assert!(UnixMillis::new(u64::MAX).to_iso().starts_with("9999-"));
+    }
+
+    #[test]
+    fn a_month_has_one_spelling() {
+        for text in ["0000-01", "2026-11", "9999-12"] {
+            assert_eq!(text.parse::<Month>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "", "2026", "2026-00", "2026-13", "2026-1", "2026/01", "+026-01", "2026-+1", "2026-011",
+        ] {
+            assert_eq!(bad.parse::<Month>(), Err(IdError::Month), "{bad}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::hash::{Context, HASH_BYTES, derive_secret};
+
 /// Length of an encoded public key, in bytes.
 pub const PUBLIC_KEY_BYTES: usize = 32;
 /// Length of a signature, in bytes.
@@ -194,6 +196,12 @@ impl SecretKey {
     #[must_use]
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())
+    }
+
+    /// Another secret of the same owner, for a use of its own: it gives no way back to the key.
+    #[must_use]
+    pub fn derive(&self, context: Context, salt: &[u8]) -> Zeroizing<[u8; HASH_BYTES]> {
+        derive_secret(context, &[self.0.as_bytes(), salt])
     }
 
     /// Signs a message; deterministic (RFC 8032, 5.1.6).

@@ -16,7 +16,7 @@ use proto::ids::{Cents, CoverageKey, LeafIndex, Origin, RequestId, SlotKey};
 use proto::lpp::{GroupedCode, LppCode};
 use proto::seal::{self, LppCodeSalt, Salt, SealedPayload};
 use proto::signing::SecretKey;
-use proto::token::ContractToken;
+use proto::token::{ContractToken, SealingSecret};
 
 use crate::federation::{Federation, accepted};
 use crate::process::NodeProcess;
@@ -93,6 +93,15 @@ impl Ground {
             }
         }
         ground
+    }
+
+    /// What the payloads are sealed under for one of the two payers, the CNAM first.
+    ///
+    /// # Panics
+    /// When there is no such payer.
+    #[must_use]
+    pub fn sealing_secret(&self, payer: usize) -> SealingSecret {
+        self.tokens[payer].sealing_secret()
     }
 
     /// A till's claim of these slots, made now.

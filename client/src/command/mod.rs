@@ -6,8 +6,10 @@
 mod audit;
 mod card;
 mod catalogue;
+mod contracts;
 mod cover;
 mod incident;
+mod erase;
 mod key;
 mod print;
 mod receipt;
@@ -50,12 +52,17 @@ enum Command {
     /// Reads and publishes the LPP catalogue
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
+    /// Works on an insurer's own contracts
+    #[command(subcommand)]
+    Contracts(contracts::ContractsCommand),
     /// Admits a till's key
     Grant(key::GrantArgs),
     /// Ends a till's admission, for good
     Revoke(key::RevokeArgs),
     /// Lists what a till's key looked at, from the sealed access records
     Incident(incident::IncidentArgs),
+    /// Deletes payload and salt of an own entry everywhere; the entry and its proofs stay
+    Erase(erase::EraseArgs),
     /// Works on receipt files
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
@@ -165,9 +172,11 @@ async fn answer(command: Command) -> Answer {
         Command::Release(args) => till::release(args).await,
         Command::Cover(args) => cover::cover(args).await,
         Command::Catalogue(command) => catalogue::run(command).await,
+        Command::Contracts(command) => contracts::run(command).await,
         Command::Grant(args) => key::grant(args).await,
         Command::Revoke(args) => key::revoke(args).await,
         Command::Incident(args) => incident::incident(args).await,
+        Command::Erase(args) => erase::erase(args).await,
         Command::Receipt(command) => receipt::run(&command),
         Command::Audit(args) => audit::audit(args).await,
         Command::Keygen(args) => key::keygen(&args),

@@ -55,7 +55,7 @@ pub(super) struct ClaimArgs {
 
 /// Where receipts go.
 #[derive(Args)]
-struct ReceiptsArgs {
+pub(super) struct ReceiptsArgs {
     /// The folder that receipts are written to [default: receipts]
     #[arg(long, env = "VITRAIL_RECEIPTS", value_name = "DIR")]
     receipts: Option<PathBuf>,
@@ -86,14 +86,14 @@ pub(super) struct ReleaseArgs {
     settings: SettingsArgs,
 }
 
-/// Why a file does not name a claim.
+/// Why a file does not name an entry.
 #[derive(Debug, Error)]
 enum ReceiptFileError {
     /// It is no receipt.
     #[error("receipt: {0}")]
     Malformed(#[from] ReceiptError),
     /// It proves a refusal.
-    #[error("receipt: this file proves a refusal, nothing was claimed")]
+    #[error("receipt: this file proves a refusal, nothing was entered in the ledger")]
     Refusal,
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn claim(args: ClaimArgs) -> Answer {
 pub(super) async fn release(args: ReleaseArgs) -> Answer {
     let profile = load(args.settings, args.receipts)?;
     let claim = match (&args.receipt, args.claim) {
-        (Some(path), _) => claimed(path)?,
+        (Some(path), _) => named(path)?,
         (None, index) => LeafIndex::new(index.unwrap_or_default()),
     };
     // A payer that releases has no catalogue, so no till is opened.
@@ -148,7 +148,7 @@ pub(super) async fn release(args: ReleaseArgs) -> Answer {
     Ok(Box::new(keep(&profile, "release", &issued)?))
 }
 
-fn load(settings: SettingsArgs, receipts: ReceiptsArgs) -> Result<Profile, Failed> {
+pub(super) fn load(settings: SettingsArgs, receipts: ReceiptsArgs) -> Result<Profile, Failed> {
     let more = Settings {
         receipts: receipts.receipts,
         ..Settings::default()
@@ -156,8 +156,8 @@ fn load(settings: SettingsArgs, receipts: ReceiptsArgs) -> Result<Profile, Faile
     Ok(settings.load(more)?)
 }
 
-/// The claim that a receipt is of. Its proof is not needed here: the ledger decides.
-fn claimed(path: &Path) -> Result<LeafIndex, Failed> {
+/// The entry that a receipt is of. Its proof is not needed here: the ledger decides.
+pub(super) fn named(path: &Path) -> Result<LeafIndex, Failed> {
     let text = files::read_text(path, RECEIPT_BYTES_MAX)?;
     match ReceiptFile::parse(&text).map_err(ReceiptFileError::from)? {
         ReceiptFile::Accepted(receipt) => Ok(receipt.proved.index),
