@@ -181,11 +181,7 @@ impl Session {
         let joint = JointPublicKey::from_bytes(of_kind(self.roster().joint(), kind))
             .map_err(|_| TokenError::Roster)?;
         let evaluated = oprf::combine(&joint, threshold, &answers)?;
-        Ok(blinds
-            .iter()
-            .zip(&evaluated)
-            .map(|(blind, at)| blind.finalize(at))
-            .collect())
+        Ok(oprf::finalize(&blinds, &evaluated))
     }
 
     /// Asks `threshold` members at once, and one more for each that fails.

@@ -63,7 +63,25 @@ impl Element {
         let point = CompressedRistretto(*bytes)
             .decompress()
             .ok_or(DecodeError::Element)?;
-        Self::new(&point)
+        if point.is_identity() {
+            return Err(DecodeError::Identity);
+        }
+        // Decoding is strict: the bytes that were read are the ones that would be written.
+        Ok(Self {
+            point,
+            bytes: *bytes,
+        })
+    }
+
+    /// The doubles of points that are not the identity. Encoding many together takes one
+    /// inversion for all of them, where each alone takes an inverse square root.
+    pub(super) fn doubles(halves: &[RistrettoPoint]) -> Vec<Self> {
+        let encodings = RistrettoPoint::double_and_compress_batch(halves);
+        let double = |(half, encoding): (&RistrettoPoint, CompressedRistretto)| Self {
+            point: half + half,
+            bytes: encoding.to_bytes(),
+        };
+        halves.iter().zip(encodings).map(double).collect()
     }
 
     pub(super) const fn point(&self) -> &RistrettoPoint {
@@ -129,6 +147,16 @@ element! {
 element! {
     /// The public key that belongs to the joint secret, which nobody holds.
     JointPublicKey
+}
+
+/// Half of a scalar: twice its product with a point is the scalar's.
+pub(super) fn half(scalar: &Scalar) -> Scalar {
+    // (q + 1) / 2, the inverse of 2 modulo the group's order q.
+    const INVERSE_OF_2: [u8; SCALAR_BYTES] = [
+        0xf7, 0xe9, 0x7a, 0x2e, 0x8d, 0x31, 0x09, 0x2c, 0x6b, 0xce, 0x7b, 0x51, 0xef, 0x7c, 0x6f,
+        0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x08,
+    ];
+    scalar * Scalar::from_bytes_mod_order(INVERSE_OF_2)
 }
 
 /// DeserializeScalar (RFC 9497, 4.1): only the reduced encoding is read.
@@ -260,6 +288,19 @@ mod tests {
             for other in &tags[..position] {
                 assert_ne!(tag.bytes(), other.bytes());
             }
+        }
+    }
+
+    #[test]
+    fn twice_the_half_is_the_whole_for_scalars_and_points() {
+        for scalar in [1_u64, 2, 3, u64::MAX].map(Scalar::from) {
+            assert_eq!(half(&scalar) + half(&scalar), scalar);
+        }
+        let points = [b"a", b"b", b"c"].map(|input| hash_to_group(input));
+        let halves = points.map(|point| half(&Scalar::ONE) * point);
+        for (double, point) in Element::doubles(&halves).iter().zip(points) {
+            assert_eq!(*double.point(), point);
+            assert_eq!(*double.bytes(), point.compress().to_bytes());
         }
     }
 

@@ -20,6 +20,7 @@ mod share;
 
 use std::fmt;
 
+use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
 use sha2::{Digest as _, Sha512};
 use thiserror::Error;
@@ -29,7 +30,7 @@ pub use ciphersuite::{
     BlindedElement, DecodeError, ELEMENT_BYTES, JointPublicKey, PartialElement, SCALAR_BYTES,
     SCALAR_RANDOM_BYTES,
 };
-use ciphersuite::{Element, hash_to_group};
+use ciphersuite::{Element, half, hash_to_group};
 pub use dealer::{DeriveError, JointSecret, SplitError};
 pub use dleq::{DLEQ_PROOF_BYTES, DleqProof};
 pub use share::{
@@ -111,16 +112,41 @@ impl Blind {
         // N = G.ScalarInverse(blind) * evaluatedElement
         let inverse = Zeroizing::new(self.scalar.invert());
         let n = Zeroizing::new(*inverse * evaluated.0);
-        let unblinded = Zeroizing::new(n.compress().to_bytes());
+        self.hash(&Zeroizing::new(n.compress().to_bytes()))
+    }
+
+    /// The output for an unblinded element.
+    fn hash(&self, unblinded: &[u8; ELEMENT_BYTES]) -> OprfOutput {
         // hashInput = I2OSP(len(input), 2) || input ||
         //   I2OSP(len(unblindedElement), 2) || unblindedElement || "Finalize"
         let hash = Sha512::new_with_prefix(&self.framed_input)
             .chain_update([0, 32])
-            .chain_update(unblinded.as_slice())
+            .chain_update(unblinded)
             .chain_update(b"Finalize")
             .finalize();
         OprfOutput(hash.into())
     }
+}
+
+/// [`Blind::finalize`] for a whole request, each blind with the element at its place: inversions
+/// and encodings of a batch are done together.
+#[must_use]
+pub fn finalize(blinds: &[Blind], evaluated: &[EvaluatedElement]) -> Vec<OprfOutput> {
+    let mut inverses = Zeroizing::new(Vec::with_capacity(blinds.len()));
+    inverses.extend(blinds.iter().map(|blind| blind.scalar));
+    Scalar::batch_invert(&mut inverses);
+    let pairs = inverses.iter().zip(evaluated);
+    let halves = Zeroizing::new(
+        pairs
+            .map(|(inverse, at)| half(inverse) * at.0)
+            .collect::<Vec<_>>(),
+    );
+    let encodings = RistrettoPoint::double_and_compress_batch(halves.iter());
+    let unblinded = Zeroizing::new(encodings);
+    let unblinded = blinds.iter().zip(unblinded.iter());
+    unblinded
+        .map(|(blind, n)| blind.hash(n.as_bytes()))
+        .collect()
 }
 
 impl fmt::Debug for Blind {

@@ -13,7 +13,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::ciphersuite::{
     BlindedElement, DecodeError, ELEMENT_BYTES, Element, JointPublicKey, PartialElement,
-    SCALAR_BYTES, SCALAR_RANDOM_BYTES, Tag, hash_to_scalar, scalar_from_bytes,
+    SCALAR_BYTES, SCALAR_RANDOM_BYTES, Tag, half, hash_to_scalar, scalar_from_bytes,
 };
 use super::dleq::DleqProof;
 
@@ -258,10 +258,13 @@ impl SecretShare {
         r: &Scalar,
     ) -> PartialEvaluation {
         // evaluatedElement = skS * blindedElement
-        let elements: Vec<_> = blinded
+        let half = Zeroizing::new(half(&self.scalar));
+        let halves: Vec<_> = blinded
             .iter()
-            .map(|element| PartialElement(Element::multiple(&(self.scalar * element.0.point()))))
+            .map(|element| *half * element.0.point())
             .collect();
+        let elements = Element::doubles(&halves);
+        let elements: Vec<_> = elements.into_iter().map(PartialElement).collect();
         // proof = GenerateProof(skS, G.Generator(), pkS, blindedElements, evaluatedElements)
         let public = &self.public.element;
         let dleq_proof = DleqProof::generate(&self.scalar, public, blinded, &elements, r);

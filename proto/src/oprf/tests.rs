@@ -264,3 +264,23 @@ fn debug_of_a_blind_and_of_an_output_shows_nothing() {
     let output = OprfOutput([1; 64]);
     assert_eq!(format!("{output:?}"), "OprfOutput(<secret>)");
 }
+
+#[test]
+fn a_request_finalizes_like_each_of_its_inputs_alone() {
+    let secret = JointSecret::derive(&[5; 32], b"batch").unwrap();
+    for count in [1_u8, 2, 7] {
+        let request = (0..count).map(|n| blind(&[n], &[n + 1; 64]).unwrap());
+        let (blinds, elements): (Vec<_>, Vec<_>) = request.unzip();
+        let share = secret.sole_share();
+        let answer = share.evaluate(&elements, &[6; 64]).unwrap();
+        let answer = share.public().verify(&elements, answer).unwrap();
+        let evaluated = combine(&secret.public(), Threshold::ONE, &[answer]).unwrap();
+        let outputs = finalize(&blinds, &evaluated);
+        let alone = blinds.iter().zip(&evaluated);
+        let alone: Vec<_> = alone.map(|(blind, at)| blind.finalize(at)).collect();
+        assert_eq!(outputs.len(), usize::from(count));
+        for (output, alone) in outputs.iter().zip(&alone) {
+            assert_eq!(output.as_bytes(), alone.as_bytes());
+        }
+    }
+}
