@@ -79,10 +79,9 @@ impl Vector {
     }
 
     fn assert_outputs(&self, kept: &[Blind], evaluated: &[EvaluatedElement]) {
-        let outputs: Vec<_> = kept
+        let outputs: Vec<_> = finalize(kept, evaluated)
             .iter()
-            .zip(evaluated)
-            .map(|(kept, element)| kept.finalize(element).as_bytes().to_vec())
+            .map(|output| output.as_bytes().to_vec())
             .collect();
         assert_eq!(outputs, list(&self.output));
     }
