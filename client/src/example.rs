@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use proto::attestation::{
-    Attestation, CatalogueNotice, Claim, Coverage, Grant, Release, State, catalogue_index,
-    slot_index,
+    Attestation, CatalogueNotice, Claim, Coverage, Grant, GrantClass, Release, State,
+    catalogue_index, slot_index,
 };
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::entry::{Entry, Header, VerifiedEntry};
@@ -316,6 +316,7 @@ pub fn grant(till: &str) -> Attestation {
         expires_at: today().plus(10).start(),
         hourly_quota: 20,
         daily_quota: 60,
+        class: GrantClass::Till,
     })
 }
 

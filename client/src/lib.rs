@@ -7,7 +7,7 @@
 //!
 //! | who | starts at |
 //! |---|---|
-//! | a till | [`pos::Pos`] |
+//! | a till | [`pos::Pos`], [`device`] |
 //! | a payer | [`insurer::Insurer`], [`coverage_file`], [`contracts`] |
 //! | the CNAM | [`catalogue_file`], [`catalogue`] |
 //! | an optician federation | [`federation`] |
@@ -58,3 +58,5 @@ pub mod federation;
 pub mod auditor;
 
 pub mod profile;
+
+pub mod device;

@@ -4,6 +4,8 @@
 //! # vitrail.toml; a path is relative to this file
 //! roster = "roster.txt"        # the federation's signed roster
 //! key = "key.pem"              # the own Ed25519 key, PKCS#8 PEM
+//! device_key = "device.pem"    # in its place for a till: what grants its session keys
+//! device_entry = 7             # the entry that enrolled the device key
 //! node = "cnam"                # the member whose node is asked
 //! catalogue = "catalogue.txt"  # the LPP catalogue in force
 //! catalogue_entry = 1          # its entry in the ledger, for payers
@@ -55,6 +57,10 @@ pub struct Settings {
     pub roster: Option<PathBuf>,
     /// The own key.
     pub key: Option<PathBuf>,
+    /// The device key of a till, which grants it session keys in place of `key`.
+    pub device_key: Option<PathBuf>,
+    /// The entry that enrolled it.
+    pub device_entry: Option<u64>,
     /// The member whose node is asked.
     pub node: Option<String>,
     /// The LPP catalogue in force.
@@ -81,6 +87,8 @@ impl Settings {
         Self {
             roster: self.roster.or(lower.roster),
             key: self.key.or(lower.key),
+            device_key: self.device_key.or(lower.device_key),
+            device_entry: self.device_entry.or(lower.device_entry),
             node: self.node.or(lower.node),
             catalogue: self.catalogue.or(lower.catalogue),
             catalogue_entry: self.catalogue_entry.or(lower.catalogue_entry),
@@ -97,6 +105,7 @@ impl Settings {
         Self {
             roster: place(self.roster),
             key: place(self.key),
+            device_key: place(self.device_key),
             catalogue: place(self.catalogue),
             state: place(self.state),
             receipts: place(self.receipts),
@@ -298,6 +307,17 @@ impl Profile {
         let entry = self.settings.catalogue_entry.map(LeafIndex::new);
         entry.ok_or(ProfileError::Missing {
             name: "catalogue_entry",
+        })
+    }
+
+    /// The entry that enrolled the device key.
+    ///
+    /// # Errors
+    /// [`ProfileError::Missing`].
+    pub fn device_entry(&self) -> Result<LeafIndex, ProfileError> {
+        let entry = self.settings.device_entry.map(LeafIndex::new);
+        entry.ok_or(ProfileError::Missing {
+            name: "device_entry",
         })
     }
 

@@ -52,8 +52,10 @@ pub fn method(path: &str) -> Option<(&'static str, Access)> {
 pub enum Admission {
     /// The key of a member with this role.
     Member(Role),
-    /// The key of a till.
+    /// The key of a till, or of one of its sessions.
     Till,
+    /// The enrolled key of a till: it grants session keys, and may do nothing else.
+    Device,
 }
 
 /// Goes with a call to a [`Access::Recorded`] method whose key was granted once and is no longer
@@ -91,7 +93,12 @@ pub fn admit(
     if let Some(admission) = member(snapshot.roster(), key) {
         return Ok(admission);
     }
-    till(snapshot.grant(key)?, now).map_err(AdmissionError::Refused)
+    let grant = snapshot.grant(key)?;
+    let device = match grant {
+        Some(GrantState::Session { device, .. }) => snapshot.grant(&device)?,
+        _ => None,
+    };
+    granted(grant, device, now).map_err(AdmissionError::Refused)
 }
 
 /// Whether one who was admitted may make calls of this access.
@@ -100,10 +107,12 @@ pub fn admit(
 /// [`Reason::KindNotAllowed`] when the role is another.
 pub fn allow(access: Access, admission: Admission) -> Result<(), Reason> {
     let allowed = match (access, admission) {
-        (Access::Anyone | Access::Admitted | Access::Recorded, _)
+        (Access::Anyone | Access::Admitted, _)
+        | (Access::Recorded, Admission::Till | Admission::Member(_))
         | (Access::TillOrPayer, Admission::Till)
         | (Access::Member, Admission::Member(_)) => true,
-        (Access::Member, Admission::Till) => false,
+        (Access::Member, Admission::Till)
+        | (Access::Recorded | Access::TillOrPayer | Access::Member, Admission::Device) => false,
         (Access::TillOrPayer, Admission::Member(role)) => role.pays(),
     };
     allowed.then_some(()).ok_or(Reason::KindNotAllowed)
@@ -115,13 +124,30 @@ fn member(roster: &Roster, key: &PublicKey) -> Option<Admission> {
         .map(|member| Admission::Member(member.role))
 }
 
-fn till(grant: Option<GrantState>, now: UnixMillis) -> Result<Admission, Reason> {
-    match grant {
-        Some(GrantState::Active { expires_at, .. }) if now < expires_at => Ok(Admission::Till),
-        Some(GrantState::Active { .. }) => Err(Reason::GrantExpired),
-        Some(GrantState::Revoked { .. }) => Err(Reason::GrantRevoked),
-        None => Err(Reason::IssuerUnknown),
-    }
+/// What a key is by its grant, and by that of its device if it is a session's: a session is
+/// admitted only while its device is enrolled.
+fn granted(
+    grant: Option<GrantState>,
+    device: Option<GrantState>,
+    now: UnixMillis,
+) -> Result<Admission, Reason> {
+    let (expires_at, admission) = match grant {
+        Some(GrantState::Active { expires_at, .. }) => (expires_at, Admission::Till),
+        Some(GrantState::Device { expires_at, .. }) => (expires_at, Admission::Device),
+        Some(GrantState::Session { expires_at, .. }) => match device {
+            Some(GrantState::Device {
+                expires_at: enrolled_until,
+                ..
+            }) => (expires_at.min(enrolled_until), Admission::Till),
+            Some(GrantState::Revoked { .. }) => return Err(Reason::GrantRevoked),
+            _ => return Err(Reason::IssuerUnknown),
+        },
+        Some(GrantState::Revoked { .. }) => return Err(Reason::GrantRevoked),
+        None => return Err(Reason::IssuerUnknown),
+    };
+    (now < expires_at)
+        .then_some(admission)
+        .ok_or(Reason::GrantExpired)
 }
 
 #[cfg(test)]
@@ -169,19 +195,25 @@ mod tests {
             expires_at: UnixMillis::new(10),
             by: LeafIndex::new(3),
         };
-        assert_eq!(till(Some(grant), UnixMillis::new(9)), Ok(Admission::Till));
         assert_eq!(
-            till(Some(grant), UnixMillis::new(10)),
+            granted(Some(grant), None, UnixMillis::new(9)),
+            Ok(Admission::Till)
+        );
+        assert_eq!(
+            granted(Some(grant), None, UnixMillis::new(10)),
             Err(Reason::GrantExpired)
         );
         let revoked = GrantState::Revoked {
             by: LeafIndex::new(4),
         };
         assert_eq!(
-            till(Some(revoked), UnixMillis::new(9)),
+            granted(Some(revoked), None, UnixMillis::new(9)),
             Err(Reason::GrantRevoked)
         );
-        assert_eq!(till(None, UnixMillis::new(9)), Err(Reason::IssuerUnknown));
+        assert_eq!(
+            granted(None, None, UnixMillis::new(9)),
+            Err(Reason::IssuerUnknown)
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::process::Command;
 use client::issue::Issued;
 use client::session::{Session, SessionParts};
 use client::system;
-use proto::attestation::Grant;
+use proto::attestation::{Grant, GrantClass};
 use proto::ids::{LeafIndex, MemberName, Origin};
 use proto::roster::{Roster, SignedRoster};
 use proto::signing::SecretKey;
@@ -183,6 +183,7 @@ pub fn grant(till: &SecretKey) -> Grant {
         expires_at: system::now().day().plus(30).start(),
         hourly_quota: 1_000_000,
         daily_quota: 1_000_000,
+        class: GrantClass::Till,
     }
 }
 

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proto::attestation::{
     Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
-    GRANT_DAYS_MAX, Grant, GrantState, RESERVATION_DAYS_MAX, Release, Revocation, SlotStatus,
-    State, catalogue_index, coverage_index, grant_index, member_may_issue, slot_index,
+    GRANT_DAYS_MAX, Grant, GrantClass, GrantState, RESERVATION_DAYS_MAX, Release, Revocation,
+    SESSION_MS_MAX, SlotStatus, State, catalogue_index, coverage_index, grant_index,
+    member_may_issue, slot_index,
 };
 use proto::entry::{Header, Kind, VerifiedEntry};
 use proto::ids::{Day, LeafIndex, RequestId, UnixMillis};
@@ -34,6 +35,10 @@ pub(super) struct Replay {
     pub(super) counts: BTreeMap<Kind, u64>,
     entries: Vec<Brief>,
     issuers: HashMap<[u8; 32], u32>,
+    /// The keys of the numbers in `issuers`.
+    keys: Vec<PublicKey>,
+    /// What the devices were enrolled with, by key.
+    devices: HashMap<[u8; 32], Grant>,
     requests: BTreeSet<(RequestId, u32)>,
 }
 
@@ -85,6 +90,8 @@ impl Replay {
             counts: BTreeMap::new(),
             entries: Vec::new(),
             issuers: HashMap::new(),
+            keys: Vec::new(),
+            devices: HashMap::new(),
             requests: BTreeSet::new(),
         }
     }
@@ -122,6 +129,11 @@ impl Replay {
             Attestation::Claim(claim) => Detail::Claim(claim.coverages.as_slice().into()),
             _ => Detail::None,
         };
+        if let Attestation::Grant(grant) = attestation
+            && grant.class == GrantClass::Device
+        {
+            self.devices.insert(grant.till.to_bytes(), *grant);
+        }
         let has_payload = header.commitment.is_some();
         self.entries.push(Brief {
             kind: header.kind,
@@ -144,7 +156,11 @@ impl Replay {
     /// A small number for an issuer: ten million entries keep four bytes each instead of a key.
     fn issuer(&mut self, key: &PublicKey) -> u32 {
         let next = u32::try_from(self.issuers.len()).unwrap_or(u32::MAX);
-        *self.issuers.entry(key.to_bytes()).or_insert(next)
+        let number = *self.issuers.entry(key.to_bytes()).or_insert(next);
+        if number == next {
+            self.keys.push(*key);
+        }
+        number
     }
 
     /// The roster in force after the entry.
@@ -163,7 +179,7 @@ impl Replay {
         match attestation {
             Attestation::Roster(signed) => return succeed(signed, &roster),
             Attestation::Catalogue(notice) => name_catalogue(notice, span)?,
-            Attestation::Grant(grant) => self.grant(&roster, grant, span)?,
+            Attestation::Grant(grant) => self.grant(&roster, &header.issuer, grant, span)?,
             Attestation::Revocation(revocation) => self.revoke(revocation, issuer)?,
             Attestation::Coverage(coverage) => self.cover(&roster, coverage, issuer, span)?,
             Attestation::Claim(claim) => self.reserve(&roster, claim, span)?,
@@ -178,45 +194,113 @@ impl Replay {
         let allowed = match roster.member_by_key(&header.issuer) {
             Some(member) => member_may_issue(member.role, header.kind),
             None => {
-                match self.map.get(&grant_index(&header.issuer)) {
-                    Some(State::Grant(GrantState::Active { expires_at, .. })) => {
-                        if span.earliest >= *expires_at {
-                            return Err(Reason::GrantExpired);
-                        }
-                    }
-                    Some(State::Grant(GrantState::Revoked { .. })) => {
-                        return Err(Reason::GrantRevoked);
-                    }
-                    _ => return Err(Reason::IssuerUnknown),
+                let (expires_at, is_device) = self.standing(&header.issuer)?;
+                if span.earliest >= expires_at {
+                    return Err(Reason::GrantExpired);
                 }
-                matches!(header.kind, Kind::Claim | Kind::Release | Kind::Erasure)
+                match is_device {
+                    true => header.kind == Kind::Grant,
+                    false => matches!(header.kind, Kind::Claim | Kind::Release | Kind::Erasure),
+                }
             }
         };
         allowed.then_some(()).ok_or(Reason::KindNotAllowed)
     }
 
-    fn grant(&self, roster: &Roster, grant: &Grant, span: Span) -> Result<(), Reason> {
+    /// Until when a key stands, and whether as a device. A session stands while its device does.
+    fn standing(&self, key: &PublicKey) -> Result<(UnixMillis, bool), Reason> {
+        match self.grant_state(key) {
+            Some(GrantState::Active { expires_at, .. }) => Ok((*expires_at, false)),
+            Some(GrantState::Device { expires_at, .. }) => Ok((*expires_at, true)),
+            Some(GrantState::Session {
+                expires_at, device, ..
+            }) => match self.grant_state(device) {
+                Some(GrantState::Device {
+                    expires_at: enrolled_until,
+                    ..
+                }) => Ok((*expires_at.min(enrolled_until), false)),
+                Some(GrantState::Revoked { .. }) => Err(Reason::GrantRevoked),
+                _ => Err(Reason::IssuerUnknown),
+            },
+            Some(GrantState::Revoked { .. }) => Err(Reason::GrantRevoked),
+            None => Err(Reason::IssuerUnknown),
+        }
+    }
+
+    fn grant_state(&self, key: &PublicKey) -> Option<&GrantState> {
+        match self.map.get(&grant_index(key)) {
+            Some(State::Grant(state)) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// A federation admits tills and enrols devices; a device grants sessions of its own shop and
+    /// quota.
+    fn may_grant(&self, roster: &Roster, issuer: &PublicKey, grant: &Grant) -> Result<(), Reason> {
+        let within = match self.grant_state(issuer) {
+            Some(GrantState::Device { .. }) if roster.member_by_key(issuer).is_none() => {
+                let enrolled = self.devices.get(&issuer.to_bytes());
+                grant.class == GrantClass::Session { device: *issuer }
+                    && enrolled.is_some_and(|enrolled| {
+                        grant.finess == enrolled.finess
+                            && grant.hourly_quota <= enrolled.hourly_quota
+                            && grant.daily_quota <= enrolled.daily_quota
+                    })
+            }
+            _ => matches!(grant.class, GrantClass::Till | GrantClass::Device),
+        };
+        within.then_some(()).ok_or(Reason::NotEntitled)
+    }
+
+    /// Whether two issuers are one till's: the same key, or sessions of one device.
+    fn same_till(&self, one: u32, other: u32) -> bool {
+        let device = |issuer: u32| match self.grant_state(self.keys.get(issuer as usize)?)? {
+            GrantState::Session { device, .. } => Some(*device),
+            _ => None,
+        };
+        one == other || (device(one).is_some() && device(one) == device(other))
+    }
+
+    fn grant(
+        &self,
+        roster: &Roster,
+        issuer: &PublicKey,
+        grant: &Grant,
+        span: Span,
+    ) -> Result<(), Reason> {
         if roster.member_by_key(&grant.till).is_some() {
             return Err(Reason::AlreadyGranted);
         }
         match self.map.get(&grant_index(&grant.till)) {
             Some(State::Grant(GrantState::Revoked { .. })) => return Err(Reason::GrantRevoked),
-            Some(State::Grant(GrantState::Active { expires_at, .. }))
-                if span.latest < *expires_at =>
-            {
+            Some(State::Grant(
+                GrantState::Active { expires_at, .. }
+                | GrantState::Device { expires_at, .. }
+                | GrantState::Session { expires_at, .. },
+            )) if span.latest < *expires_at => {
                 return Err(Reason::AlreadyGranted);
             }
             _ => {}
         }
-        let longest = span.latest.day().plus(GRANT_DAYS_MAX).start();
+        self.may_grant(roster, issuer, grant)?;
+        let longest = match grant.class {
+            GrantClass::Till | GrantClass::Device => span.latest.day().plus(GRANT_DAYS_MAX).start(),
+            GrantClass::Session { .. } => {
+                UnixMillis::new(span.latest.get().saturating_add(SESSION_MS_MAX))
+            }
+        };
         let fits = span.earliest < grant.expires_at && grant.expires_at <= longest;
         fits.then_some(()).ok_or(Reason::DateOutOfRange)
     }
 
     fn revoke(&self, revocation: &Revocation, issuer: u32) -> Result<(), Reason> {
-        let by = match self.map.get(&grant_index(&revocation.till)) {
-            Some(State::Grant(GrantState::Active { by, .. })) => *by,
-            Some(State::Grant(GrantState::Revoked { .. })) => return Err(Reason::GrantRevoked),
+        let state = match self.grant_state(&revocation.till) {
+            Some(GrantState::Session { device, .. }) => self.grant_state(device),
+            state => state,
+        };
+        let by = match state {
+            Some(GrantState::Active { by, .. } | GrantState::Device { by, .. }) => *by,
+            Some(GrantState::Revoked { .. }) => return Err(Reason::GrantRevoked),
             _ => return Err(Reason::ReferenceUnknown),
         };
         let grant = self.referenced(by, Kind::Grant)?;
@@ -302,7 +386,7 @@ impl Replay {
             Detail::Claim(coverages) => coverages.iter().any(covered_by_issuer),
             Detail::None | Detail::Coverage(_) => false,
         };
-        if claim.issuer != issuer && !is_payer {
+        if !self.same_till(claim.issuer, issuer) && !is_payer {
             return Err(Reason::NotEntitled);
         }
         let holds = |slot| match self.map.get(&slot_index(slot)) {
@@ -322,7 +406,7 @@ impl Replay {
         if !erased.has_payload || erased.kind == Kind::Access {
             return Err(Reason::ReferenceUnfit);
         }
-        (erased.issuer == issuer)
+        self.same_till(erased.issuer, issuer)
             .then_some(())
             .ok_or(Reason::NotEntitled)
     }

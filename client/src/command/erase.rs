@@ -30,7 +30,7 @@ pub(super) struct EraseArgs {
 
 /// `vitrail erase`
 pub(super) async fn erase(args: EraseArgs) -> Answer {
-    let profile = load(args.settings, args.receipts)?;
+    let profile = load(args.settings, args.receipts).await?;
     let erased = match (&args.receipt, args.entry) {
         (Some(path), _) => named(path)?,
         (None, index) => LeafIndex::new(index.unwrap_or_default()),

@@ -7,7 +7,7 @@ use client::failure::{Failure, FailureKind};
 use client::federation::{self, DAILY_QUOTA, HOURLY_QUOTA};
 use client::profile::Settings;
 use client::{files, system};
-use proto::attestation::Grant;
+use proto::attestation::{Grant, GrantClass};
 use proto::ids::{Day, Finess};
 use proto::incident::IncidentSecretKey;
 use proto::signing::{PublicKey, SecretKey, SigningError};
@@ -28,6 +28,15 @@ pub(super) struct KeygenArgs {
     incident: bool,
 }
 
+/// What a federation admits a key as.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Class {
+    /// It claims and looks up itself
+    Till,
+    /// It grants session keys of at most 12 hours, and does nothing else
+    Device,
+}
+
 /// Arguments of `grant`.
 #[derive(Args)]
 pub(super) struct GrantArgs {
@@ -37,6 +46,9 @@ pub(super) struct GrantArgs {
     /// The FINESS number of the shop it stands in
     #[arg(long)]
     finess: Finess,
+    /// What it is admitted as
+    #[arg(long, value_enum, default_value_t = Class::Till)]
+    class: Class,
     /// The last day on which it is admitted, at most a year and a month from now
     #[arg(long, value_name = "YYYY-MM-DD")]
     until: Day,
@@ -105,6 +117,10 @@ pub(super) async fn grant(args: GrantArgs) -> Answer {
         expires_at: args.until.plus(1).start(),
         hourly_quota: args.hourly_quota,
         daily_quota: args.daily_quota,
+        class: match args.class {
+            Class::Till => GrantClass::Till,
+            Class::Device => GrantClass::Device,
+        },
     };
     let issued = federation::grant(&session, grant).await?;
     Ok(Box::new(IssueReport::new("grant", &issued, None)))

@@ -8,12 +8,13 @@ mod card;
 mod catalogue;
 mod contracts;
 mod cover;
-mod incident;
 mod erase;
+mod incident;
 mod key;
 mod print;
 mod receipt;
 mod report;
+mod session;
 mod till;
 
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ enum Command {
     Incident(incident::IncidentArgs),
     /// Deletes payload and salt of an own entry everywhere; the entry and its proofs stay
     Erase(erase::EraseArgs),
+    /// Shows the session key of a till with a device key, and renews it if it is due
+    Session(session::SessionArgs),
     /// Works on receipt files
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
@@ -177,6 +180,7 @@ async fn answer(command: Command) -> Answer {
         Command::Revoke(args) => key::revoke(args).await,
         Command::Incident(args) => incident::incident(args).await,
         Command::Erase(args) => erase::erase(args).await,
+        Command::Session(args) => session::session(args).await,
         Command::Receipt(command) => receipt::run(&command),
         Command::Audit(args) => audit::audit(args).await,
         Command::Keygen(args) => key::keygen(&args),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use client::device;
 use client::failure::{Failure, FailureKind};
 use client::files;
 use client::issue::Issued;
@@ -105,7 +106,7 @@ impl Failure for ReceiptFileError {
 
 /// `vitrail check`
 pub(super) async fn check(args: CheckArgs) -> Answer {
-    let profile = args.settings.load(Settings::default())?;
+    let profile = device::renewed(args.settings.load(Settings::default())?).await?;
     let insured = card::read(&args.sale.card)?;
     let quote = Pos::open(&profile, None)?
         .check(&insured, &args.sale.items)
@@ -115,7 +116,7 @@ pub(super) async fn check(args: CheckArgs) -> Answer {
 
 /// `vitrail claim`
 pub(super) async fn claim(args: ClaimArgs) -> Answer {
-    let profile = load(args.settings, args.receipts)?;
+    let profile = load(args.settings, args.receipts).await?;
     let insured = card::read(&args.sale.card)?;
     let pos = Pos::open(&profile, None)?;
     let quote = pos.check(&insured, &args.sale.items).await?;
@@ -129,7 +130,7 @@ pub(super) async fn claim(args: ClaimArgs) -> Answer {
 
 /// `vitrail release`
 pub(super) async fn release(args: ReleaseArgs) -> Answer {
-    let profile = load(args.settings, args.receipts)?;
+    let profile = load(args.settings, args.receipts).await?;
     let claim = match (&args.receipt, args.claim) {
         (Some(path), _) => named(path)?,
         (None, index) => LeafIndex::new(index.unwrap_or_default()),
@@ -148,12 +149,15 @@ pub(super) async fn release(args: ReleaseArgs) -> Answer {
     Ok(Box::new(keep(&profile, "release", &issued)?))
 }
 
-pub(super) fn load(settings: SettingsArgs, receipts: ReceiptsArgs) -> Result<Profile, Failed> {
+pub(super) async fn load(
+    settings: SettingsArgs,
+    receipts: ReceiptsArgs,
+) -> Result<Profile, Failed> {
     let more = Settings {
         receipts: receipts.receipts,
         ..Settings::default()
     };
-    Ok(settings.load(more)?)
+    Ok(device::renewed(settings.load(more)?).await?)
 }
 
 /// The entry that a receipt is of. Its proof is not needed here: the ledger decides.

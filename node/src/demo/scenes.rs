@@ -10,7 +10,7 @@ use client::pos::{Item, Pos};
 use client::session::Session;
 use client::view::View;
 use client::{catalogue, catalogue_file, federation, files, incident};
-use proto::attestation::Grant;
+use proto::attestation::{Grant, GrantClass};
 use proto::ids::{LeafIndex, UnixMillis};
 use proto::lpp::{Catalogue, CatalogueHeader};
 use proto::receipt::{RECEIPT_BYTES_MAX, ReceiptFile};
@@ -148,6 +148,7 @@ impl Play<'_> {
                 expires_at: UnixMillis::new(clock::now().get() + GRANTED_MS),
                 hourly_quota: HOURLY_QUOTA,
                 daily_quota: DAILY_QUOTA,
+                class: GrantClass::Till,
             };
             accepted("a grant", &federation::grant(&session, grant).await?)?;
             self.narrator.line(&format!("{shop}, FINESS {finess}"));

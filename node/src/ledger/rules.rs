@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use proto::attestation::{
     Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
-    GRANT_DAYS_MAX, Grant, GrantState, RESERVATION_DAYS_MAX, Release, Revocation, SlotStatus,
-    State, catalogue_index, coverage_index, grant_index, member_may_issue, slot_index,
+    GRANT_DAYS_MAX, Grant, GrantClass, GrantState, RESERVATION_DAYS_MAX, Release, Revocation,
+    SESSION_MS_MAX, SlotStatus, State, catalogue_index, coverage_index, grant_index,
+    member_may_issue, slot_index,
 };
 use proto::entry::{Entry, Header, Kind, VerifiedEntry};
 use proto::ids::{Day, LeafIndex, UnixMillis};
@@ -38,21 +39,77 @@ pub(super) fn issuer_may<V: View>(
 ) -> Result<Result<(), Reason>, V::Error> {
     let allowed = match overlay.roster().member_by_key(&header.issuer) {
         Some(member) => member_may_issue(member.role, header.kind),
-        None => {
-            match overlay.state(&grant_index(&header.issuer))? {
-                Some(State::Grant(GrantState::Active { expires_at, .. })) if at < expires_at => {}
-                Some(State::Grant(GrantState::Active { .. })) => {
-                    return Ok(Err(Reason::GrantExpired));
-                }
-                Some(State::Grant(GrantState::Revoked { .. })) => {
-                    return Ok(Err(Reason::GrantRevoked));
-                }
-                _ => return Ok(Err(Reason::IssuerUnknown)),
-            }
-            matches!(header.kind, Kind::Claim | Kind::Release | Kind::Erasure)
-        }
+        None => match standing(overlay, &header.issuer, at)? {
+            Ok(standing) => standing.may_issue(header.kind),
+            Err(reason) => return Ok(Err(reason)),
+        },
     };
     Ok(allowed.then_some(()).ok_or(Reason::KindNotAllowed))
+}
+
+/// What a key that is no member's may do, by its grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Till,
+    Device,
+}
+
+impl Standing {
+    const fn may_issue(self, kind: Kind) -> bool {
+        match self {
+            Self::Till => matches!(kind, Kind::Claim | Kind::Release | Kind::Erasure),
+            Self::Device => matches!(kind, Kind::Grant),
+        }
+    }
+}
+
+/// The standing of a key at this place of the log. A session stands only while its device does.
+fn standing<V: View>(
+    overlay: &Overlay<'_, V>,
+    key: &PublicKey,
+    at: UnixMillis,
+) -> Result<Result<Standing, Reason>, V::Error> {
+    let (expires_at, standing) = match overlay.state(&grant_index(key))? {
+        Some(State::Grant(GrantState::Active { expires_at, .. })) => (expires_at, Standing::Till),
+        Some(State::Grant(GrantState::Device { expires_at, .. })) => (expires_at, Standing::Device),
+        Some(State::Grant(GrantState::Session {
+            expires_at, device, ..
+        })) => match overlay.state(&grant_index(&device))? {
+            Some(State::Grant(GrantState::Device {
+                expires_at: enrolled_until,
+                ..
+            })) => (expires_at.min(enrolled_until), Standing::Till),
+            Some(State::Grant(GrantState::Revoked { .. })) => {
+                return Ok(Err(Reason::GrantRevoked));
+            }
+            _ => return Ok(Err(Reason::IssuerUnknown)),
+        },
+        Some(State::Grant(GrantState::Revoked { .. })) => return Ok(Err(Reason::GrantRevoked)),
+        _ => return Ok(Err(Reason::IssuerUnknown)),
+    };
+    Ok((at < expires_at)
+        .then_some(standing)
+        .ok_or(Reason::GrantExpired))
+}
+
+/// Whether two keys are one till's: the same key, or sessions of one device. What a till claimed
+/// with yesterday's session it may release with today's.
+fn same_till<V: View>(
+    overlay: &Overlay<'_, V>,
+    one: &PublicKey,
+    other: &PublicKey,
+) -> Result<bool, V::Error> {
+    if one == other {
+        return Ok(true);
+    }
+    let device = |key: &PublicKey| {
+        Ok(match overlay.state(&grant_index(key))? {
+            Some(State::Grant(GrantState::Session { device, .. })) => Some(device),
+            _ => None,
+        })
+    };
+    let device_of_one = device(one)?;
+    Ok(device_of_one.is_some() && device_of_one == device(other)?)
 }
 
 /// Whether the entry's references, clock, dates and slots let it in; if so, what it says.
@@ -73,7 +130,7 @@ pub(super) fn admit<V: View>(
     admitted!(match &attestation {
         Attestation::Roster(roster) => succeed(overlay, roster, on_time),
         Attestation::Catalogue(notice) => on_time.and(name_catalogue(notice, today)),
-        Attestation::Grant(grant) => grant_till(overlay, grant, on_time, at)?,
+        Attestation::Grant(grant) => grant_till(overlay, grant, issuer, on_time, at)?,
         Attestation::Revocation(revocation) => revoke(overlay, revocation, issuer, on_time)?,
         Attestation::Coverage(coverage) => cover(overlay, coverage, issuer, on_time, today)?,
         Attestation::Claim(claim) => reserve(overlay, claim, on_time, today)?,
@@ -120,6 +177,7 @@ fn name_catalogue(notice: &CatalogueNotice, today: Day) -> Result<(), Refusal> {
 fn grant_till<V: View>(
     overlay: &Overlay<'_, V>,
     grant: &Grant,
+    issuer: &PublicKey,
     on_time: Result<(), Refusal>,
     at: UnixMillis,
 ) -> Rule<(), V::Error> {
@@ -130,15 +188,56 @@ fn grant_till<V: View>(
         Some(State::Grant(GrantState::Revoked { .. })) => {
             return Ok(Err(Reason::GrantRevoked.into()));
         }
-        Some(State::Grant(GrantState::Active { expires_at, .. })) if at < expires_at => {
+        Some(State::Grant(
+            GrantState::Active { expires_at, .. }
+            | GrantState::Device { expires_at, .. }
+            | GrantState::Session { expires_at, .. },
+        )) if at < expires_at => {
             return Ok(Err(Reason::AlreadyGranted.into()));
         }
         _ => {}
     }
+    admitted!(may_grant(overlay, grant, issuer)?);
     admitted!(on_time);
-    let latest = at.day().plus(GRANT_DAYS_MAX).start();
+    let latest = match grant.class {
+        GrantClass::Till | GrantClass::Device => at.day().plus(GRANT_DAYS_MAX).start(),
+        GrantClass::Session { .. } => UnixMillis::new(at.get().saturating_add(SESSION_MS_MAX)),
+    };
     let fits = at < grant.expires_at && grant.expires_at <= latest;
     Ok(fits.then_some(()).ok_or(Reason::DateOutOfRange.into()))
+}
+
+/// A federation admits tills and enrols devices. A device grants sessions of its own shop, and
+/// none with more quota than it has itself.
+fn may_grant<V: View>(
+    overlay: &Overlay<'_, V>,
+    grant: &Grant,
+    issuer: &PublicKey,
+) -> Rule<(), V::Error> {
+    let by = match overlay.state(&grant_index(issuer))? {
+        Some(State::Grant(GrantState::Device { by, .. }))
+            if overlay.roster().member_by_key(issuer).is_none() =>
+        {
+            by
+        }
+        // Of all others only a federation may issue grants.
+        _ => {
+            let of_federation = matches!(grant.class, GrantClass::Till | GrantClass::Device);
+            let rule = of_federation
+                .then_some(())
+                .ok_or(Reason::NotEntitled.into());
+            return Ok(rule);
+        }
+    };
+    let enrolment = admitted!(referenced(overlay, by, Kind::Grant)?);
+    let Ok(Attestation::Grant(enrolled)) = Attestation::read(enrolment.header()) else {
+        return Ok(Err(Reason::ReferenceUnfit.into()));
+    };
+    let within = grant.class == GrantClass::Session { device: *issuer }
+        && grant.finess == enrolled.finess
+        && grant.hourly_quota <= enrolled.hourly_quota
+        && grant.daily_quota <= enrolled.daily_quota;
+    Ok(within.then_some(()).ok_or(Reason::NotEntitled.into()))
 }
 
 /// Only the federation that granted a key may revoke it.
@@ -148,9 +247,15 @@ fn revoke<V: View>(
     issuer: &PublicKey,
     on_time: Result<(), Refusal>,
 ) -> Rule<(), V::Error> {
-    let state = overlay.state(&grant_index(&revocation.till))?;
+    // A session is revoked by the federation that enrolled its device.
+    let state = match overlay.state(&grant_index(&revocation.till))? {
+        Some(State::Grant(GrantState::Session { device, .. })) => {
+            overlay.state(&grant_index(&device))?
+        }
+        state => state,
+    };
     let by = match state {
-        Some(State::Grant(GrantState::Active { by, .. })) => by,
+        Some(State::Grant(GrantState::Active { by, .. } | GrantState::Device { by, .. })) => by,
         Some(State::Grant(GrantState::Revoked { .. })) => {
             return Ok(Err(Reason::GrantRevoked.into()));
         }
@@ -223,7 +328,9 @@ fn free<V: View>(
     on_time: Result<(), Refusal>,
 ) -> Rule<(), V::Error> {
     let claim = admitted!(referenced(overlay, release.claim, Kind::Claim)?);
-    if claim.header().issuer != *issuer && !is_payer_of(overlay, &claim, issuer)? {
+    if !same_till(overlay, &claim.header().issuer, issuer)?
+        && !is_payer_of(overlay, &claim, issuer)?
+    {
         return Ok(Err(Reason::NotEntitled.into()));
     }
     admitted!(on_time);
@@ -264,7 +371,7 @@ fn erase<V: View>(
     if erased.header().commitment.is_none() || erased.header().kind == Kind::Access {
         return Ok(Err(Reason::ReferenceUnfit.into()));
     }
-    if erased.header().issuer != *issuer {
+    if !same_till(overlay, &erased.header().issuer, issuer)? {
         return Ok(Err(Reason::NotEntitled.into()));
     }
     Ok(on_time)

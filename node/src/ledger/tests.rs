@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use proto::attestation::{
-    Access, CLOCK_SKEW_MS_MAX, CatalogueNotice, Claim, Coverage, Erasure, Grant,
+    Access, CLOCK_SKEW_MS_MAX, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantClass,
     RESERVATION_DAYS_MAX, Release, Revocation, slot_index,
 };
 use proto::ids::{CoverageKey, Day, SlotKey};
@@ -14,6 +14,8 @@ use proto::roster::Epoch;
 
 use super::*;
 use crate::example::{first_roster, origin, roster_parts, secret, signed};
+
+mod sessions;
 
 const START: u64 = 1_768_000_000_000;
 const DAY_MS: u64 = 86_400_000;
@@ -136,6 +138,7 @@ impl Ledger {
             expires_at: UnixMillis::new(self.now + 30 * DAY_MS),
             hourly_quota: 20,
             daily_quota: 60,
+            class: GrantClass::Till,
         })
     }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proto::attestation::{Attestation, CatalogueNotice, Claim, Coverage, Grant, Release};
+use proto::attestation::{
+    Attestation, CatalogueNotice, Claim, Coverage, Grant, GrantClass, Release,
+};
 use proto::hash::Hash;
 use proto::ids::{CoverageKey, LeafIndex, RequestId, SlotKey, UnixMillis};
 use proto::receipt::{Receipt, Step};
@@ -64,6 +66,7 @@ async fn prepare(ledger: &Sequencer) -> LeafIndex {
             expires_at: UnixMillis::new(clock::now().get() + 86_400_000),
             hourly_quota: 20,
             daily_quota: 60,
+            class: GrantClass::Till,
         };
         must(ledger, "opticians", &Attestation::Grant(grant)).await;
     }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use proto::attestation::{Attestation, CatalogueNotice, Claim, Coverage, Grant, Revocation};
+use proto::attestation::{
+    Attestation, CatalogueNotice, Claim, Coverage, Grant, GrantClass, Revocation,
+};
 use proto::entry::{Entry, VerifiedEntry};
 use proto::hash::Hash;
 use proto::ids::{CoverageKey, LeafIndex, RequestId, SlotKey, UnixMillis};
@@ -120,6 +122,7 @@ impl Node {
             expires_at: UnixMillis::new(clock::now().get() + 86_400_000),
             hourly_quota: 20,
             daily_quota: 60,
+            class: GrantClass::Till,
         };
         self.must(&secret("opticians"), &Attestation::Grant(grant))
             .await;

@@ -88,13 +88,15 @@ impl Evaluation {
         let roster = snapshot.roster();
         let (spender, limits) = match caller.admission {
             Admission::Member(_) => (Spender::Payer, payer_limits(roster)),
-            Admission::Till => (Spender::Till, till_limits(&snapshot, &caller.peer.0)?),
+            Admission::Till | Admission::Device => {
+                (Spender::Till, till_limits(&snapshot, &caller.peer.0)?)
+            }
         };
         let kind = request.kind.to_be_bytes();
         let mut parts: Vec<&[u8]> = vec![&kind];
         parts.extend(request.blinded.iter().map(Vec::as_slice));
         Ok(Spending {
-            key: caller.peer.0,
+            key: spending_key(&snapshot, &caller.peer.0)?,
             spender,
             request_id,
             digest: derive(Context::EvaluationRequest, &parts),
@@ -124,10 +126,20 @@ struct Caller {
     admission: Admission,
 }
 
+/// Whose quota a key spends: a session's is its device's, however many sessions that has.
+fn spending_key(snapshot: &Snapshot, key: &PublicKey) -> Result<PublicKey, CallError> {
+    Ok(match snapshot.grant(key)? {
+        Some(GrantState::Session { device, .. }) => device,
+        _ => *key,
+    })
+}
+
 /// This node's share of what the till's grant promises.
 fn till_limits(snapshot: &Snapshot, till: &PublicKey) -> Result<Limits, CallError> {
     let unknown = CallError::NotAllowed(Reason::IssuerUnknown);
-    let Some(GrantState::Active { by, .. }) = snapshot.grant(till)? else {
+    let Some(GrantState::Active { by, .. } | GrantState::Session { by, .. }) =
+        snapshot.grant(till)?
+    else {
         return Err(unknown);
     };
     let entry = snapshot.entry(by)?.ok_or(unknown)?;
@@ -147,7 +159,7 @@ fn till_limits(snapshot: &Snapshot, till: &PublicKey) -> Result<Limits, CallErro
 fn may_evaluate(key: JointKey, admission: Admission) -> Result<(), CallError> {
     match (key, admission) {
         (_, Admission::Till) | (JointKey::Contract, Admission::Member(_)) => Ok(()),
-        (JointKey::Person, Admission::Member(_)) => {
+        (JointKey::Person, Admission::Member(_)) | (_, Admission::Device) => {
             Err(CallError::NotAllowed(Reason::KindNotAllowed))
         }
     }

@@ -61,6 +61,24 @@ pub struct CatalogueNotice {
     pub valid_from: Day,
 }
 
+/// The longest admission of a session key: a day behind the counter.
+pub const SESSION_MS_MAX: u64 = 12 * 3_600_000;
+
+/// What a key is admitted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantClass {
+    /// A till's key, admitted by a federation: it claims and looks up itself.
+    Till,
+    /// A till's long-lived key, enrolled by a federation: it grants session keys and does nothing
+    /// else.
+    Device,
+    /// A key that a till claims and looks up with for some hours, admitted by its device key.
+    Session {
+        /// The device key, which issues the grant.
+        device: PublicKey,
+    },
+}
+
 /// Admits a till's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
@@ -74,6 +92,8 @@ pub struct Grant {
     pub hourly_quota: u32,
     /// Elements each node evaluates for it in a day.
     pub daily_quota: u32,
+    /// What it is admitted as.
+    pub class: GrantClass,
 }
 
 /// Ends a till's admission, for good.
@@ -290,9 +310,15 @@ impl Attestation {
                 vec![(catalogue_index(), Some(state))]
             }
             Self::Grant(grant) => {
-                let state = GrantState::Active {
-                    expires_at: grant.expires_at,
-                    by: leaf,
+                let (expires_at, by) = (grant.expires_at, leaf);
+                let state = match grant.class {
+                    GrantClass::Till => GrantState::Active { expires_at, by },
+                    GrantClass::Device => GrantState::Device { expires_at, by },
+                    GrantClass::Session { device } => GrantState::Session {
+                        expires_at,
+                        by,
+                        device,
+                    },
                 };
                 vec![(grant_index(&grant.till), Some(State::Grant(state)))]
             }
@@ -343,14 +369,26 @@ impl CatalogueNotice {
 
 impl Grant {
     const STATEMENT_BYTES: usize = 32 + 9 + 8 + 4 + 4;
+    /// What follows the statement of a till's key in that of a device's.
+    const DEVICE: u8 = 1;
+    /// What follows it, and stands before the device's key, in that of a session's.
+    const SESSION: u8 = 2;
 
     fn to_statement(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(Self::STATEMENT_BYTES);
+        let mut bytes = Vec::with_capacity(Self::STATEMENT_BYTES + 1 + 32);
         bytes.extend_from_slice(&self.till.to_bytes());
         bytes.extend_from_slice(self.finess.as_str().as_bytes());
         bytes.extend_from_slice(&self.expires_at.get().to_be_bytes());
         bytes.extend_from_slice(&self.hourly_quota.to_be_bytes());
         bytes.extend_from_slice(&self.daily_quota.to_be_bytes());
+        match self.class {
+            GrantClass::Till => {}
+            GrantClass::Device => bytes.push(Self::DEVICE),
+            GrantClass::Session { device } => {
+                bytes.push(Self::SESSION);
+                bytes.extend_from_slice(&device.to_bytes());
+            }
+        }
         bytes
     }
 }
@@ -376,7 +414,25 @@ impl Shape<'_> {
 
     fn grant(&self) -> Result<Attestation, ShapeError> {
         self.only_statement()?;
-        let bytes: [u8; Grant::STATEMENT_BYTES] = self.statement()?;
+        let statement = self.0.statement.as_slice();
+        let length = ShapeError::StatementLength {
+            kind: self.0.kind,
+            got: statement.len(),
+            want: Grant::STATEMENT_BYTES,
+        };
+        let (bytes, class) = statement
+            .split_first_chunk::<{ Grant::STATEMENT_BYTES }>()
+            .ok_or(length.clone())?;
+        let class = match class {
+            [] => GrantClass::Till,
+            [Grant::DEVICE] => GrantClass::Device,
+            [Grant::SESSION, device @ ..] => {
+                let device = device.try_into().map_err(|_| length)?;
+                let device = PublicKey::from_bytes(device)?;
+                GrantClass::Session { device }
+            }
+            _ => return Err(length),
+        };
         let mut rest = bytes.as_slice();
         let till = PublicKey::from_bytes(&split_array(&mut rest))?;
         let finess: [u8; 9] = split_array(&mut rest);
@@ -388,6 +444,7 @@ impl Shape<'_> {
             expires_at: UnixMillis::new(u64::from_be_bytes(split_array(&mut rest))),
             hourly_quota: u32::from_be_bytes(split_array(&mut rest)),
             daily_quota: u32::from_be_bytes(split_array(&mut rest)),
+            class,
         }))
     }
 

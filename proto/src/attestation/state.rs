@@ -55,6 +55,22 @@ pub enum GrantState {
         /// The grant entry.
         by: LeafIndex,
     },
+    /// Enrolled until a moment, to grant session keys.
+    Device {
+        /// The first moment at which it is no longer enrolled.
+        expires_at: UnixMillis,
+        /// The grant entry.
+        by: LeafIndex,
+    },
+    /// Admitted until a moment, and no longer than its device is enrolled.
+    Session {
+        /// The first moment at which it is no longer admitted.
+        expires_at: UnixMillis,
+        /// The grant entry.
+        by: LeafIndex,
+        /// The device key that granted it.
+        device: PublicKey,
+    },
     /// Revoked, for good.
     Revoked {
         /// The revocation entry.
@@ -78,7 +94,8 @@ pub enum State {
 #[error("the map value is not a state of this version")]
 pub struct StateError;
 
-/// Length of every state: one tag byte, eight bytes of time or day, eight of leaf index.
+/// Length of every state but one: one tag byte, eight bytes of time or day, eight of leaf index.
+/// That of a session key has its device's key behind them.
 const STATE_BYTES: usize = 17;
 
 impl State {
@@ -100,6 +117,8 @@ impl State {
             Self::Coverage(CoverageState { until, by }) => (3, day(until), by),
             Self::Grant(GrantState::Active { expires_at, by }) => (4, expires_at.get(), by),
             Self::Grant(GrantState::Revoked { by }) => (5, 0, by),
+            Self::Grant(GrantState::Device { expires_at, by }) => (8, expires_at.get(), by),
+            Self::Grant(GrantState::Session { expires_at, by, .. }) => (9, expires_at.get(), by),
             Self::Roster { by } => (6, 0, by),
             Self::Catalogue { valid_from, by } => (7, day(valid_from), by),
         };
@@ -107,6 +126,9 @@ impl State {
         bytes.push(tag);
         bytes.extend_from_slice(&u64::to_be_bytes(time));
         bytes.extend_from_slice(&by.get().to_be_bytes());
+        if let Self::Grant(GrantState::Session { device, .. }) = self {
+            bytes.extend_from_slice(&device.to_bytes());
+        }
         bytes
     }
 
@@ -115,8 +137,11 @@ impl State {
     /// # Errors
     /// [`StateError`] when the bytes are not the one spelling of a state.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        let bytes: &[u8; STATE_BYTES] = bytes.try_into().map_err(|_| StateError)?;
-        let [tag, rest @ ..] = bytes;
+        let (bytes, device) = bytes.split_first_chunk().ok_or(StateError)?;
+        let [tag, rest @ ..]: &[u8; STATE_BYTES] = bytes;
+        if !device.is_empty() && *tag != 9 {
+            return Err(StateError);
+        }
         let (time, by) = rest.split_at(8);
         let number = |bytes: &[u8]| {
             bytes
@@ -142,6 +167,18 @@ impl State {
                 let expires_at = UnixMillis::new(time);
                 Ok(Self::Grant(GrantState::Active { expires_at, by }))
             }
+            8 => {
+                let expires_at = UnixMillis::new(time);
+                Ok(Self::Grant(GrantState::Device { expires_at, by }))
+            }
+            9 => {
+                let device = device.try_into().map_err(|_| StateError)?;
+                Ok(Self::Grant(GrantState::Session {
+                    expires_at: UnixMillis::new(time),
+                    by,
+                    device: PublicKey::from_bytes(device).map_err(|_| StateError)?,
+                }))
+            }
             5 => without_time(Self::Grant(GrantState::Revoked { by })),
             6 => without_time(Self::Roster { by }),
             7 => Ok(Self::Catalogue {
@@ -158,7 +195,12 @@ impl State {
         match self {
             Self::Slot(SlotState { by, .. })
             | Self::Coverage(CoverageState { by, .. })
-            | Self::Grant(GrantState::Active { by, .. } | GrantState::Revoked { by })
+            | Self::Grant(
+                GrantState::Active { by, .. }
+                | GrantState::Device { by, .. }
+                | GrantState::Session { by, .. }
+                | GrantState::Revoked { by },
+            )
             | Self::Roster { by }
             | Self::Catalogue { by, .. } => *by,
         }
@@ -198,6 +240,7 @@ pub fn catalogue_index() -> MapIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::SecretKey;
     use proptest::prelude::*;
 
     #[test]
@@ -220,6 +263,15 @@ mod tests {
                 by,
             }),
             State::Grant(GrantState::Revoked { by }),
+            State::Grant(GrantState::Device {
+                expires_at: UnixMillis::new(6),
+                by,
+            }),
+            State::Grant(GrantState::Session {
+                expires_at: UnixMillis::new(7),
+                by,
+                device: SecretKey::from_seed(&[3; 32]).public(),
+            }),
             State::Roster { by },
             State::Catalogue {
                 valid_from: until,
@@ -246,7 +298,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_is_the_one_spelling(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+        fn what_parses_is_the_one_spelling(bytes in prop::collection::vec(any::<u8>(), 0..52)) {
             if let Ok(state) = State::from_bytes(&bytes) {
                 prop_assert_eq!(state.to_bytes(), bytes);
             }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::receipt::example::{SLOTS, attestations, claim, request_id, till};
+use crate::signing::SecretKey;
 
 /// The header of each kind, in the order of [`Kind::ALL`].
 fn headers() -> [Header; 9] {
@@ -276,4 +277,38 @@ fn a_release_undoes_just_what_the_claim_did() {
     };
     assert_eq!(places(&claimed), places(&released));
     assert!(released.iter().all(|(_, state)| state.is_none()));
+}
+
+#[test]
+fn a_grant_says_what_the_key_is_admitted_as_and_no_two_statements_mean_the_same() {
+    let key = |seed: u8| SecretKey::from_seed(&[seed; 32]).public();
+    let grant = |class| Grant {
+        till: key(1),
+        finess: "750000001".parse().unwrap(),
+        expires_at: UnixMillis::new(9),
+        hourly_quota: 20,
+        daily_quota: 60,
+        class,
+    };
+    let plain = grant(GrantClass::Till).to_statement();
+    assert_eq!(plain.len(), 57, "as it was before there were devices");
+    let session = GrantClass::Session { device: key(2) };
+    for (class, ending) in [
+        (GrantClass::Till, vec![]),
+        (GrantClass::Device, vec![1]),
+        (session, [&[2][..], &key(2).to_bytes()].concat()),
+    ] {
+        let statement = [plain.clone(), ending].concat();
+        assert_eq!(grant(class).to_statement(), statement);
+        let found = read(Kind::Grant, |header| {
+            header.statement.clone_from(&statement)
+        });
+        assert_eq!(found, Ok(Attestation::Grant(grant(class))));
+    }
+    for ending in [&[0][..], &[1, 0], &[2], &[2; 32], &[2; 34], &[3]] {
+        let refused = read(Kind::Grant, |header| {
+            header.statement = [&plain, ending].concat();
+        });
+        assert!(refused.is_err(), "{ending:?}");
+    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::attestation::{
-    Access, CatalogueNotice, Claim, Coverage, Erasure, Grant, Release, Revocation, coverage_index,
+    Access, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantClass, Release, Revocation,
+    coverage_index,
 };
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::example::{TIME, cosigned};
@@ -54,6 +55,7 @@ pub(crate) fn attestations() -> [Attestation; 9] {
             expires_at: UnixMillis::new(1_800_000_000_000),
             hourly_quota: 1_000,
             daily_quota: 8_000,
+            class: GrantClass::Till,
         }),
         Attestation::Revocation(Revocation {
             till: till().public(),
