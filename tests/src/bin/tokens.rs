@@ -104,7 +104,7 @@ fn client_seconds(rounds: usize, count: usize, kinds: u8, threshold: u16) -> f64
         let mut took = Duration::ZERO;
         for kind in 0..kinds {
             let started = Instant::now();
-            let (blinds, elements) = blinded(count, kind);
+            let (blinds, elements) = blinded(count, kind + 1);
             let request = request(&elements);
             took += started.elapsed();
             let answers: Vec<Vec<u8>> = asked.iter().map(|share| answer(share, &request)).collect();
