@@ -314,6 +314,7 @@ fn first_roster(founding: &Founding, keys: &Keys) -> Result<Roster, InitError> {
         previous: None,
         threshold: NonZeroU16::MIN,
         joint: public,
+        ceremony: None,
         members: others.chain([founder]).collect(),
         shares: vec![share],
         incident_keys: incident_keys.collect(),
