@@ -205,7 +205,7 @@ fn reconstructed(
     secret.to_bytes()
 }
 
-fn subsets<'a>(holders: &'a [Outcome], count: usize) -> Vec<Vec<&'a Holding>> {
+fn subsets(holders: &[Outcome], count: usize) -> Vec<Vec<&Holding>> {
     (0_u32..1 << holders.len())
         .filter(|set| set.count_ones() as usize == count)
         .map(|set| {
