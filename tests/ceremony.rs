@@ -218,7 +218,7 @@ fn combined(roster: &Roster, kept: &oprf::Blind, answers: &[VerifiedEvaluation])
 }
 
 /// The one output that every pair of members gives; the founder's answers come from its node.
-async fn output(table: &Table, roster: &Roster, files: [&str; 2]) -> Vec<u8> {
+async fn output(table: &Table, roster: &Roster, files: &[String; 2]) -> Vec<u8> {
     let (kept, blinded) = oprf::blind(INPUT, &[9; 64]).unwrap();
     let mut answers = Vec::new();
     for (name, file) in NAMES.into_iter().zip(files) {
@@ -241,19 +241,16 @@ async fn output(table: &Table, roster: &Roster, files: [&str; 2]) -> Vec<u8> {
     outputs[0].clone()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn three_nodes_make_the_keys_together_though_one_is_killed_and_refresh_them() {
-    let scratch = scratch_folder();
-    let table = Table::found(scratch.path());
+/// The ceremony, with beta killed while it takes part; gives the hash of the proposed roster.
+fn deal_with_kills(table: &Table) -> String {
     let terms: Vec<&str> = ["--threshold", "2"]
         .into_iter()
         .chain(NAMES.iter().flat_map(|name| ["--participant", name]))
         .collect();
-
     // beta says its commitment, alpha has it, and beta is killed before the third is there.
     let alpha = table.take_part("alpha", &terms);
     let mut beta = table.take_part("beta", &terms);
-    wait_for(&scratch.path().join("alpha/ceremony/1-1/commitment-beta"));
+    wait_for(&table.dir.join("alpha/ceremony/1-1/commitment-beta"));
     kill(&mut beta);
     let cnam = table.take_part("cnam", &terms);
     for round in 0..KILLS {
@@ -261,46 +258,47 @@ async fn three_nodes_make_the_keys_together_though_one_is_killed_and_refresh_the
         sleep(Duration::from_millis(40 * (round + 1)));
         kill(&mut beta);
     }
-    // Another second commitment would have been refused: alpha kept the first.
+    // Another opening than the first would be refused: alpha has kept the commitment.
     let beta = table.take_part("beta", &terms);
-    let hash = table.agreed(vec![("alpha", alpha), ("beta", beta), ("cnam", cnam)]);
+    table.agreed(vec![("alpha", alpha), ("beta", beta), ("cnam", cnam)])
+}
 
-    let proposal = "beta/ceremony/1-1/roster.txt";
-    let roster = table.roster(proposal).admitted().clone();
-    assert_eq!(roster.hash().to_base64(), hash);
-    assert_eq!((roster.threshold().get(), roster.shares().len()), (2, 3));
-    let transcript = fs::read(scratch.path().join("alpha/ceremony/1-1/transcript.txt"));
-    let theirs = fs::read(scratch.path().join("cnam/ceremony/1-1/transcript.txt"));
-    assert_eq!(transcript.unwrap(), theirs.unwrap());
+/// Everybody has the same transcript, and nothing that the shares could be made from again.
+fn assert_only_the_outcome_is_left(table: &Table) {
+    let transcript = fs::read(table.dir.join("alpha/ceremony/1-1/transcript.txt")).unwrap();
     for name in NAMES {
-        let folder = scratch.path().join(name).join("ceremony/1-1");
+        let folder = table.dir.join(name).join("ceremony/1-1");
+        let theirs = fs::read(folder.join("transcript.txt")).unwrap();
+        assert_eq!(theirs, transcript, "{name}");
         assert!(!folder.join("seed").exists(), "{name}");
         assert_eq!(find_in_folder(&folder, b"vitrail evaluator key").len(), 0);
         for other in NAMES {
             assert!(!folder.join(format!("share-{other}")).exists(), "{name}");
         }
     }
+}
 
-    let founders = fs::read(scratch.path().join("cnam/evaluator.key")).unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_make_the_keys_together_though_one_is_killed_and_refresh_them() {
+    let scratch = scratch_folder();
+    let table = Table::found(scratch.path());
+    let hash = deal_with_kills(&table);
+    assert_only_the_outcome_is_left(&table);
+    let proposal = "beta/ceremony/1-1/roster.txt";
+    let roster = table.roster(proposal).admitted().clone();
+    assert_eq!(roster.hash().to_base64(), hash);
+    assert_eq!((roster.threshold().get(), roster.shares().len()), (2, 3));
+
+    let key_file = scratch.path().join("cnam/evaluator.key");
+    let founders = fs::read(&key_file).unwrap();
     let mut node = table.publish("cnam/roster.txt", proposal);
-    assert_ne!(
-        fs::read(scratch.path().join("cnam/evaluator.key")).unwrap(),
-        founders
-    );
-    assert!(
-        !scratch
-            .path()
-            .join("cnam/ceremony/1-1/evaluator.key")
-            .exists()
-    );
-    let files = [
-        "alpha/ceremony/1-1/evaluator.key",
-        "beta/ceremony/1-1/evaluator.key",
-    ];
-    let before = output(&table, &roster, files).await;
+    assert_ne!(fs::read(&key_file).unwrap(), founders);
+    let dealt = scratch.path().join("cnam/ceremony/1-1/evaluator.key");
+    assert!(!dealt.exists(), "the share has moved");
+    let files = ["alpha", "beta"].map(|name| format!("{name}/ceremony/1-1/evaluator.key"));
+    let before = output(&table, &roster, &files).await;
     assert!(node.terminate().success());
 
-    // The refresh: everybody has the new roster from the founder's page or from the ceremony.
     let in_force = scratch.path().join(proposal);
     let terms = ["--refresh", "--in-force", in_force.to_str().unwrap()];
     let processes = NAMES.map(|name| (name, table.take_part(name, &terms)));
@@ -308,18 +306,11 @@ async fn three_nodes_make_the_keys_together_though_one_is_killed_and_refresh_the
     let refreshed = "alpha/ceremony/2-1/roster.txt";
     let next = table.roster(refreshed).admitted().clone();
     assert_eq!(next.joint(), roster.joint());
-    assert!(
-        next.shares()
-            .iter()
-            .zip(roster.shares())
-            .all(|(new, old)| new != old)
-    );
+    let shares = next.shares().iter().zip(roster.shares());
+    assert!(shares.into_iter().all(|(new, old)| new != old));
     let mut node = table.publish(proposal, refreshed);
-    let files = [
-        "alpha/ceremony/2-1/evaluator.key",
-        "beta/ceremony/2-1/evaluator.key",
-    ];
-    let after = output(&table, &next, files).await;
+    let files = ["alpha", "beta"].map(|name| format!("{name}/ceremony/2-1/evaluator.key"));
+    let after = output(&table, &next, &files).await;
     assert_eq!(after, before, "no token has changed");
     assert!(node.terminate().success());
 }
