@@ -21,7 +21,8 @@ pub enum CeremonyCommand {
     /// Take part in a ceremony, on every participating node at the same time. It may be stopped
     /// and started again; it ends when everybody has finished.
     Run(RunArgs),
-    /// Sign the proposed roster as a voting member, after comparing it with the transcript.
+    /// Sign the proposed roster as a voting member. It may change shares, keys and threshold alone;
+    /// compare its line `ceremony` with what the participants say.
     Sign(SignArgs),
     /// Append the proposed roster to the ledger at this member's running node.
     Publish(PublishArgs),

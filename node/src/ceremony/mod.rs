@@ -161,6 +161,9 @@ pub enum CeremonyFailure {
     /// The roster does not follow, or too few have signed it.
     #[error("the proposed roster: {0}")]
     Succession(#[from] Box<SuccessionError>),
+    /// The proposed roster changes more than a ceremony may.
+    #[error("the proposed roster does not follow, or changes more than shares, keys and threshold")]
+    MoreThanShares,
     /// The signatures do not make a note.
     #[error("the proposed roster: {0}")]
     Note(#[from] NoteError),

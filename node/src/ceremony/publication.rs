@@ -30,7 +30,8 @@ pub(super) fn read_roster(path: &Path) -> Result<SignedRoster, CeremonyFailure> 
 }
 
 /// Adds a member's signature to the proposed roster in this file, if it is not there, and writes
-/// the file anew. What is signed must follow the roster in force.
+/// the file anew. What is signed must follow the roster in force, with new shares and nothing else
+/// new.
 ///
 /// # Errors
 /// [`CeremonyFailure`]; the file is then as it was.
@@ -41,6 +42,9 @@ pub fn sign(
     secret: &SecretKey,
 ) -> Result<SignedRoster, CeremonyFailure> {
     let proposed = read_roster(path)?;
+    if !proposed.admitted().changes_shares_alone(in_force) {
+        return Err(CeremonyFailure::MoreThanShares);
+    }
     let signed = proposed.signed_by(name, secret)?;
     match signed.verify_successor(in_force) {
         // Others may sign after this one.

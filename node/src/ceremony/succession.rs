@@ -31,7 +31,10 @@ pub fn share_in_force(
         return Ok(held.clone());
     }
     for path in dealt(&config.ceremonies) {
-        let evaluator = read(&path, protection)?;
+        // A ceremony that was given up may have left a file that nothing opens any more.
+        let Ok(evaluator) = read(&path, protection) else {
+            continue;
+        };
         if evaluator.fits(published) {
             let moved = replace(&path, &config.evaluator_key);
             moved.map_err(|error| StartError::SecretFile {
@@ -90,4 +93,86 @@ fn replace(new: &Path, held: &Path) -> io::Result<()> {
 #[must_use]
 pub fn ceremonies(dir: &Path) -> PathBuf {
     dir.join(CEREMONIES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use proto::oprf::JointSecret;
+    use proto::roster::{Element, OprfElements};
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::protection::Method;
+
+    fn evaluator(seed: u8) -> Evaluator {
+        let share = |info: &[u8]| {
+            let secret = JointSecret::derive(&[seed; 32], info).unwrap();
+            secret.sole_share()
+        };
+        Evaluator::new(share(b"person"), share(b"contract"))
+    }
+
+    fn published(evaluator: &Evaluator) -> MemberShare {
+        let (person, contract) = evaluator.shares();
+        let element = |share: &proto::oprf::SecretShare| {
+            Element::from_bytes(share.public().to_bytes()).unwrap()
+        };
+        MemberShare {
+            member: "cnam".parse().unwrap(),
+            index: NonZeroU16::MIN,
+            public: OprfElements {
+                person: element(person),
+                contract: element(contract),
+            },
+        }
+    }
+
+    fn config(dir: &Path) -> Config {
+        let settings = Settings {
+            name: Some("cnam".to_owned()),
+            seal: Some(Method::None),
+            ..Settings::default()
+        };
+        Config::complete(dir, settings).unwrap()
+    }
+
+    #[test]
+    fn the_published_shares_move_into_place_and_the_old_ones_are_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let [old, new, other] = [1, 2, 3].map(evaluator);
+        secret_file::write(&config.evaluator_key, &old.to_text()).unwrap();
+        let in_force = share_in_force(&config, &Protection::NONE, &published(&old));
+        assert!(in_force.unwrap().fits(&published(&old)));
+        for (folder, text) in [
+            ("1-1", "given up".to_owned()),
+            ("1-2", new.to_text().to_string()),
+        ] {
+            let folder = config.ceremonies.join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            secret_file::write(&folder.join(EVALUATOR_KEY), &text).unwrap();
+        }
+        let refused = share_in_force(&config, &Protection::NONE, &published(&other));
+        assert!(matches!(refused, Err(StartError::OtherShares { .. })));
+
+        // A second name for the old file shows what becomes of its bytes.
+        let witness = dir.path().join("witness");
+        fs::hard_link(&config.evaluator_key, &witness).unwrap();
+        let in_force = share_in_force(&config, &Protection::NONE, &published(&new));
+        assert!(in_force.unwrap().fits(&published(&new)));
+        let kept = fs::read_to_string(&config.evaluator_key).unwrap();
+        assert_eq!(kept, *new.to_text());
+        assert!(!config.ceremonies.join("1-2").join(EVALUATOR_KEY).exists());
+        assert!(fs::read(&witness).unwrap().iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn without_any_share_the_missing_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let refused = share_in_force(&config, &Protection::NONE, &published(&evaluator(1)));
+        assert!(matches!(refused, Err(StartError::SecretFile { .. })));
+    }
 }
