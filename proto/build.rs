@@ -8,6 +8,7 @@ use protox::prost::Message as _;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let concepts = [
         "access",
+        "ceremony",
         "evaluator",
         "ledger",
         "log",

@@ -68,6 +68,7 @@ pub fn roster() -> SignedRoster {
         previous: None,
         threshold: std::num::NonZeroU16::MIN,
         joint: elements,
+        ceremony: None,
         members: members.to_vec(),
         shares: vec![MemberShare {
             member: "amo".parse().unwrap(),

@@ -23,7 +23,8 @@ pub enum Access {
     /// As [`Access::Admitted`]; and a till whose grant has ended gets as far as the service, which
     /// records what it asked for before it says no.
     Recorded,
-    /// A member of the roster. Whether it holds an incident key, the service asks.
+    /// A member of the roster. Whether it holds an incident key, or takes part in a ceremony, the
+    /// service asks.
     Member,
     /// A till whose grant runs, or a payer. Others have no use for tokens.
     TillOrPayer,
@@ -33,6 +34,7 @@ pub enum Access {
 /// called at all, and a test compares the list with the schema.
 pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.AccessService/ListRecords", Access::Member),
+    ("/vitrail.v1.CeremonyService/Fetch", Access::Member),
     ("/vitrail.v1.EvaluatorService/Evaluate", Access::TillOrPayer),
     ("/vitrail.v1.LedgerService/Append", Access::Admitted),
     ("/vitrail.v1.LedgerService/Lookup", Access::Recorded),

@@ -1,4 +1,4 @@
-//! The command of the operator: `vitrail-node keygen | init | run | demo`.
+//! The command of the operator: `vitrail-node keygen | init | run | ceremony | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
@@ -17,9 +17,12 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
+use crate::ceremony::{self, CeremonyFailure};
 use crate::config::{Config, ConfigError, Settings};
 use crate::demo::{self, DemoError};
 use crate::init::{self, Following, Founding, InitError, role_of};
+use crate::protection::Method;
 use crate::secret_file::SecretFileError;
 use crate::server::{Addresses, RunningNode, StartError};
 
@@ -56,6 +59,9 @@ enum Command {
     Init(InitArgs),
     /// Run the node until SIGTERM or SIGINT.
     Run(RunArgs),
+    /// Make the joint keys together with other members, refresh the shares, publish the outcome.
+    #[command(subcommand)]
+    Ceremony(CeremonyCommand),
     /// Play the main job: a node, two shops, twenty people who do not exist; then stay up.
     Demo(DemoArgs),
 }
@@ -90,6 +96,13 @@ struct InitArgs {
     /// Where others reach its pages.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7480")]
     http: Address,
+    /// How the node's shares are sealed on disk: credential, passphrase, or none (for
+    /// demonstrations: whoever has the disk then has the shares).
+    #[arg(long, env = "VITRAIL_SEAL", value_enum)]
+    seal: Method,
+    /// File that the credential or passphrase is read from; /dev/fd/N for a descriptor.
+    #[arg(long, env = "VITRAIL_SEAL_FILE", value_name = "FILE")]
+    seal_file: Option<PathBuf>,
     /// A member that follows from the start:
     /// "name role payer-number|- following base64-key grpc|- http|-".
     #[arg(long, value_name = "MEMBER")]
@@ -140,6 +153,8 @@ enum CommandError {
     #[error(transparent)]
     Start(#[from] Box<StartError>),
     #[error(transparent)]
+    Ceremony(#[from] Box<CeremonyFailure>),
+    #[error(transparent)]
     Demo(#[from] Box<DemoError>),
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::ErrorKind),
@@ -154,6 +169,7 @@ impl CommandError {
             Self::Init(error) => init_hint(error),
             Self::Config(error) => config_hint(error),
             Self::Start(error) => start_hint(error),
+            Self::Ceremony(error) => error.hint(),
             Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
         }
     }
@@ -164,6 +180,7 @@ impl CommandError {
             Self::Init(
                 InitError::Exists { .. }
                 | InitError::Roster(_)
+                | InitError::Protection(_)
                 | InitError::SecretFile {
                     error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
                     ..
@@ -171,9 +188,11 @@ impl CommandError {
             )
             | Self::Config(_) => 1,
             Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
+            Self::Ceremony(error) => error.exit_code(),
             Self::Start(error) => match **error {
                 StartError::Key { .. }
                 | StartError::EvaluatorKey { .. }
+                | StartError::Protection(_)
                 | StartError::Roster { .. }
                 | StartError::NotGenesis { .. }
                 | StartError::OtherLedger { .. }
@@ -267,6 +286,7 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Keygen(args) => keygen(&args.out, cli.output),
         Command::Init(args) => init(args, cli.output),
         Command::Run(args) => run(args, cli.output),
+        Command::Ceremony(command) => ceremony(command, cli.output),
         Command::Demo(args) => demo(&args, cli.output),
     }
 }
@@ -309,6 +329,8 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
         payer: args.payer_number,
         grpc: args.grpc,
         http: args.http,
+        seal: args.seal,
+        seal_file: args.seal_file,
         others: args.member,
         incident_keys: args.incident,
     };
@@ -383,6 +405,34 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
     }
     node.stop().await;
     printed
+}
+
+fn ceremony(command: CeremonyCommand, output: Output) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
+    let report = runtime.block_on(ceremony::command::execute(command));
+    match report.map_err(Box::new)? {
+        CeremonyReport::Proposed(report) => {
+            let quorum = if report.quorum {
+                "a quorum has signed: publish it"
+            } else {
+                "more voting members must sign it"
+            };
+            let text = format!(
+                "proposed roster   {}\nroster hash       {}\ntranscript hash   {}\n{quorum}\n",
+                report.proposal.display(),
+                report.roster_hash,
+                report.transcript_hash,
+            );
+            print(output, &report, &text)
+        }
+        CeremonyReport::Published(report) => {
+            let text = format!(
+                "entry {} puts roster {} in force\nrestart the nodes that hold a share\n",
+                report.index, report.roster_hash,
+            );
+            print(output, &report, &text)
+        }
+    }
 }
 
 fn demo(args: &DemoArgs, output: Output) -> Result<(), CommandError> {

@@ -10,6 +10,9 @@ use proto::ids::{IdError, MemberName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::ceremony::ceremonies;
+use crate::protection::{Method, Protection, ProtectionError};
+
 /// The settings file in a node's folder.
 pub const CONFIG_FILE: &str = "node.toml";
 /// Where gRPC is served unless something else is said: loopback, so that nothing is open by accident.
@@ -43,6 +46,14 @@ pub struct Settings {
     /// File of the node's shares of the two joint keys (mode 0600).
     #[arg(long, env = "VITRAIL_EVALUATOR_KEY", value_name = "FILE")]
     pub evaluator_key: Option<PathBuf>,
+    /// How the node's shares are sealed on disk: credential, passphrase, or none (for
+    /// demonstrations: whoever has the disk then has the shares).
+    #[arg(long, env = "VITRAIL_SEAL", value_enum)]
+    pub seal: Option<Method>,
+    /// File that the credential or passphrase is read from; /dev/fd/N for a descriptor. A
+    /// credential of systemd is found without it.
+    #[arg(long, env = "VITRAIL_SEAL_FILE", value_name = "FILE")]
+    pub seal_file: Option<PathBuf>,
     /// File of the federation's first roster, signed.
     #[arg(long, env = "VITRAIL_ROSTER", value_name = "FILE")]
     pub roster: Option<PathBuf>,
@@ -78,6 +89,12 @@ pub struct Config {
     pub key: PathBuf,
     /// File of its shares of the two joint keys.
     pub evaluator_key: PathBuf,
+    /// How those shares are sealed.
+    pub seal: Method,
+    /// Where the secret is that seals them; `None` for the credential of systemd.
+    pub seal_file: Option<PathBuf>,
+    /// Folder of the node's key ceremonies.
+    pub ceremonies: PathBuf,
     /// File of the first roster.
     pub roster: PathBuf,
     /// Folder of the ledger.
@@ -118,6 +135,9 @@ pub enum ConfigError {
     /// No layer gives the member name, which has no default.
     #[error("name is missing")]
     NameMissing,
+    /// No layer says how the node's shares are sealed; plain files are only for who asks for them.
+    #[error("seal is missing: it must be credential, passphrase or none")]
+    SealMissing,
     /// The member name is none.
     #[error("name: {0}")]
     Name(#[from] IdError),
@@ -168,6 +188,8 @@ impl Settings {
             name: self.name.or(next.name),
             key: self.key.or(next.key),
             evaluator_key: self.evaluator_key.or(next.evaluator_key),
+            seal: self.seal.or(next.seal),
+            seal_file: self.seal_file.or(next.seal_file),
             roster: self.roster.or(next.roster),
             data: self.data.or(next.data),
             grpc: self.grpc.or(next.grpc),
@@ -189,6 +211,15 @@ impl Config {
         Self::complete(dir, flags.over(Settings::read(dir)?))
     }
 
+    /// Reads the credential or passphrase that seals the node's shares. A file descriptor can be
+    /// read once.
+    ///
+    /// # Errors
+    /// [`ProtectionError`].
+    pub fn protection(&self) -> Result<Protection, ProtectionError> {
+        Protection::load(self.seal, self.seal_file.as_deref())
+    }
+
     /// Fills in the defaults and checks every setting.
     ///
     /// # Errors
@@ -206,6 +237,9 @@ impl Config {
             name: settings.name.ok_or(ConfigError::NameMissing)?.parse()?,
             key: path(settings.key, "node.key"),
             evaluator_key: path(settings.evaluator_key, "evaluator.key"),
+            seal: settings.seal.ok_or(ConfigError::SealMissing)?,
+            seal_file: settings.seal_file.map(|file| dir.join(file)),
+            ceremonies: ceremonies(dir),
             roster: path(settings.roster, "roster.txt"),
             data: path(settings.data, "data"),
             grpc: settings.grpc.unwrap_or(GRPC_DEFAULT),
@@ -233,6 +267,7 @@ mod tests {
     fn named(name: &str) -> Settings {
         Settings {
             name: Some(name.to_owned()),
+            seal: Some(Method::None),
             ..Settings::default()
         }
     }
@@ -240,7 +275,8 @@ mod tests {
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let dir = tempfile::tempdir().unwrap();
-        let text = "name = \"cnam\"\ngrpc = \"127.0.0.2:1\"\nhttp = \"127.0.0.2:2\"\n";
+        let text =
+            "name = \"cnam\"\nseal = \"none\"\ngrpc = \"127.0.0.2:1\"\nhttp = \"127.0.0.2:2\"\n";
         fs::write(dir.path().join(CONFIG_FILE), text).unwrap();
         let flags = Settings {
             grpc: Some("127.0.0.3:3".parse().unwrap()),

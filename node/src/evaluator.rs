@@ -53,6 +53,12 @@ impl Evaluator {
         Self { person, contract }
     }
 
+    /// The two shares, of the person key and of the contract key.
+    #[must_use]
+    pub const fn shares(&self) -> (&SecretShare, &SecretShare) {
+        (&self.person, &self.contract)
+    }
+
     /// Reads the text of a key file in its one spelling: a title, the index, the two shares.
     ///
     /// # Errors

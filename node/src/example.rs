@@ -46,6 +46,7 @@ pub(crate) fn roster_parts(epoch: Epoch, previous: Option<&Roster>) -> RosterPar
         previous: previous.map(Roster::hash),
         threshold: NonZeroU16::MIN,
         joint: elements,
+        ceremony: None,
         members: vec![
             member("cnam", Role::Amo, Some("01"), Standing::Voting),
             member("amc", Role::Amc, Some("75000001"), Standing::Following),

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::str::FromStr;
 
 use proto::identity::PayerNumber;
@@ -24,8 +24,10 @@ use proto::signing::{PublicKey, SecretKey, SigningError};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::ceremony::EVALUATOR_PURPOSE;
 use crate::config::{CONFIG_FILE, Settings};
 use crate::evaluator::Evaluator;
+use crate::protection::{Method, Protection, ProtectionError};
 use crate::secret_file::{self, SecretFileError};
 use crate::sequencer::{self, FoundError};
 use crate::store::{Store, StoreError, StoreOptions};
@@ -55,6 +57,10 @@ pub struct Founding {
     pub grpc: Address,
     /// Where others reach its pages.
     pub http: Address,
+    /// How its shares are sealed on disk.
+    pub seal: Method,
+    /// Where the secret is that seals them.
+    pub seal_file: Option<PathBuf>,
     /// The members that follow from the start.
     pub others: Vec<Following>,
     /// The incident keys that they have. The founding member's own is made here.
@@ -176,6 +182,9 @@ pub enum InitError {
         /// Why not.
         error: SecretFileError,
     },
+    /// The shares cannot be sealed.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
     /// The settings cannot be written as TOML.
     #[error("the settings cannot be written: {0}")]
     Settings(#[from] toml::ser::Error),
@@ -314,6 +323,7 @@ fn first_roster(founding: &Founding, keys: &Keys) -> Result<Roster, InitError> {
         previous: None,
         threshold: NonZeroU16::MIN,
         joint: public,
+        ceremony: None,
         members: others.chain([founder]).collect(),
         shares: vec![share],
         incident_keys: incident_keys.collect(),
@@ -328,13 +338,21 @@ fn write_files(
 ) -> Result<(), InitError> {
     write_secret(&dir.join("node.key"), &keys.secret.to_pem()?)?;
     let evaluator = Evaluator::new(keys.person.clone(), keys.contract.clone());
-    write_secret(&dir.join("evaluator.key"), &evaluator.to_text())?;
     write_secret(&dir.join(INCIDENT_KEY_FILE), &keys.incident.to_text())?;
+    let protection = Protection::load(founding.seal, founding.seal_file.as_deref())?;
+    let sealed = protection.seal(EVALUATOR_PURPOSE, &evaluator.to_text())?;
+    write_secret(&dir.join("evaluator.key"), &sealed)?;
     write_public(&dir.join("roster.txt"), &roster.to_text())?;
     let settings = Settings {
         name: Some(founding.name.as_str().to_owned()),
         grpc: Some(listening(&founding.grpc)),
         http: Some(listening(&founding.http)),
+        seal: Some(founding.seal),
+        // The settings' paths are from the node's folder, a flag's from where it is given.
+        seal_file: founding
+            .seal_file
+            .as_ref()
+            .and_then(|file| path::absolute(file).ok()),
         ..Settings::default()
     };
     write_public(&dir.join(CONFIG_FILE), &toml::to_string(&settings)?)
@@ -420,6 +438,8 @@ mod tests {
             payer: Some("01".parse().unwrap()),
             grpc: "127.0.0.1:7443".parse().unwrap(),
             http: "node.test:7480".parse().unwrap(),
+            seal: Method::None,
+            seal_file: None,
             others: Vec::new(),
             incident_keys: Vec::new(),
         }

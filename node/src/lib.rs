@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod ceremony;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod init;
 pub mod ledger;
 pub mod metrics;
 pub mod order;
+pub mod protection;
 pub mod quota;
 pub mod secret_file;
 pub mod sequencer;

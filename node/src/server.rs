@@ -28,11 +28,13 @@ use tonic::transport::server::TcpIncoming;
 use crate::access::Recorder;
 use crate::access::alarm::Alarms;
 use crate::admission::admit;
+use crate::ceremony;
 use crate::clock;
 use crate::config::Config;
 use crate::evaluator::{Evaluator, EvaluatorKeyError};
 use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
+use crate::protection::{Protection, ProtectionError};
 use crate::quota::Quotas;
 use crate::secret_file::{self, SecretFileError};
 use crate::sequencer::{self, OpenError, Sequencer};
@@ -72,6 +74,9 @@ pub enum StartError {
         /// Why not.
         error: EvaluatorKeyError,
     },
+    /// What the evaluator key is sealed with cannot be used, or does not open it.
+    #[error("evaluator key: {0}")]
+    Protection(ProtectionError),
     /// The roster file cannot be read.
     #[error("{path}: {kind}", path = path.display())]
     RosterFile {
@@ -262,60 +267,54 @@ impl Opened {
     /// Blocks: recovering a ledger of a million entries takes seconds.
     fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
         let secret = read_key(&config.key)?;
-        let evaluator = read_evaluator_key(&config.evaluator_key)?;
+        let protection = config.protection().map_err(StartError::Protection)?;
         let genesis = read_roster(&config.roster)?;
         let store = open_store(config)?;
         let quotas = open_quotas(config)?;
         let witness = Witness::new(config.name.clone(), secret.clone());
         let observer = Box::new(move |report: &_| metrics.batch_committed(report));
         let sequencer = sequencer::open(&store, witness, observer)?;
-        let opened = Self {
-            origin: genesis,
-            secret,
-            evaluator: evaluator.into(),
-            store,
-            quotas: quotas.into(),
-            sequencer,
-        };
-        match opened.check(&config.name) {
-            Ok(()) => Ok(opened),
+        match evaluator(config, &protection, &genesis, &sequencer) {
+            Ok(evaluator) => Ok(Self {
+                origin: genesis,
+                secret,
+                evaluator: evaluator.into(),
+                store,
+                quotas: quotas.into(),
+                sequencer,
+            }),
             Err(error) => {
-                opened.sequencer.stop();
+                sequencer.stop();
                 Err(error)
             }
         }
     }
-
-    /// The ledger must be the roster file's, and the shares those of the roster in force.
-    fn check(&self, name: &MemberName) -> Result<(), StartError> {
-        let snapshot = self.sequencer.snapshot();
-        let roster = snapshot.roster();
-        if *roster.origin() != self.origin {
-            let (ledger, roster) = (roster.origin().clone(), self.origin.clone());
-            return Err(StartError::OtherLedger { ledger, roster });
-        }
-        let published = roster.share(name);
-        let fits = published.is_some_and(|published| self.evaluator.fits(published));
-        fits.then_some(()).ok_or(StartError::OtherShares {
-            member: name.clone(),
-        })
-    }
 }
 
-fn read_key(path: &Path) -> Result<SecretKey, StartError> {
+/// The ledger must be the roster file's, and the shares those of the roster in force.
+fn evaluator(
+    config: &Config,
+    protection: &Protection,
+    genesis: &Origin,
+    sequencer: &Sequencer,
+) -> Result<Evaluator, StartError> {
+    let snapshot = sequencer.snapshot();
+    let roster = snapshot.roster();
+    if roster.origin() != genesis {
+        let (ledger, roster) = (roster.origin().clone(), genesis.clone());
+        return Err(StartError::OtherLedger { ledger, roster });
+    }
+    let published = roster.share(&config.name).ok_or(StartError::OtherShares {
+        member: config.name.clone(),
+    })?;
+    ceremony::share_in_force(config, protection, published)
+}
+
+/// Reads a node's key.
+pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StartError> {
     let path = path.to_owned();
     match secret_file::read(&path) {
         Ok(pem) => SecretKey::from_pem(&pem).map_err(|error| StartError::Key { path, error }),
-        Err(error) => Err(StartError::SecretFile { path, error }),
-    }
-}
-
-fn read_evaluator_key(path: &Path) -> Result<Evaluator, StartError> {
-    let path = path.to_owned();
-    match secret_file::read(&path) {
-        Ok(text) => {
-            Evaluator::parse(&text).map_err(|error| StartError::EvaluatorKey { path, error })
-        }
         Err(error) => Err(StartError::SecretFile { path, error }),
     }
 }

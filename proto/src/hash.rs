@@ -104,6 +104,16 @@ pub enum Context {
     /// The key of the digest by which a stopped import knows its input again, from the insurer's
     /// secret key and a salt.
     ImportInput,
+    /// The hash of a ceremony's plan, which every message of it is signed for.
+    CeremonyPlan,
+    /// The hash of the body of a ceremony's message.
+    CeremonyMessage,
+    /// One participant's randomness in a ceremony, from its seed.
+    CeremonySecrets,
+    /// The hash of a ceremony's transcript, which the roster names.
+    CeremonyTranscript,
+    /// The key that seals a node's secrets on its disk, from a credential.
+    SecretsAtRest,
 }
 
 impl Context {
@@ -131,6 +141,11 @@ impl Context {
             Self::Catalogue => "vitrail 2026 v1 catalogue",
             Self::Roster => "vitrail 2026 v1 roster",
             Self::ImportInput => "vitrail 2026 v1 import input",
+            Self::CeremonyPlan => "vitrail 2026 v1 ceremony plan",
+            Self::CeremonyMessage => "vitrail 2026 v1 ceremony message",
+            Self::CeremonySecrets => "vitrail 2026 v1 ceremony secrets",
+            Self::CeremonyTranscript => "vitrail 2026 v1 ceremony transcript",
+            Self::SecretsAtRest => "vitrail 2026 v1 secrets at rest",
         }
     }
 }
@@ -156,6 +171,38 @@ pub fn derive_secret(context: Context, parts: &[&[u8]]) -> Zeroizing<[u8; HASH_B
     hash.zeroize();
     hasher.zeroize();
     secret
+}
+
+/// The bytes of [`derive()`] and as many more as are wanted (BLAKE3's extendable output): secret
+/// bytes that come out the same whenever they are asked for.
+pub struct SecretStream(blake3::OutputReader);
+
+impl SecretStream {
+    /// The stream of these parts.
+    #[must_use]
+    pub fn new(context: Context, parts: &[&[u8]]) -> Self {
+        let mut hasher = absorb(context, parts);
+        let stream = Self(hasher.finalize_xof());
+        hasher.zeroize();
+        stream
+    }
+
+    /// Takes the next bytes out of it.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+}
+
+impl Drop for SecretStream {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for SecretStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretStream(<secret>)")
+    }
 }
 
 fn absorb(context: Context, parts: &[&[u8]]) -> blake3::Hasher {
@@ -273,6 +320,18 @@ mod tests {
         let whole = blake3::keyed_hash(&[1; 32], b"abc");
         assert_eq!(hash(1, &[b"a", b"", b"bc"]).as_bytes(), whole.as_bytes());
         assert_ne!(hash(2, &[b"abc"]), hash(1, &[b"abc"]));
+    }
+
+    #[test]
+    fn a_stream_begins_with_the_hash_and_goes_on() {
+        let mut bytes = [0; 80];
+        let mut stream = SecretStream::new(Context::CeremonySecrets, &[b"ab", b"c"]);
+        for piece in bytes.chunks_mut(7) {
+            stream.fill(piece);
+        }
+        let hash = derive(Context::CeremonySecrets, &[b"ab", b"c"]);
+        assert_eq!(&bytes[..32], hash.as_bytes());
+        assert_ne!(bytes[32..64], bytes[..32]);
     }
 
     #[test]

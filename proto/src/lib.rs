@@ -23,6 +23,8 @@ pub mod map;
 
 pub mod oprf;
 
+pub mod dkg;
+
 pub mod token;
 
 pub mod incident;

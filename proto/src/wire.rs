@@ -4,6 +4,7 @@
 //! or says which field is wrong. Protobuf only carries: nothing is hashed or signed as protobuf.
 
 pub mod access;
+pub mod ceremony;
 #[cfg(test)]
 mod tests;
 
@@ -106,6 +107,9 @@ pub enum WireError {
     /// A checkpoint cannot be read.
     #[error("checkpoint: {0}")]
     Checkpoint(#[from] SignedCheckpointError),
+    /// A ceremony's message cannot be read.
+    #[error("message: {0}")]
+    Ceremony(#[from] crate::dkg::MessageError),
 }
 
 impl WireError {
@@ -124,6 +128,7 @@ impl WireError {
             Self::Proof(_) => "hashes",
             Self::MapProof(_) => "map_proof",
             Self::Checkpoint(_) => "checkpoint",
+            Self::Ceremony(_) => "message",
         }
     }
 }

@@ -59,7 +59,7 @@ impl Federation {
             .arg("--dir")
             .arg(&node)
             .args(["--origin", ORIGIN, "--name", "cnam", "--role", "amo"])
-            .args(["--payer-number", CNAM_PAYER])
+            .args(["--payer-number", CNAM_PAYER, "--seal", "none"])
             .args(["--grpc", "127.0.0.1:7443", "--http", "127.0.0.1:7480"])
             .args(["--member", &member("alpha", "amc", AMC_PAYERS[0], &alpha)])
             .args(["--member", &member("beta", "amc", AMC_PAYERS[1], &beta)])

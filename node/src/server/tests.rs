@@ -30,6 +30,7 @@ use super::*;
 use crate::config::Settings;
 use crate::example::{origin, secret};
 use crate::init::{self, Founding};
+use crate::protection::Method;
 use tls::test_client;
 
 /// A node of `cnam`, with an AMC and a federation of opticians that follow.
@@ -57,6 +58,8 @@ impl Node {
             payer: Some("01".parse().unwrap()),
             grpc: "127.0.0.1:7443".parse().unwrap(),
             http: "127.0.0.1:7480".parse().unwrap(),
+            seal: Method::None,
+            seal_file: None,
             others: vec![
                 follows("amc", "amc", "75000001"),
                 follows("opticians", "federation", "-"),

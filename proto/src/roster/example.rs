@@ -39,6 +39,7 @@ pub(crate) fn parts(voting: u8, following: u8) -> RosterParts {
             person: element(100),
             contract: element(200),
         },
+        ceremony: None,
         members: (0..voting + following)
             .map(|place| member(place, place < voting))
             .collect(),

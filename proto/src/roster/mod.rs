@@ -7,6 +7,7 @@
 #[cfg(test)]
 pub(crate) mod example;
 mod member;
+mod proposal;
 mod succession;
 mod text;
 
@@ -20,6 +21,7 @@ pub use self::member::{
     ADDRESS_BYTES_MAX, Address, Element, IncidentKey, Member, MemberShare, OprfElements, Role,
     RosterValueError, Standing,
 };
+pub use self::proposal::ProposalError;
 pub use self::succession::{SignedRoster, SignedRosterError, SuccessionError};
 pub use self::text::{RosterLine, RosterParseError};
 use crate::hash::{self, Context, Hash};
@@ -88,6 +90,9 @@ pub struct RosterParts {
     pub threshold: NonZeroU16,
     /// The joint public keys of the OPRF.
     pub joint: OprfElements,
+    /// The hash of the transcript of the ceremony that made these shares; `None` while the keys
+    /// are the founding member's alone.
+    pub ceremony: Option<Hash>,
     /// The members, in any order.
     pub members: Vec<Member>,
     /// The shares, in any order, at most one for each member.
@@ -297,6 +302,12 @@ impl Roster {
     #[must_use]
     pub const fn joint(&self) -> &OprfElements {
         &self.parts.joint
+    }
+
+    /// The hash of the transcript of the ceremony that made the shares, if one did.
+    #[must_use]
+    pub const fn ceremony(&self) -> Option<Hash> {
+        self.parts.ceremony
     }
 
     /// All members, sorted by name.

@@ -3,7 +3,9 @@
 use thiserror::Error;
 
 use super::{Epoch, Roster, RosterParseError, SignerError};
+use crate::ids::MemberName;
 use crate::note::{Note, NoteError, NoteSignature, SignatureKind};
+use crate::signing::SecretKey;
 
 /// Why bytes are not a signed roster.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -70,6 +72,17 @@ impl SignedRoster {
     pub fn new(roster: Roster, signatures: Vec<NoteSignature>) -> Result<Self, NoteError> {
         let note = Note::new(roster.text().to_owned(), signatures)?;
         Ok(Self { roster, note })
+    }
+
+    /// The same roster with this member's signature too, in place of an older one of its.
+    ///
+    /// # Errors
+    /// [`NoteError`] when there are too many lines.
+    pub fn signed_by(&self, name: &MemberName, secret: &SecretKey) -> Result<Self, NoteError> {
+        let others = self.note.signatures().iter();
+        let mut signatures: Vec<_> = others.filter(|line| line.name() != name).cloned().collect();
+        signatures.push(self.roster.sign(name, secret));
+        Self::new(self.roster.clone(), signatures)
     }
 
     /// Reads a signed roster in its one spelling.

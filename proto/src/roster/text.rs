@@ -8,6 +8,7 @@
 //! threshold 2
 //! person-key <base64 of 32 bytes>
 //! contract-key <base64 of 32 bytes>
+//! ceremony <base64 of 32 bytes>                   where a ceremony made the keys
 //! member <name> <role> <payer number or -> <standing> <base64 key> <gRPC address or -> <HTTP address or ->
 //! share <member name> <index> <base64 person share> <base64 contract share>
 //! incident <member name> <base64 of 32 bytes>
@@ -60,6 +61,9 @@ pub enum RosterLine {
     /// The joint key of contract tokens.
     #[error("`contract-key` and a base64 ristretto255 element")]
     ContractKey,
+    /// The transcript of the ceremony that made the keys.
+    #[error("`ceremony` and a base64 hash")]
+    Ceremony,
     /// A member.
     #[error(
         "`member` and its name, role (amo, amc, federation), payer number or -, standing (voting, \
@@ -117,6 +121,9 @@ pub(super) fn format(parts: &RosterParts) -> String {
     line(&["threshold", &parts.threshold.to_string()]);
     line(&["person-key", &element_text(&parts.joint.person)]);
     line(&["contract-key", &element_text(&parts.joint.contract)]);
+    if let Some(ceremony) = parts.ceremony {
+        line(&["ceremony", &ceremony.to_base64()]);
+    }
     for member in &parts.members {
         line(&[
             "member",
@@ -189,10 +196,15 @@ fn parts(lines: &mut Lines<'_>) -> Result<RosterParts, RosterParseError> {
         previous,
         threshold,
         joint: OprfElements { person, contract },
+        ceremony: None,
         members: Vec::new(),
         shares: Vec::new(),
         incident_keys: Vec::new(),
     };
+    if lines.next_is("ceremony ") {
+        let hash = |line: &str| Hash::from_base64(line.strip_prefix("ceremony ")?);
+        parts.ceremony = Some(lines.read(RosterLine::Ceremony, hash)?);
+    }
     while lines.next_is("member ") {
         parts.members.push(lines.read(RosterLine::Member, member)?);
     }
@@ -377,6 +389,20 @@ mod tests {
         let line = format!("\nprevious {}\n", first.hash());
         assert!(second.text().contains(&line));
         assert_eq!(parse(second.text()), Ok(second));
+    }
+
+    #[test]
+    fn a_roster_after_a_ceremony_names_its_transcript_in_one_line() {
+        let mut parts = example_parts(2, 1);
+        parts.ceremony = Some(Hash::from_bytes([7; 32]));
+        let roster = Roster::new(parts).unwrap();
+        let line =
+            "qWCA=\nceremony BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\nmember member-00 ";
+        assert!(roster.text().contains(line));
+        assert_eq!(parse(roster.text()), Ok(roster.clone()));
+        let short = roster.text().replacen("BwcHBw", "BwcH", 1);
+        let want = RosterLine::Ceremony;
+        assert_eq!(parse(&short), Err(RosterParseError::Line { line: 8, want }));
     }
 
     #[test]
