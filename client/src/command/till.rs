@@ -107,10 +107,9 @@ impl Failure for ReceiptFileError {
 pub(super) async fn check(args: CheckArgs) -> Answer {
     let profile = args.settings.load(Settings::default())?;
     let insured = card::read(&args.sale.card)?;
-    let quote = Pos::open(&profile, None)?
-        .check(&insured, &args.sale.items)
-        .await?;
-    Ok(Box::new(QuoteReport::new(&quote)))
+    let pos = Pos::open(&profile, None)?;
+    let quote = pos.check(&insured, &args.sale.items).await?;
+    Ok(Box::new(QuoteReport::new(&quote, pos.session())))
 }
 
 /// `vitrail claim`
@@ -122,7 +121,7 @@ pub(super) async fn claim(args: ClaimArgs) -> Answer {
     let issued = pos.claim(&quote).await?;
     let claim = keep(&profile, "claim", &issued)?;
     Ok(Box::new(ClaimReport {
-        quote: QuoteReport::new(&quote),
+        quote: QuoteReport::new(&quote, pos.session()),
         claim,
     }))
 }
