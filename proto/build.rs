@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "payload",
         "receipt",
         "refusal",
+        "replication",
     ];
     let files = concepts.map(|concept| format!("vitrail/v1/{concept}.proto"));
     let descriptors = protox::compile(files, ["schema"])?;

@@ -1,7 +1,7 @@
 //! One key's connections into one federation: what every role works through.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::ids::MemberName;
 use proto::roster::{Address, Member, Roster};
@@ -62,6 +62,8 @@ pub struct Session {
     secret: Arc<SecretKey>,
     connections: Arc<BTreeMap<MemberName, Connection>>,
     home: Connection,
+    /// The members that have answered wrongly, for as long as the session lives.
+    wrong: Arc<Mutex<BTreeSet<MemberName>>>,
 }
 
 impl Session {
@@ -93,6 +95,7 @@ impl Session {
             secret: Arc::new(parts.secret),
             connections: Arc::new(connections),
             home,
+            wrong: Arc::default(),
         })
     }
 
@@ -112,6 +115,19 @@ impl Session {
     #[must_use]
     pub fn connection(&self, member: &MemberName) -> Option<&Connection> {
         self.connections.get(member)
+    }
+
+    /// The members whose answers failed their check since the session was opened: their shares
+    /// are broken, or they cheat. The work went on without them.
+    #[must_use]
+    pub fn wrong_members(&self) -> Vec<MemberName> {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.iter().cloned().collect()
+    }
+
+    pub(crate) fn remember_wrong(&self, member: &MemberName) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.insert(member.clone());
     }
 
     /// The own public key.

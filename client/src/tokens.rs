@@ -3,22 +3,23 @@
 //! What leaves is a uniformly random element, which says nothing about the identity, and what
 //! comes back is believed only with its proof against the member's public share in the roster.
 
+mod gathering;
+
 use proto::identity::{Contract, Person};
-use proto::ids::{MemberName, RequestId, SlotKey};
+use proto::ids::{MemberName, SlotKey};
 use proto::lpp::Slot;
 use proto::oprf::{
-    self, Blind, BlindError, BlindedElement, CombineError, ELEMENTS_MAX, JointPublicKey,
-    OprfOutput, PartialEvaluation, PublicShare, ShareIndex, Threshold, VerifiedEvaluation,
+    self, Blind, BlindError, CombineError, ELEMENTS_MAX, JointPublicKey, OprfOutput, Threshold,
     VerifyError,
 };
-use proto::roster::{MemberShare, OprfElements};
+use proto::roster::OprfElements;
 use proto::token::{ContractToken, PersonToken};
 use proto::wire::v1::TokenKind;
 use thiserror::Error;
-use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::connection::{CallError, Connection};
+use self::gathering::Gathering;
+use crate::connection::CallError;
 use crate::failure::{Failure, FailureKind};
 use crate::session::Session;
 use crate::system::{self, NoRandomness};
@@ -177,52 +178,13 @@ impl Session {
         }
         let threshold =
             Threshold::new(self.roster().threshold().get()).ok_or(TokenError::Roster)?;
-        let answers = self.gather(kind, &blinded, threshold).await?;
+        let answers = Gathering::new(self, kind, &blinded, threshold)?
+            .run()
+            .await?;
         let joint = JointPublicKey::from_bytes(of_kind(self.roster().joint(), kind))
             .map_err(|_| TokenError::Roster)?;
         let evaluated = oprf::combine(&joint, threshold, &answers)?;
         Ok(oprf::finalize(&blinds, &evaluated))
-    }
-
-    /// Asks `threshold` members at once, and one more for each that fails.
-    async fn gather(
-        &self,
-        kind: TokenKind,
-        blinded: &[BlindedElement],
-        threshold: Threshold,
-    ) -> Result<Vec<VerifiedEvaluation>, TokenError> {
-        let want = usize::from(threshold.get());
-        let mut shares = self.roster().shares().iter();
-        let mut asked = JoinSet::new();
-        let (mut answers, mut failures) = (Vec::new(), Vec::new());
-        while answers.len() < want {
-            while asked.len() + answers.len() < want {
-                let Some(share) = shares.next() else { break };
-                match self.connection(&share.member) {
-                    Some(connection) => {
-                        let ask = Ask::new(kind, share, connection, blinded)?;
-                        asked.spawn(ask.answer());
-                    }
-                    None => failures.push(MemberFailure::NoAddress {
-                        member: share.member.clone(),
-                    }),
-                }
-            }
-            match asked.join_next().await {
-                Some(Ok(Ok(answer))) => answers.push(answer),
-                Some(Ok(Err(failure))) => failures.push(failure),
-                // The task itself never panics or is cancelled; were it so, it gave no answer.
-                Some(Err(_)) => {}
-                None => {
-                    return Err(TokenError::TooFew {
-                        got: answers.len(),
-                        want: threshold,
-                        failures,
-                    });
-                }
-            }
-        }
-        Ok(answers)
     }
 }
 
@@ -230,105 +192,5 @@ const fn of_kind(elements: &OprfElements, kind: TokenKind) -> &[u8; 32] {
     match kind {
         TokenKind::Contract => elements.contract.as_bytes(),
         TokenKind::Person | TokenKind::Unspecified => elements.person.as_bytes(),
-    }
-}
-
-/// One request to one member, on its own so that several run at once.
-struct Ask {
-    kind: TokenKind,
-    public: PublicShare,
-    connection: Connection,
-    blinded: Vec<BlindedElement>,
-    id: RequestId,
-}
-
-impl Ask {
-    fn new(
-        kind: TokenKind,
-        share: &MemberShare,
-        connection: &Connection,
-        blinded: &[BlindedElement],
-    ) -> Result<Self, TokenError> {
-        let index = ShareIndex::new(share.index.get()).ok_or(TokenError::Roster)?;
-        let public = PublicShare::from_bytes(index, of_kind(&share.public, kind))
-            .map_err(|_| TokenError::Roster)?;
-        Ok(Self {
-            kind,
-            public,
-            connection: connection.clone(),
-            blinded: blinded.to_vec(),
-            id: system::request_id()?,
-        })
-    }
-
-    async fn answer(self) -> Result<VerifiedEvaluation, MemberFailure> {
-        let answer = self
-            .connection
-            .evaluate(self.id, self.kind, &self.blinded)
-            .await?;
-        self.verify(answer)
-    }
-
-    fn verify(&self, answer: PartialEvaluation) -> Result<VerifiedEvaluation, MemberFailure> {
-        let culprit = self.connection.member().clone();
-        self.public
-            .verify(&self.blinded, answer)
-            .map_err(|reason| MemberFailure::Wrong { culprit, reason })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::example::{Ledger, joint, secret};
-    use crate::session::SessionParts;
-
-    /// What is asked of the one member that evaluates.
-    fn ask() -> (Ask, Blind) {
-        let session = Session::open(SessionParts {
-            roster: Ledger::new().roster,
-            secret: secret("till"),
-            home: None,
-            addresses: std::collections::BTreeMap::new(),
-            observer: None,
-        });
-        let session = session.unwrap();
-        let share = session.roster().shares().first().unwrap();
-        let connection = session.connection(&share.member).unwrap();
-        let (blind, element) = oprf::blind(b"input", &[5; 64]).unwrap();
-        let ask = Ask::new(TokenKind::Person, share, connection, &[element]).unwrap();
-        (ask, blind)
-    }
-
-    #[tokio::test]
-    async fn an_answer_under_the_members_share_is_believed() {
-        let (ask, blind) = ask();
-        let share = joint(1).sole_share();
-        let answer = share.evaluate(&ask.blinded, &[6; 64]).unwrap();
-        let answer = ask.verify(answer).unwrap();
-        let evaluated = oprf::combine(&joint(1).public(), Threshold::ONE, &[answer]).unwrap();
-        assert_eq!(blind.finalize(&evaluated[0]).as_bytes().len(), 64);
-    }
-
-    #[tokio::test]
-    async fn an_answer_under_another_share_names_its_culprit() {
-        let (ask, _) = ask();
-        let other = joint(2).sole_share();
-        let answer = other.evaluate(&ask.blinded, &[6; 64]).unwrap();
-        let failure = ask.verify(answer).unwrap_err();
-        assert!(
-            matches!(&failure, MemberFailure::Wrong { culprit, .. } if culprit.as_str() == "amo")
-        );
-        let failures = vec![failure];
-        let error = TokenError::TooFew {
-            got: 0,
-            want: Threshold::ONE,
-            failures,
-        };
-        assert!(
-            error.to_string().contains("amo answered wrongly"),
-            "{error}"
-        );
-        assert_eq!(error.kind(), FailureKind::Unavailable);
     }
 }

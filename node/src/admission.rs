@@ -23,8 +23,8 @@ pub enum Access {
     /// As [`Access::Admitted`]; and a till whose grant has ended gets as far as the service, which
     /// records what it asked for before it says no.
     Recorded,
-    /// A member of the roster. Whether it holds an incident key, or takes part in a ceremony, the
-    /// service asks.
+    /// A member of the roster: what the nodes ask of each other. Whether it holds an incident key, or
+    /// takes part in a ceremony, the service asks.
     Member,
     /// A till whose grant runs, or a payer. Others have no use for tokens.
     TillOrPayer,
@@ -41,6 +41,8 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.LogService/GetCheckpoint", Access::Anyone),
     ("/vitrail.v1.LogService/GetEntry", Access::Anyone),
     ("/vitrail.v1.LogService/ProveConsistency", Access::Anyone),
+    ("/vitrail.v1.ReplicationService/Follow", Access::Member),
+    ("/vitrail.v1.ReplicationService/Forward", Access::Member),
 ];
 
 /// The listed method with this path.
@@ -216,6 +218,12 @@ mod tests {
             granted(None, None, UnixMillis::new(9)),
             Err(Reason::IssuerUnknown)
         );
+    }
+
+    #[test]
+    fn no_till_asks_what_nodes_ask_of_each_other() {
+        assert!(allow(Access::Member, Admission::Till).is_err());
+        assert!(allow(Access::Member, Admission::Member(Role::Federation)).is_ok());
     }
 
     #[test]

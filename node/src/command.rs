@@ -1,9 +1,10 @@
-//! The command of the operator: `vitrail-node keygen | init | run | ceremony | demo`.
+//! The command of the operator: `vitrail-node keygen | init | join | run | ceremony | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -22,6 +23,7 @@ use crate::ceremony::{self, CeremonyFailure};
 use crate::config::{Config, ConfigError, Settings};
 use crate::demo::{self, DemoError};
 use crate::init::{self, Following, Founding, InitError, role_of};
+use crate::join::{self, JoinError, Joining};
 use crate::protection::Method;
 use crate::secret_file::SecretFileError;
 use crate::server::{Addresses, RunningNode, StartError};
@@ -57,6 +59,8 @@ enum Command {
     Keygen(KeygenArgs),
     /// Found a federation: keys, first roster, settings and ledger of its first member.
     Init(InitArgs),
+    /// Set up the node of a member that follows: its folder, from the roster and its key.
+    Join(JoinArgs),
     /// Run the node until SIGTERM or SIGINT.
     Run(RunArgs),
     /// Make the joint keys together with other members, refresh the shares, publish the outcome.
@@ -113,6 +117,22 @@ struct InitArgs {
 }
 
 #[derive(Debug, Args)]
+struct JoinArgs {
+    /// The node's folder; it must not exist, or be empty.
+    #[arg(long, env = "VITRAIL_DIR")]
+    dir: PathBuf,
+    /// File of the federation's first roster, which has this member as following.
+    #[arg(long, value_name = "FILE")]
+    roster: PathBuf,
+    /// Name of the member in the roster.
+    #[arg(long)]
+    name: MemberName,
+    /// File of its key, made with `keygen`.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct RunArgs {
     /// The node's folder.
     #[arg(long, env = "VITRAIL_DIR")]
@@ -149,6 +169,8 @@ enum CommandError {
     #[error(transparent)]
     Init(#[from] InitError),
     #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Start(#[from] Box<StartError>),
@@ -166,7 +188,8 @@ impl CommandError {
     /// What the operator can do about it, where that is plain.
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Init(error) => init_hint(error),
+            Self::Init(error) | Self::Join(JoinError::Folder(error)) => init_hint(error),
+            Self::Join(error) => join_hint(error),
             Self::Config(error) => config_hint(error),
             Self::Start(error) => start_hint(error),
             Self::Ceremony(error) => error.hint(),
@@ -187,6 +210,8 @@ impl CommandError {
                 },
             )
             | Self::Config(_) => 1,
+            Self::Join(JoinError::RosterFile { .. } | JoinError::KeyFile { .. }) => 2,
+            Self::Join(_) => 1,
             Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
             Self::Ceremony(error) => error.exit_code(),
             Self::Start(error) => match **error {
@@ -218,6 +243,14 @@ fn init_hint(error: &InitError) -> Option<&'static str> {
     }
 }
 
+const fn join_hint(error: &JoinError) -> Option<&'static str> {
+    match error {
+        JoinError::OtherKey(_) => Some("the key must be the one that the roster was made with"),
+        JoinError::Votes(_) => Some("the first voting member's node is made with `init`"),
+        _ => None,
+    }
+}
+
 fn config_hint(error: &ConfigError) -> Option<&'static str> {
     match error {
         ConfigError::Read {
@@ -239,6 +272,9 @@ fn start_hint(error: &StartError) -> Option<&'static str> {
             kind: io::ErrorKind::AddrInUse,
             ..
         } => Some("another process listens there; is the node running already?"),
+        StartError::Evidence { .. } => {
+            Some("show it to the other members; the node starts once the file is elsewhere")
+        }
         StartError::OtherShares { .. } => Some("the evaluator key belongs to another federation"),
         _ => None,
     }
@@ -285,6 +321,7 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
         Command::Keygen(args) => keygen(&args.out, cli.output),
         Command::Init(args) => init(args, cli.output),
+        Command::Join(args) => join(args, cli.output),
         Command::Run(args) => run(args, cli.output),
         Command::Ceremony(command) => ceremony(command, cli.output),
         Command::Demo(args) => demo(&args, cli.output),
@@ -357,6 +394,40 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
     print(output, &report, &text)
 }
 
+/// What `join` prints.
+#[derive(Debug, Serialize)]
+struct JoinReport<'a> {
+    dir: &'a Path,
+    origin: &'a str,
+    name: &'a str,
+    roster_hash: String,
+}
+
+fn join(args: JoinArgs, output: Output) -> Result<(), CommandError> {
+    let JoinArgs {
+        dir,
+        roster,
+        name,
+        key,
+    } = args;
+    let joining = Joining { name, roster, key };
+    let roster = join::join(&dir, &joining)?;
+    let report = JoinReport {
+        dir: &dir,
+        origin: roster.origin().as_str(),
+        name: joining.name.as_str(),
+        roster_hash: roster.hash().to_base64(),
+    };
+    let text = format!(
+        "{} follows {} in {}\nroster hash  {}\n",
+        report.name,
+        report.origin,
+        report.dir.display(),
+        report.roster_hash,
+    );
+    print(output, &report, &text)
+}
+
 /// What `run` prints once it serves.
 #[derive(Debug, Serialize)]
 struct RunReport<'a> {
@@ -388,7 +459,12 @@ fn allow_many_files() {
 async fn run_until_told(config: Config, output: Output) -> Result<(), CommandError> {
     // Before the start, so that a signal during a long recovery is not lost.
     let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
-    let node = RunningNode::start(config).await.map_err(Box::new)?;
+    let mut told = pin!(told);
+    // A new member waits for the ledger before it serves, and may be told to stop meanwhile.
+    let node = tokio::select! {
+        () = &mut told => return Ok(()),
+        started = RunningNode::start(config) => started.map_err(Box::new)?,
+    };
     let addresses = node.addresses();
     let report = RunReport {
         origin: node.origin().as_str(),

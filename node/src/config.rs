@@ -25,6 +25,9 @@ pub const ADMIN_DEFAULT: SocketAddr = loopback(7490);
 pub const CACHE_MIB_DEFAULT: u64 = 256;
 /// The largest cache that can be asked for: more is a slip of the unit.
 pub const CACHE_MIB_MAX: u64 = 1 << 20;
+/// How old the newest checkpoint may be before tills are refused, by default and at most: clients
+/// refuse an older one themselves.
+pub const FRESH_FOR_S_MAX: u64 = 60;
 /// The largest delay before a sync that can be asked for: beyond it every deadline has passed.
 pub const SYNC_DELAY_MS_MAX: u64 = 10_000;
 
@@ -75,6 +78,9 @@ pub struct Settings {
     /// Free disk space in MiB below which writes stop.
     #[arg(long, env = "VITRAIL_DISK_WATERMARK_MIB", value_name = "MIB")]
     pub disk_watermark_mib: Option<u64>,
+    /// Seconds without news from the federation after which tills are refused.
+    #[arg(long, env = "VITRAIL_FRESH_FOR_S", value_name = "S")]
+    pub fresh_for_s: Option<u64>,
     /// Milliseconds to sleep before each sync, to measure how a slower disk would do.
     #[arg(long, env = "VITRAIL_SYNC_DELAY_MS", value_name = "MS")]
     pub sync_delay_ms: Option<u64>,
@@ -109,6 +115,8 @@ pub struct Config {
     pub cache_bytes: u64,
     /// Free disk space below which writes stop; `None` leaves it to the store.
     pub disk_watermark_bytes: Option<u64>,
+    /// How old the newest checkpoint may be before tills are refused.
+    pub fresh_for: Duration,
     /// Sleep before each sync; zero but for measurements.
     pub sync_delay: Duration,
 }
@@ -197,6 +205,7 @@ impl Settings {
             admin: self.admin.or(next.admin),
             cache_mib: self.cache_mib.or(next.cache_mib),
             disk_watermark_mib: self.disk_watermark_mib.or(next.disk_watermark_mib),
+            fresh_for_s: self.fresh_for_s.or(next.fresh_for_s),
             sync_delay_ms: self.sync_delay_ms.or(next.sync_delay_ms),
         }
     }
@@ -233,6 +242,7 @@ impl Config {
         }
         let cache = settings.cache_mib.unwrap_or(CACHE_MIB_DEFAULT);
         let delay = settings.sync_delay_ms.unwrap_or(0);
+        let fresh = settings.fresh_for_s.unwrap_or(FRESH_FOR_S_MAX);
         Ok(Self {
             name: settings.name.ok_or(ConfigError::NameMissing)?.parse()?,
             key: path(settings.key, "node.key"),
@@ -249,6 +259,7 @@ impl Config {
             disk_watermark_bytes: settings
                 .disk_watermark_mib
                 .map(|mib| mib.saturating_mul(1 << 20)),
+            fresh_for: Duration::from_secs(at_most("fresh_for_s", fresh, FRESH_FOR_S_MAX)?),
             sync_delay: Duration::from_millis(at_most("sync_delay_ms", delay, SYNC_DELAY_MS_MAX)?),
         })
     }

@@ -27,9 +27,6 @@ use crate::sequencer::{Condition, Sequencer};
 use crate::snapshot::{ReadError, Snapshot};
 use crate::store::Store;
 
-/// How old a checkpoint may be before clients refuse it, and this node is not ready.
-pub const CHECKPOINT_AGE_MAX: Duration = Duration::from_secs(60);
-
 const NO_CACHE: &str = "no-cache";
 /// A full tile never changes.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -46,6 +43,8 @@ pub struct Pages {
     pub sequencer: Sequencer,
     /// Its store, for the count of its syncs.
     pub store: Store,
+    /// How old a checkpoint may be before tills are refused.
+    pub fresh_for: Duration,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -166,7 +165,7 @@ struct Check {
 
 async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Response {
     let snapshot = pages.sequencer.snapshot();
-    let fresh = checkpoint_age(&snapshot).is_some_and(|age| age <= CHECKPOINT_AGE_MAX);
+    let fresh = checkpoint_age(&snapshot).is_some_and(|age| age <= pages.fresh_for);
     let checks = [
         Check {
             name: "store",
@@ -174,7 +173,7 @@ async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Respon
         },
         Check {
             name: "writes",
-            passed: pages.sequencer.condition() == Condition::Writing,
+            passed: !matches!(pages.sequencer.condition(), Condition::Stopped(_)),
         },
         Check {
             name: "checkpoint-age",
@@ -216,18 +215,14 @@ fn can_read(snapshot: &Snapshot) -> bool {
 
 /// How long ago a quorum vouched for the newest checkpoint; `None` when it did not.
 fn checkpoint_age(snapshot: &Snapshot) -> Option<Duration> {
-    let verified = snapshot.checkpoint().verify(snapshot.roster()).ok()?;
-    let age = clock::now()
-        .seconds()
-        .get()
-        .saturating_sub(verified.time().get());
-    Some(Duration::from_secs(age))
+    snapshot.age(clock::now().seconds())
 }
 
 /// The word of the store's state in metrics.
 const fn state_word(condition: Condition) -> &'static str {
     match condition {
         Condition::Writing => "writing",
+        Condition::Following => "following",
         Condition::Stopped(reason) => reason.as_str(),
     }
 }

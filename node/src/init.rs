@@ -201,6 +201,29 @@ pub enum InitError {
 /// # Errors
 /// [`InitError`]; nothing is then left on disk.
 pub fn init(dir: &Path, founding: &Founding) -> Result<Founded, InitError> {
+    let keys = Keys::generate()?;
+    let roster = first_roster(founding, &keys)?;
+    let signed = roster.sign(&founding.name, &keys.secret);
+    let signed = SignedRoster::new(roster.clone(), vec![signed])?;
+    in_new_folder(dir, |draft| {
+        write_files(draft, founding, &keys, &signed)?;
+        found_ledger(draft, founding, &keys, &signed)
+    })?;
+    Ok(Founded {
+        dir: dir.to_owned(),
+        roster,
+        public_key: keys.secret.public(),
+    })
+}
+
+/// Lets a node's folder be filled beside its place, and moves it there once it is whole.
+///
+/// # Errors
+/// [`InitError`]; nothing is then left on disk.
+pub fn in_new_folder(
+    dir: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), InitError>,
+) -> Result<(), InitError> {
     refuse_existing(dir)?;
     let place = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
     let place = place.unwrap_or(Path::new("."));
@@ -211,22 +234,11 @@ pub fn init(dir: &Path, founding: &Founding) -> Result<Founded, InitError> {
         .tempdir_in(place);
     let draft = draft.map_err(io_error(place))?;
 
-    let keys = Keys::generate()?;
-    let roster = first_roster(founding, &keys)?;
-    let signed = roster.sign(&founding.name, &keys.secret);
-    let signed = SignedRoster::new(roster.clone(), vec![signed])?;
-    write_files(draft.path(), founding, &keys, &signed)?;
-    found_ledger(draft.path(), founding, &keys, &signed)?;
-
+    fill(draft.path())?;
     sync_folder(draft.path())?;
     fs::rename(draft.path(), dir).map_err(io_error(dir))?;
     // From here the node's folder is there and complete; the draft's guard finds nothing left.
-    sync_folder(place)?;
-    Ok(Founded {
-        dir: dir.to_owned(),
-        roster,
-        public_key: keys.secret.public(),
-    })
+    sync_folder(place)
 }
 
 fn refuse_existing(dir: &Path) -> Result<(), InitError> {
@@ -360,7 +372,8 @@ fn write_files(
 
 /// Where to listen so as to be reached there: at the address itself, or behind a DNS name on
 /// every interface.
-fn listening(address: &Address) -> SocketAddr {
+#[must_use]
+pub fn listening(address: &Address) -> SocketAddr {
     address.as_str().parse().unwrap_or_else(|_| {
         let port = address
             .as_str()
@@ -397,7 +410,11 @@ pub fn write_secret(path: &Path, secret: &str) -> Result<(), InitError> {
     secret_file::write(path, secret).map_err(failed)
 }
 
-fn write_public(path: &Path, text: &str) -> Result<(), InitError> {
+/// Writes a new file that anybody may read.
+///
+/// # Errors
+/// [`InitError::Io`].
+pub fn write_public(path: &Path, text: &str) -> Result<(), InitError> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -2,7 +2,8 @@
 //!
 //! Data flows one way: an append comes in at `service`, is admitted by `admission`, waits for
 //! `sequencer`, is ordered by `order`, decided by `ledger`, made durable by `store`, cosigned by
-//! `witness`, and is from then on part of every [`snapshot`] that answers are proved from.
+//! `witness`, and is from then on part of every [`snapshot`] that answers are proved from. A member
+//! without a vote has the same ledger by `follow`, which replays what the voting ones decided.
 
 pub mod access;
 pub mod admission;
@@ -14,11 +15,14 @@ pub mod demo;
 pub mod evaluator;
 #[cfg(test)]
 mod example;
+pub mod follow;
 pub mod http;
 pub mod init;
+pub mod join;
 pub mod ledger;
 pub mod metrics;
 pub mod order;
+pub mod peer;
 pub mod protection;
 pub mod quota;
 pub mod secret_file;

@@ -38,6 +38,7 @@ pub struct Metrics {
     store_state: Family<StateLabels, Gauge>,
     connections: Gauge,
     connections_refused: Counter,
+    cut_off: Counter,
     rpc_seconds: Family<RpcLabels, Histogram, fn() -> Histogram>,
     alarms: Family<AlarmLabels, Counter>,
 }
@@ -125,6 +126,7 @@ impl Metrics {
             store_state: Family::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
+            cut_off: Counter::default(),
             rpc_seconds: Family::new_with_constructor(seconds),
             alarms: Family::default(),
         };
@@ -178,6 +180,9 @@ impl Metrics {
         registry.register("connections_refused", "Connections turned away", refused);
         let alarms = self.alarms.clone();
         registry.register("alarms", "Tills that read as tills do not", alarms);
+        let cut_off = self.cut_off.clone();
+        let help = "Calls of tills refused because the newest checkpoint is too old";
+        registry.register("cut_off", help, cut_off);
         let rpc = self.rpc_seconds.clone();
         registry.register_with_unit("rpc", "Time of one call", Unit::Seconds, rpc);
     }
@@ -251,6 +256,11 @@ impl Metrics {
     /// One connection was turned away: its handshake failed, or there were too many.
     pub fn connection_refused(&self) {
         self.connections_refused.inc();
+    }
+
+    /// One call of a till was refused because this node is cut off from the federation.
+    pub fn cut_off(&self) {
+        self.cut_off.inc();
     }
 
     /// One call of a listed method was answered with this gRPC code.

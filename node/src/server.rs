@@ -5,17 +5,18 @@
 //! flight finish, and ends the sequencer last, because it answers what is in flight.
 
 mod health;
+mod opening;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::ids::{MemberName, Origin, TreeSize};
-use proto::roster::{SignedRoster, SignedRosterError, SuccessionError};
-use proto::signing::{SecretKey, SigningError};
+use proto::roster::{SignedRosterError, SuccessionError};
+use proto::signing::SigningError;
 use proto::wire::DESCRIPTORS;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -25,23 +26,23 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::TcpIncoming;
 
+pub(crate) use self::opening::read_key;
+use self::opening::{Opened, Ready};
 use crate::access::Recorder;
 use crate::access::alarm::Alarms;
 use crate::admission::admit;
-use crate::ceremony;
 use crate::clock;
 use crate::config::Config;
-use crate::evaluator::{Evaluator, EvaluatorKeyError};
+use crate::evaluator::EvaluatorKeyError;
+use crate::follow::FollowEnd;
 use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
-use crate::protection::{Protection, ProtectionError};
-use crate::quota::Quotas;
-use crate::secret_file::{self, SecretFileError};
-use crate::sequencer::{self, OpenError, Sequencer};
+use crate::protection::ProtectionError;
+use crate::secret_file::SecretFileError;
+use crate::sequencer::{OpenError, Sequencer};
 use crate::service::{Services, limited_server};
-use crate::store::{DISK_WATERMARK_BYTES, Store, StoreError, StoreOptions, SyncMode};
+use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
-use crate::witness::Witness;
 
 /// How long calls in flight get to finish: more than any batch takes, less than the ten seconds
 /// after which service managers lose patience.
@@ -115,6 +116,15 @@ pub enum StartError {
         /// This node's member name.
         member: MemberName,
     },
+    /// The node holds evidence against its federation, at which an operator has to look.
+    #[error("there is evidence against the federation's ledger in {path}", path = path.display())]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is nothing to follow, or it contradicts itself.
+    #[error(transparent)]
+    Follow(#[from] FollowEnd),
     /// The store cannot be opened.
     #[error("{path}: {error}", path = path.display())]
     Store {
@@ -185,11 +195,12 @@ impl RunningNode {
         let (observed, files) = (metrics.clone(), config.clone());
         let opened = spawn_blocking(move || Opened::open(&files, observed)).await;
         let opened = opened.map_err(|_| StartError::BrokenOff)??;
+        let ready = opened.ready().await?;
         let bound = Bound::bind(&config).await?;
-        let (addresses, origin) = (bound.addresses, opened.origin.clone());
-        let (sequencer, store) = (opened.sequencer.clone(), opened.store.clone());
+        let (addresses, origin) = (bound.addresses, ready.origin.clone());
+        let (sequencer, store) = (ready.sequencer.clone(), ready.store.clone());
         let (stop, stopping) = watch::channel(false);
-        let servers = serve(opened, bound, &metrics, &stopping)?;
+        let servers = serve(ready, bound, config.fresh_for, &metrics, &stopping)?;
         tracing::info!(
             name = %config.name, %origin, size = %sequencer.snapshot().size(),
             grpc = %addresses.grpc, http = %addresses.http, admin = %addresses.admin,
@@ -253,126 +264,6 @@ impl RunningNode {
     }
 }
 
-/// What is opened from the node's files, before anything is bound.
-struct Opened {
-    origin: Origin,
-    secret: SecretKey,
-    evaluator: Arc<Evaluator>,
-    store: Store,
-    quotas: Arc<Quotas>,
-    sequencer: Sequencer,
-}
-
-impl Opened {
-    /// Blocks: recovering a ledger of a million entries takes seconds.
-    fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
-        let secret = read_key(&config.key)?;
-        let protection = config.protection().map_err(StartError::Protection)?;
-        let genesis = read_roster(&config.roster)?;
-        let store = open_store(config)?;
-        let quotas = open_quotas(config)?;
-        let witness = Witness::new(config.name.clone(), secret.clone());
-        let observer = Box::new(move |report: &_| metrics.batch_committed(report));
-        let sequencer = sequencer::open(&store, witness, observer)?;
-        match evaluator(config, &protection, &genesis, &sequencer) {
-            Ok(evaluator) => Ok(Self {
-                origin: genesis,
-                secret,
-                evaluator: evaluator.into(),
-                store,
-                quotas: quotas.into(),
-                sequencer,
-            }),
-            Err(error) => {
-                sequencer.stop();
-                Err(error)
-            }
-        }
-    }
-}
-
-/// The ledger must be the roster file's, and the shares those of the roster in force.
-fn evaluator(
-    config: &Config,
-    protection: &Protection,
-    genesis: &Origin,
-    sequencer: &Sequencer,
-) -> Result<Evaluator, StartError> {
-    let snapshot = sequencer.snapshot();
-    let roster = snapshot.roster();
-    if roster.origin() != genesis {
-        let (ledger, roster) = (roster.origin().clone(), genesis.clone());
-        return Err(StartError::OtherLedger { ledger, roster });
-    }
-    let published = roster.share(&config.name).ok_or(StartError::OtherShares {
-        member: config.name.clone(),
-    })?;
-    ceremony::share_in_force(config, protection, published)
-}
-
-/// Reads a node's key.
-pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StartError> {
-    let path = path.to_owned();
-    match secret_file::read(&path) {
-        Ok(pem) => SecretKey::from_pem(&pem).map_err(|error| StartError::Key { path, error }),
-        Err(error) => Err(StartError::SecretFile { path, error }),
-    }
-}
-
-/// The origin of the federation's first roster, once its signatures are checked.
-fn read_roster(path: &Path) -> Result<Origin, StartError> {
-    let path = path.to_owned();
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            return Err(StartError::RosterFile {
-                path,
-                kind: error.kind(),
-            });
-        }
-    };
-    let signed = match SignedRoster::parse(&bytes) {
-        Ok(signed) => signed,
-        Err(error) => {
-            return Err(StartError::Roster {
-                path,
-                error: Box::new(error),
-            });
-        }
-    };
-    let not_genesis = |error| StartError::NotGenesis {
-        path,
-        error: Box::new(error),
-    };
-    Ok(signed
-        .verify_genesis()
-        .map_err(not_genesis)?
-        .origin()
-        .clone())
-}
-
-fn open_store(config: &Config) -> Result<Store, StartError> {
-    let sync = match config.sync_delay {
-        Duration::ZERO => SyncMode::Durable,
-        delay => SyncMode::Delayed(delay),
-    };
-    let options = StoreOptions {
-        sync,
-        cache_bytes: config.cache_bytes,
-        disk_watermark_bytes: config.disk_watermark_bytes.unwrap_or(DISK_WATERMARK_BYTES),
-    };
-    let path = config.data.clone();
-    Store::open(&config.data, options).map_err(|error| StartError::Store { path, error })
-}
-
-fn open_quotas(config: &Config) -> Result<Quotas, StartError> {
-    let path = config.data.join("quota");
-    Quotas::open(&path, clock::now()).map_err(|error| StartError::Quotas {
-        path,
-        kind: error.kind(),
-    })
-}
-
 /// The three listeners, bound.
 struct Bound {
     grpc: TcpListener,
@@ -411,28 +302,33 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 }
 
 fn serve(
-    opened: Opened,
+    ready: Ready,
     bound: Bound,
+    fresh_for: Duration,
     metrics: &Arc<Metrics>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<JoinSet<()>, StartError> {
-    let Opened {
+    let Ready {
         secret,
         evaluator,
         store,
         quotas,
         sequencer,
+        following,
         ..
-    } = opened;
+    } = ready;
     let acceptor = TlsAcceptor::from(tls::server_config(&secret)?);
     let known = sequencer.clone();
     let is_known = Arc::new(move |key: &_| admit(&known.snapshot(), key, clock::now()).is_ok());
+    let upstream = following.as_ref().map(|it| it.upstream(&sequencer));
     let services = Services {
         sequencer: sequencer.clone(),
         quotas,
         alarms: Arc::new(Alarms::new(metrics.clone())),
-        recorder: Recorder::start(sequencer.clone(), secret),
+        recorder: Recorder::start(sequencer.clone(), upstream.clone(), secret),
         evaluator,
+        upstream,
+        fresh_for,
         metrics: metrics.clone(),
     };
     let (reporter, health) = health::service();
@@ -463,14 +359,17 @@ fn serve(
     let pages = Pages {
         sequencer: sequencer.clone(),
         store,
+        fresh_for,
         metrics: metrics.clone(),
-    }
-    .router();
-    let pages = axum::serve(PageListener::new(bound.http), pages);
+    };
+    let pages = axum::serve(PageListener::new(bound.http), pages.router());
     let pages = pages.with_graceful_shutdown(told(stopping));
     servers.spawn(ended("http", pages.into_future()));
 
     servers.spawn(health::report(reporter, sequencer, told(stopping)));
+    if let Some(following) = following {
+        servers.spawn(following.run(told(stopping)));
+    }
     Ok(servers)
 }
 

@@ -5,19 +5,21 @@
 //! against those hashes before it is used: a byte that changed on disk is an error, never an
 //! answer. All parts of one answer come from one snapshot.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use proto::attestation::{GrantState, State, coverage_index, grant_index, slot_index};
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::{Entry, Kind};
 use proto::hash::Hash;
-use proto::ids::{CoverageKey, LeafIndex, SlotKey, TreeSize};
+use proto::ids::{CoverageKey, LeafIndex, SlotKey, TreeSize, UnixSeconds};
 use proto::map::{Crown, MapError, MapIndex};
 use proto::merkle::{ConsistencyProof, InclusionProof, ProveError, Subtrees as _};
 use proto::merkle::{prove_consistency, prove_inclusion};
 use proto::receipt::{EntryProof, RefusalReceipt};
 use proto::refusal::{Refusal, TakenSlot};
 use proto::roster::Roster;
+use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::tile::{RightEdge, TileError, TilePath, TileWidth, TiledLog};
 use proto::wire::StateAnswer;
@@ -48,11 +50,16 @@ pub enum ReadError {
     },
 }
 
+/// An entry, and its payload unless it has none or it was erased.
+pub type Replicated = (Arc<Entry>, Option<(SealedPayload, Salt)>);
+
 /// A published state. Cheap to share; it stays valid while newer ones are published.
 #[derive(Debug)]
 pub struct Snapshot {
     checkpoint: SignedCheckpoint,
     checkpoint_text: String,
+    /// When a quorum vouched for it, once somebody has asked.
+    vouched_at: OnceLock<Option<UnixSeconds>>,
     edge: RightEdge,
     crown: Crown,
     roster: Arc<Roster>,
@@ -71,6 +78,7 @@ impl Snapshot {
         Self {
             checkpoint,
             checkpoint_text,
+            vouched_at: OnceLock::new(),
             edge,
             crown,
             roster,
@@ -108,6 +116,21 @@ impl Snapshot {
     #[must_use]
     pub fn checkpoint_text(&self) -> &str {
         &self.checkpoint_text
+    }
+
+    /// When a quorum of the roster vouched for the checkpoint; `None` when none did.
+    #[must_use]
+    pub fn vouched_at(&self) -> Option<UnixSeconds> {
+        let verify = || Some(self.checkpoint.verify(&self.roster).ok()?.time());
+        *self.vouched_at.get_or_init(verify)
+    }
+
+    /// How long ago a quorum vouched for the checkpoint; `None` when none did.
+    #[must_use]
+    pub fn age(&self, now: UnixSeconds) -> Option<Duration> {
+        let vouched_at = self.vouched_at()?;
+        let age = now.get().saturating_sub(vouched_at.get());
+        Some(Duration::from_secs(age))
     }
 
     /// The number of entries.
@@ -171,6 +194,22 @@ impl Snapshot {
         }))
     }
 
+    /// An entry with its payload and salt, as another member's vault is to have it; `None` when
+    /// the log is not that long.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn replicated(&self, index: LeafIndex) -> Result<Option<Replicated>, ReadError> {
+        let Some(entry) = self.entry(index)? else {
+            return Ok(None);
+        };
+        let payload = match entry.header().commitment {
+            None => None,
+            Some(commitment) => self.stored_payload(index, &commitment)?,
+        };
+        Ok(Some((entry, payload)))
+    }
+
     /// Proof that this log extends an earlier one.
     ///
     /// # Errors
@@ -204,10 +243,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// What is stored cannot be read or does not fit.
-    pub fn record(
-        &self,
-        proved: &EntryProof,
-    ) -> Result<Option<(proto::seal::SealedPayload, proto::seal::Salt)>, ReadError> {
+    pub fn record(&self, proved: &EntryProof) -> Result<Option<(SealedPayload, Salt)>, ReadError> {
         self.payload(&proved.entry, proved.index)
     }
 
@@ -308,12 +344,24 @@ impl Snapshot {
         &self,
         entry: &Entry,
         index: LeafIndex,
-    ) -> Result<Option<(proto::seal::SealedPayload, proto::seal::Salt)>, ReadError> {
+    ) -> Result<Option<(SealedPayload, Salt)>, ReadError> {
+        match entry.header().commitment {
+            Some(commitment) if matches!(entry.header().kind, Kind::Coverage | Kind::Access) => {
+                self.stored_payload(index, &commitment)
+            }
+            _ => Err(ReadError::Corrupt { what: "payload" }),
+        }
+    }
+
+    fn stored_payload(
+        &self,
+        index: LeafIndex,
+        commitment: &Hash,
+    ) -> Result<Option<(SealedPayload, Salt)>, ReadError> {
         let Some((sealed, salt)) = self.store.payload(index)? else {
             return Ok(None);
         };
-        let commits = matches!(entry.header().kind, Kind::Coverage | Kind::Access)
-            && entry.header().commitment == Some(*sealed.commitment(&salt).as_hash());
+        let commits = sealed.commitment(&salt).as_hash() == commitment;
         commits
             .then_some(Some((sealed, salt)))
             .ok_or(ReadError::Corrupt { what: "payload" })

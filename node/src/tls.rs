@@ -6,6 +6,7 @@
 //! revoked till needs no revocation list, and its open connection is worth nothing either.
 
 mod accept;
+mod dial;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use self::accept::{
     CONNECTIONS_MAX, CONNECTIONS_PER_KEY_MAX, HANDSHAKE_DEADLINE, IsKnown, PeerKey, PeerStream,
     STRANGERS_MAX, accept,
 };
+pub use self::dial::{connector, server_name};
 
 /// What both ends agree to speak inside TLS: gRPC is HTTP/2.
 const ALPN: &[u8] = b"h2";

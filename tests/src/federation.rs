@@ -28,7 +28,7 @@ pub const AMC_PAYERS: [&str; 2] = ["11111111", "22222222"];
 /// A federation, founded in a folder.
 #[derive(Debug)]
 pub struct Federation {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Its roster.
     pub roster: Roster,
     /// The CNAM's key, which is the node's.

@@ -18,6 +18,12 @@ pub mod bytes;
 
 pub mod federation;
 
+pub mod nodes;
+
+pub mod liar;
+
+pub mod line;
+
 pub mod workload;
 
 pub mod planted;

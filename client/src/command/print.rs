@@ -23,6 +23,7 @@ pub(super) fn report(format: Format, report: &dyn Report) {
         Format::Text => line(report.text().trim_end()),
         Format::Json => line(&report.json().to_string()),
     }
+    warning_lines(&report.warnings());
     if let Some((message, hint)) = report.problem() {
         error_lines(&message, hint);
     }
@@ -46,6 +47,16 @@ pub(super) fn failed(format: Format, failed: &Failed) {
         line(&answer.to_string());
     }
     error_lines(&failed.message, failed.hint);
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "stderr is where a command says what to look at"
+)]
+fn warning_lines(messages: &[String]) {
+    for message in messages {
+        eprintln!("warning: {message}");
+    }
 }
 
 #[allow(

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use client::issue::{Issued, Refused};
 use client::pos::{LineRefusal, Quote, QuoteLine};
+use client::session::Session;
 use proto::lpp::Side;
 use proto::receipt::Step;
 use proto::roster::Role;
@@ -22,6 +23,11 @@ pub(super) trait Report {
     /// Whether the command ends with 0.
     fn is_yes(&self) -> bool {
         true
+    }
+
+    /// What to be warned of on stderr, though there is an answer.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// What to say on stderr beside the answer.
@@ -155,10 +161,14 @@ pub(super) struct QuoteReport {
     rest_cents: u64,
     checkpoint_size: u64,
     checkpoint_time: u64,
+    /// Members whose answers failed their check.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    wrong_members: Vec<String>,
 }
 
 impl QuoteReport {
-    pub(super) fn new(quote: &Quote) -> Self {
+    pub(super) fn new(quote: &Quote, session: &Session) -> Self {
+        let wrong = session.wrong_members();
         Self {
             covered: quote.is_covered(),
             lines: quote.lines().iter().map(LineReport::new).collect(),
@@ -167,6 +177,7 @@ impl QuoteReport {
             rest_cents: quote.rest().get(),
             checkpoint_size: quote.checkpoint().size().get(),
             checkpoint_time: quote.checkpoint().time().get(),
+            wrong_members: wrong.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -218,6 +229,15 @@ impl Report for QuoteReport {
 
     fn is_yes(&self) -> bool {
         self.covered
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let wrong = self.wrong_members.iter();
+        wrong
+            .map(|member| {
+                format!("{member} answered wrongly and was replaced: tell the federation")
+            })
+            .collect()
     }
 }
 
@@ -280,6 +300,10 @@ pub(super) struct ClaimReport {
 impl Report for ClaimReport {
     fn text(&self) -> String {
         format!("{}{}", self.quote.text(), self.claim.text())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.quote.warnings()
     }
 
     fn json(&self) -> String {

@@ -108,10 +108,9 @@ impl Failure for ReceiptFileError {
 pub(super) async fn check(args: CheckArgs) -> Answer {
     let profile = device::renewed(args.settings.load(Settings::default())?).await?;
     let insured = card::read(&args.sale.card)?;
-    let quote = Pos::open(&profile, None)?
-        .check(&insured, &args.sale.items)
-        .await?;
-    Ok(Box::new(QuoteReport::new(&quote)))
+    let pos = Pos::open(&profile, None)?;
+    let quote = pos.check(&insured, &args.sale.items).await?;
+    Ok(Box::new(QuoteReport::new(&quote, pos.session())))
 }
 
 /// `vitrail claim`
@@ -123,7 +122,7 @@ pub(super) async fn claim(args: ClaimArgs) -> Answer {
     let issued = pos.claim(&quote).await?;
     let claim = keep(&profile, "claim", &issued)?;
     Ok(Box::new(ClaimReport {
-        quote: QuoteReport::new(&quote),
+        quote: QuoteReport::new(&quote, pos.session()),
         claim,
     }))
 }

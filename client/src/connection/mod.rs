@@ -288,9 +288,25 @@ impl Connection {
         kind: v1::TokenKind,
         blinded: &[BlindedElement],
     ) -> Result<PartialEvaluation, CallError> {
+        self.evaluate_at_most(RETRIES_MAX, id, kind, blinded).await
+    }
+
+    /// Asks for the evaluation of blinded elements under the member's share, again at most
+    /// `retries` times: whoever can ask another member has no reason to insist on one.
+    ///
+    /// # Errors
+    /// [`CallError`]. The evaluation is not verified yet.
+    pub async fn evaluate_at_most(
+        &self,
+        retries: u32,
+        id: RequestId,
+        kind: v1::TokenKind,
+        blinded: &[BlindedElement],
+    ) -> Result<PartialEvaluation, CallError> {
         let request = write::evaluate(id, kind, blinded);
         let channel = &self.channel;
-        let answer = self.call("vitrail.v1.EvaluatorService/Evaluate", request, |request| {
+        let method = "vitrail.v1.EvaluatorService/Evaluate";
+        let answer = self.call_at_most(retries, method, request, |request| {
             let mut client =
                 v1::evaluator_service_client::EvaluatorServiceClient::new(channel.clone());
             async move { client.evaluate(request).await }
@@ -388,6 +404,20 @@ impl Connection {
         Q: Message + Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        self.call_at_most(RETRIES_MAX, method, request, send).await
+    }
+
+    async fn call_at_most<Q, A, F>(
+        &self,
+        retries: u32,
+        method: &'static str,
+        request: Q,
+        send: impl Fn(Request<Q>) -> F,
+    ) -> Result<A, CallError>
+    where
+        Q: Message + Clone,
+        F: Future<Output = Result<Response<A>, Status>>,
+    {
         let mut attempt = 0;
         loop {
             self.observe(method, &request);
@@ -397,7 +427,8 @@ impl Connection {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) => status,
             };
-            let Some(pause) = pause_before_retry(&status, attempt) else {
+            let pause = pause_before_retry(&status, attempt).filter(|_| attempt < retries);
+            let Some(pause) = pause else {
                 return Err(self.call_error(&status));
             };
             tokio::time::sleep(pause).await;

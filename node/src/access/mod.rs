@@ -32,6 +32,9 @@ pub enum NotRecorded {
     /// The entry was not taken.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The voting member's answer does not prove that the entry is in the log.
+    #[error("the receipt of the access entry fails")]
+    Unproved,
     /// A rule refused the entry: this node's clock or membership is not as it must be.
     #[error("the access entry was refused: {}", .0.english())]
     Refused(Reason),

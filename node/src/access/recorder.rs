@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::NotRecorded;
 use crate::clock;
+use crate::follow::Upstream;
 use crate::ledger::Outcome;
 use crate::sequencer::Sequencer;
 
@@ -39,11 +40,16 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the task, which issues entries with this member's key. Must be called in a runtime.
+    /// Starts the task, which issues entries with this member's key, here or, without a vote, to
+    /// the voting members. Must be called in a runtime.
     #[must_use]
-    pub fn start(sequencer: Sequencer, secret: SecretKey) -> Self {
+    pub fn start(sequencer: Sequencer, upstream: Option<Upstream>, secret: SecretKey) -> Self {
         let (inbox, outbox) = mpsc::channel(LOOKS_WAITING_MAX);
-        let scribe = Arc::new(Scribe { sequencer, secret });
+        let scribe = Arc::new(Scribe {
+            sequencer,
+            upstream,
+            secret,
+        });
         tokio::spawn(gather(outbox, scribe));
         Self { inbox }
     }
@@ -88,6 +94,7 @@ async fn gather(mut outbox: mpsc::Receiver<Waiting>, scribe: Arc<Scribe>) {
 /// Who writes the entries.
 struct Scribe {
     sequencer: Sequencer,
+    upstream: Option<Upstream>,
     secret: SecretKey,
 }
 
@@ -124,6 +131,9 @@ impl Scribe {
 
     async fn append(&self, record: &AccessRecord) -> Result<(), NotRecorded> {
         let (entry, payload) = self.seal(record)?;
+        if let Some(upstream) = &self.upstream {
+            return upstream.issue(&entry, &payload).await;
+        }
         let decided = self.sequencer.append(entry, Some(payload)).await?;
         match decided.verdict.outcome {
             // From here the looks are in the ledger, whatever happens to this process.

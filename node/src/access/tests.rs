@@ -65,7 +65,7 @@ fn recorded(snapshot: &Snapshot) -> (Vec<Look>, usize) {
 async fn a_look_is_in_the_log_when_its_caller_is_told_so() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = founded(dir.path(), true);
-    let recorder = Recorder::start(ledger.clone(), secret("cnam"));
+    let recorder = Recorder::start(ledger.clone(), None, secret("cnam"));
     for slot in 0..5 {
         let look = look(slot);
         recorder.record(look.clone()).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_look_is_in_the_log_when_its_caller_is_told_so() {
 async fn looks_of_one_moment_share_entries_and_each_is_there_once() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = founded(dir.path(), true);
-    let recorder = Recorder::start(ledger.clone(), secret("cnam"));
+    let recorder = Recorder::start(ledger.clone(), None, secret("cnam"));
     let looks: Vec<Look> = (0..200).map(look).collect();
     let tasks: Vec<_> = looks
         .iter()
@@ -102,17 +102,17 @@ async fn looks_of_one_moment_share_entries_and_each_is_there_once() {
 async fn what_cannot_be_recorded_is_said_to_be_not() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = founded(dir.path(), false);
-    let recorder = Recorder::start(ledger.clone(), secret("cnam"));
+    let recorder = Recorder::start(ledger.clone(), None, secret("cnam"));
     let refused = recorder.record(look(1)).await;
     assert_eq!(refused, Err(NotRecorded::NoIncidentKey));
     ledger.stop();
     let dir = tempfile::tempdir().unwrap();
     let ledger = founded(dir.path(), true);
-    let stranger = Recorder::start(ledger.clone(), secret("stranger"));
+    let stranger = Recorder::start(ledger.clone(), None, secret("stranger"));
     let refused = stranger.record(look(1)).await;
     assert_eq!(refused, Err(NotRecorded::Refused(Reason::IssuerUnknown)));
     ledger.stop();
-    let recorder = Recorder::start(ledger, secret("cnam"));
+    let recorder = Recorder::start(ledger, None, secret("cnam"));
     assert!(matches!(
         recorder.record(look(1)).await,
         Err(NotRecorded::Unavailable(_))

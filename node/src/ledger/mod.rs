@@ -5,6 +5,7 @@
 //! the same batches reaches the same log root and the same map root.
 
 mod overlay;
+mod replay;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use proto::roster::{Roster, SuccessionError};
 use proto::signing::PublicKey;
 
 use self::overlay::Overlay;
+pub use self::replay::{ReplayError, replay};
 
 /// The ledger as it stands before a batch.
 pub trait View {

@@ -523,6 +523,56 @@ fn a_roster_follows_the_one_in_force_or_is_refused() {
     assert_eq!(ledger.refusal("cnam", &by_quorum), Reason::RosterUnfit);
 }
 
+/// The ledger that comes out when the entries of another are taken over, so many at a time.
+fn replayed(of: &Ledger, at_a_time: usize) -> Result<Ledger, ReplayError<Infallible>> {
+    let mut ledger = Ledger {
+        entries: Vec::new(),
+        map: BTreeMap::new(),
+        answers: BTreeMap::new(),
+        ..Ledger::founded()
+    };
+    let verified = |entry: &Arc<Entry>| (**entry).clone().verify(&origin()).unwrap();
+    ledger.take(genesis(&verified(&of.entries[0])).unwrap());
+    for part in of.entries[1..].chunks(at_a_time) {
+        let part: Vec<_> = part.iter().map(verified).collect();
+        let commit = replay(&ledger, &part)?;
+        ledger.take(commit);
+    }
+    Ok(ledger)
+}
+
+#[test]
+fn what_was_decided_at_midnight_is_admitted_again() {
+    let mut ledger = Ledger::founded();
+    let midnight = ledger.today().plus(1).start().get();
+    // Signed on the day before, decided on the day from which the catalogue is valid.
+    ledger.now = midnight - 50_000;
+    let tomorrow = ledger.sign("cnam", &catalogue(ledger.today().plus(1)));
+    ledger.now = midnight + 50_000;
+    ledger.decide(vec![tomorrow]);
+    assert_eq!(replayed(&ledger, 1).unwrap().map, ledger.map);
+}
+
+#[test]
+fn an_entry_that_no_moment_admits_is_named_with_its_rule() {
+    let mut ledger = Ledger::founded();
+    let coverage = ledger.must("amc", &ledger.coverage(1));
+    ledger.must("till", &ledger.claim(&[1], coverage));
+    let double = ledger.claim(&[1], coverage);
+    let double = ledger.sign("other-till", &double);
+    let index = LeafIndex::new(ledger.entries.len() as u64);
+    let refused = replay(&ledger, std::slice::from_ref(&double));
+    let reason = Reason::SlotReserved;
+    assert_eq!(
+        refused.map(|_| ()),
+        Err(ReplayError::NotAdmitted { index, reason })
+    );
+    let twice = ledger.sign("till", &ledger.claim(&[2], coverage));
+    let twice = replay(&ledger, &[twice.clone(), twice]).map(|_| ());
+    let (index, reason) = (LeafIndex::new(index.get() + 1), Reason::RequestReused);
+    assert_eq!(twice, Err(ReplayError::NotAdmitted { index, reason }));
+}
+
 /// What a till may do to one slot in a random history.
 #[derive(Debug, Clone, Copy)]
 enum Op {
@@ -574,6 +624,11 @@ proptest! {
                 }
                 Op::Days(days) => ledger.now += u64::from(days) * DAY_MS,
             }
+        }
+        for at_a_time in [1, 4, 100] {
+            let replayed = replayed(&ledger, at_a_time).unwrap();
+            prop_assert_eq!(&replayed.map, &ledger.map);
+            prop_assert_eq!(replayed.roster.hash(), ledger.roster.hash());
         }
     }
 }

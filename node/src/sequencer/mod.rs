@@ -9,6 +9,7 @@
 //! gets the first answer again. Nothing is visible before it is durable.
 
 mod opening;
+mod replica;
 mod steps;
 
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -17,11 +18,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto::entry::VerifiedEntry;
+use proto::ids::TreeSize;
 use proto::seal::{Salt, SealedPayload};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use self::opening::{FoundError, OpenError, found, open};
+pub use self::replica::{Applied, ApplyError, Contradiction, PageError, Replica};
 use crate::ledger::Verdict;
 use crate::snapshot::Snapshot;
 
@@ -54,6 +57,12 @@ pub enum StopReason {
     /// What is stored does not fit the ledger's roots.
     #[error("stored data does not fit the ledger's roots")]
     Corrupt,
+    /// The voting members have contradicted themselves, and this node holds the evidence.
+    #[error("the voting members have contradicted themselves")]
+    Contradicted,
+    /// No voting member can be reached, and this one has no vote.
+    #[error("no voting member can be reached")]
+    NoWriter,
     /// The node is shutting down.
     #[error("the node is shutting down")]
     ShuttingDown,
@@ -68,6 +77,8 @@ impl StopReason {
             Self::SyncFailed => "sync-failed",
             Self::RootMismatch => "root-mismatch",
             Self::Corrupt => "corrupt",
+            Self::Contradicted => "contradicted",
+            Self::NoWriter => "no-writer",
             Self::ShuttingDown => "shutting-down",
         }
     }
@@ -78,6 +89,8 @@ impl StopReason {
 pub enum Condition {
     /// It does.
     Writing,
+    /// It takes what the voting members have decided, and passes on what it is asked to append.
+    Following,
     /// It does not, for this reason.
     Stopped(StopReason),
 }
@@ -139,9 +152,18 @@ enum Message {
 struct Shared {
     snapshot: RwLock<Arc<Snapshot>>,
     condition: RwLock<Condition>,
+    published: watch::Sender<TreeSize>,
 }
 
 impl Shared {
+    fn new(snapshot: Arc<Snapshot>, condition: Condition) -> Self {
+        Self {
+            published: watch::Sender::new(snapshot.size()),
+            snapshot: RwLock::new(snapshot),
+            condition: RwLock::new(condition),
+        }
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot
             .read()
@@ -150,10 +172,12 @@ impl Shared {
     }
 
     fn publish(&self, snapshot: Arc<Snapshot>) {
+        let size = snapshot.size();
         *self
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = snapshot;
+        self.published.send_replace(size);
     }
 
     fn condition(&self) -> Condition {
@@ -214,6 +238,12 @@ impl Sequencer {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.snapshot()
+    }
+
+    /// Tells of each state that is published, with its size.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<TreeSize> {
+        self.shared.published.subscribe()
     }
 
     /// Whether the ledger takes writes.

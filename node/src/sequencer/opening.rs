@@ -1,7 +1,7 @@
 //! Founding a ledger, and taking up one that is on disk.
 
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use proto::attestation::{Attestation, ShapeError, State, roster_index};
@@ -151,7 +151,7 @@ pub fn open(
 
 /// The state that was on disk, with the roster that its map says is in force. That this roster
 /// followed from the ones before was decided when it was appended.
-fn first_snapshot(store: &Store, recovered: Recovered) -> Result<Snapshot, OpenError> {
+pub(super) fn first_snapshot(store: &Store, recovered: Recovered) -> Result<Snapshot, OpenError> {
     let Recovered {
         checkpoint,
         edge,
@@ -190,10 +190,7 @@ fn start(
     signed_at: UnixSeconds,
 ) -> Sequencer {
     let (inbox, outbox) = sync_channel(QUEUE_ENTRIES_MAX);
-    let shared = Arc::new(Shared {
-        snapshot: RwLock::new(Arc::new(snapshot)),
-        condition: RwLock::new(Condition::Writing),
-    });
+    let shared = Arc::new(Shared::new(Arc::new(snapshot), Condition::Writing));
     let mut worker = Worker {
         inbox: outbox,
         shared: shared.clone(),

@@ -31,7 +31,7 @@ const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// minutes), or from a till that was off for a night.
 const ANSWERS_KEPT_MS: u64 = 48 * 3600 * 1000;
 /// How often old answers are looked for, and how many are forgotten at a time.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 const EXPIRED_AT_A_TIME: usize = 2048;
 
 /// What the thread owns.
@@ -53,7 +53,7 @@ pub(super) struct Grown {
     pub(super) edge: RightEdge,
     pub(super) tiles: Vec<(TileId, Arc<Tile>)>,
     pub(super) map: MapUpdate,
-    roster: Arc<Roster>,
+    pub(super) roster: Arc<Roster>,
 }
 
 /// Why a batch was thrown away before it was durable.
@@ -102,7 +102,7 @@ impl Worker {
     /// less than the last batch had, what comes within [`LINGER`].
     fn collect(&self) -> Collected {
         let patience = match self.shared.condition() {
-            Condition::Writing => RENEWAL,
+            Condition::Writing | Condition::Following => RENEWAL,
             Condition::Stopped(_) => ROOM_CHECK,
         };
         let mut next = match self.inbox.recv_timeout(patience) {
@@ -177,7 +177,7 @@ impl Worker {
         let payloads = payloads(waiting, &verdicts);
         commit_batch(
             &self.store,
-            &before,
+            before.size().next_index(),
             &commit,
             &grown,
             &payloads,
@@ -237,10 +237,7 @@ impl Worker {
             return;
         }
         self.expired_at = Instant::now();
-        let before = UnixMillis::new(clock::now().get().saturating_sub(ANSWERS_KEPT_MS));
-        if let Err(error) = self.store.expire_answers(before, EXPIRED_AT_A_TIME) {
-            tracing::warn!(%error, "old answers are kept for now");
-        }
+        expire_answers(&self.store);
     }
 
     /// Cosigns the same roots at a later time, so that reads stay fresh while nothing is written,
@@ -257,6 +254,14 @@ impl Worker {
                     .enter(Condition::Stopped(StopReason::RootMismatch));
             }
         }
+    }
+}
+
+/// Forgets some of the answers that nobody can ask for again.
+pub(super) fn expire_answers(store: &Store) {
+    let before = UnixMillis::new(clock::now().get().saturating_sub(ANSWERS_KEPT_MS));
+    if let Err(error) = store.expire_answers(before, EXPIRED_AT_A_TIME) {
+        tracing::warn!(%error, "old answers are kept for now");
     }
 }
 
@@ -333,16 +338,16 @@ fn payloads<'a>(
         .collect()
 }
 
-fn commit_batch(
+pub(super) fn commit_batch(
     store: &Store,
-    before: &Snapshot,
+    first: LeafIndex,
     commit: &Commit,
     grown: &Grown,
     payloads: &[(LeafIndex, &SealedPayload, &Salt)],
     checkpoint: &SignedCheckpoint,
 ) -> Result<(), StoreError> {
     store.commit(&Writes {
-        first: before.size().next_index(),
+        first,
         entries: &commit.entries,
         tiles: &grown.tiles,
         map: &grown.map,

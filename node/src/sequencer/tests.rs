@@ -22,7 +22,7 @@ fn witness() -> Witness {
     Witness::new("cnam".parse().unwrap(), secret("cnam"))
 }
 
-fn founded(dir: &Path) -> Sequencer {
+pub(super) fn founded(dir: &Path) -> Sequencer {
     let store = Store::open(dir, StoreOptions::default()).unwrap();
     found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
     open(&store, witness(), Box::new(|_| ())).unwrap()
@@ -33,7 +33,7 @@ fn reopened(dir: &Path) -> Sequencer {
     open(&store, witness(), Box::new(|_| ())).unwrap()
 }
 
-fn sign(by: &str, attestation: &Attestation) -> VerifiedEntry {
+pub(super) fn sign(by: &str, attestation: &Attestation) -> VerifiedEntry {
     static REQUESTS: AtomicU64 = AtomicU64::new(0);
     let mut random = [0; 10];
     let request = REQUESTS.fetch_add(1, Ordering::Relaxed);
@@ -43,7 +43,7 @@ fn sign(by: &str, attestation: &Attestation) -> VerifiedEntry {
     proto::entry::Entry::sign(&header, &origin(), &secret(by)).unwrap()
 }
 
-async fn must(ledger: &Sequencer, by: &str, attestation: &Attestation) -> LeafIndex {
+pub(super) async fn must(ledger: &Sequencer, by: &str, attestation: &Attestation) -> LeafIndex {
     let decided = ledger.append(sign(by, attestation), None).await.unwrap();
     match decided.verdict.outcome {
         Outcome::Appended(leaf) => leaf,
@@ -52,7 +52,7 @@ async fn must(ledger: &Sequencer, by: &str, attestation: &Attestation) -> LeafIn
 }
 
 /// A catalogue, a till and a coverage; the coverage's index.
-async fn prepare(ledger: &Sequencer) -> LeafIndex {
+pub(super) async fn prepare(ledger: &Sequencer) -> LeafIndex {
     let today = clock::now().day();
     let notice = CatalogueNotice {
         hash: Hash::from_bytes([9; 32]),
@@ -79,7 +79,7 @@ async fn prepare(ledger: &Sequencer) -> LeafIndex {
     must(ledger, "amc", &Attestation::Coverage(coverage)).await
 }
 
-fn claim(slot: u64, coverage: LeafIndex) -> Attestation {
+pub(super) fn claim(slot: u64, coverage: LeafIndex) -> Attestation {
     let mut key = [0; 32];
     key[24..].copy_from_slice(&slot.to_be_bytes());
     Attestation::Claim(Claim {

@@ -38,7 +38,7 @@ pub(super) async fn report(
     }
     loop {
         let status = match sequencer.condition() {
-            Condition::Writing => ServingStatus::Serving,
+            Condition::Writing | Condition::Following => ServingStatus::Serving,
             Condition::Stopped(_) => ServingStatus::NotServing,
         };
         reporter.set_service_status(LEDGER, status).await;

@@ -13,6 +13,7 @@ use proto::ids::{CoverageKey, LeafIndex, RequestId, SlotKey, UnixMillis};
 use proto::oprf::{PublicShare, ShareIndex, blind};
 use proto::roster::{Role, Roster, SignedRoster};
 use proto::seal::{Salt, SealedPayload, seal};
+use proto::signing::SecretKey;
 use proto::token::ContractToken;
 use proto::wire::v1::evaluator_service_client::EvaluatorServiceClient;
 use proto::wire::v1::ledger_service_client::LedgerServiceClient;
@@ -31,6 +32,7 @@ use crate::config::Settings;
 use crate::example::{origin, secret};
 use crate::init::{self, Founding};
 use crate::protection::Method;
+use crate::secret_file;
 use tls::test_client;
 
 /// A node of `cnam`, with an AMC and a federation of opticians that follow.

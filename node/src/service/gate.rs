@@ -14,10 +14,10 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::status::{CallError, DEADLINE_MAX};
-use crate::admission::{self, Access, AdmissionError, RefusedTill};
+use crate::admission::{self, Access, Admission, AdmissionError, RefusedTill};
 use crate::clock;
 use crate::metrics::Metrics;
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Condition, Sequencer, StopReason};
 use crate::tls::PeerKey;
 
 /// The standard health service is open to every key, and its `Watch` has no deadline.
@@ -32,14 +32,20 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>
 #[derive(Debug, Clone)]
 pub struct GateLayer {
     sequencer: Sequencer,
+    fresh_for: Duration,
     metrics: Arc<Metrics>,
 }
 
 impl GateLayer {
-    /// A gate that admits by this ledger's newest published state.
+    /// A gate that admits by this ledger's newest published state, and tills only while a quorum
+    /// has vouched for it within `fresh_for`.
     #[must_use]
-    pub const fn new(sequencer: Sequencer, metrics: Arc<Metrics>) -> Self {
-        Self { sequencer, metrics }
+    pub const fn new(sequencer: Sequencer, fresh_for: Duration, metrics: Arc<Metrics>) -> Self {
+        Self {
+            sequencer,
+            fresh_for,
+            metrics,
+        }
     }
 
     /// Lets a call in, or says why not. What an admitted key is goes on with the call.
@@ -53,8 +59,11 @@ impl GateLayer {
             .get::<PeerKey>()
             .ok_or(CallError::NoPeer)?
             .0;
-        let admitted = admission::admit(&self.sequencer.snapshot(), &key, clock::now());
-        let admission = match admitted {
+        if self.sequencer.condition() == Condition::Stopped(StopReason::Contradicted) {
+            return Err(CallError::Contradicted);
+        }
+        let (snapshot, now) = (self.sequencer.snapshot(), clock::now());
+        let admission = match admission::admit(&snapshot, &key, now) {
             Err(AdmissionError::Refused(reason))
                 if access == Access::Recorded && admission::was_granted(reason) =>
             {
@@ -64,8 +73,22 @@ impl GateLayer {
             admitted => admitted?,
         };
         admission::allow(access, admission).map_err(AdmissionError::Refused)?;
+        let is_member = matches!(admission, Admission::Member(_));
+        self.require_fresh(is_member, snapshot.age(now.seconds()))?;
         request.extensions_mut().insert(admission);
         Ok(())
+    }
+}
+
+impl GateLayer {
+    /// A till may have been revoked in what this node has not heard of. A member's key goes only
+    /// with a roster, which takes days to agree on.
+    fn require_fresh(&self, is_member: bool, age: Option<Duration>) -> Result<(), CallError> {
+        if is_member || age.is_some_and(|age| age <= self.fresh_for) {
+            return Ok(());
+        }
+        self.metrics.cut_off();
+        Err(CallError::CutOff)
     }
 }
 

@@ -6,8 +6,9 @@ use proto::hash::Hash;
 use proto::ids::{CoverageKey, Origin, SlotKey};
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
+use proto::wire::v1::append_response::Answer;
 use proto::wire::v1::ledger_service_server::LedgerService;
-use proto::wire::{read, v1, write};
+use proto::wire::{Append, read, v1, write};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::status::CallError;
@@ -21,7 +22,7 @@ use crate::snapshot::{ReadError, Snapshot};
 use crate::tls::PeerKey;
 
 /// The service over one ledger.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ledger(pub(super) Services);
 
 #[async_trait]
@@ -30,8 +31,19 @@ impl LedgerService for Ledger {
         &self,
         request: Request<v1::AppendRequest>,
     ) -> Result<Response<v1::AppendResponse>, Status> {
-        let peer = peer_key(&request)?;
-        let answer = self.append(request.get_ref(), peer).await?;
+        let (peer, message) = (peer_key(&request)?, request.get_ref());
+        let append = read::append(message, &peer.0).map_err(CallError::Malformed)?;
+        let is_claim = append.0.header().kind == Kind::Claim;
+        let answer = match &self.0.upstream {
+            None => self.append(append, &peer.0).await?,
+            Some(upstream) => {
+                self.check(append, &peer.0)?;
+                upstream.append(message).await?
+            }
+        };
+        if is_claim && matches!(answer.answer, Some(Answer::Receipt(_))) {
+            self.0.watch(peer, Reading::Claimed);
+        }
         Ok(Response::new(answer))
     }
 
@@ -48,31 +60,21 @@ impl LedgerService for Ledger {
 }
 
 impl Ledger {
-    async fn append(
+    /// Appends what its issuer has sent, here or at another member's node.
+    pub(super) async fn append(
         &self,
-        request: &v1::AppendRequest,
-        peer: PeerKey,
+        append: Append,
+        issuer: &PublicKey,
     ) -> Result<v1::AppendResponse, CallError> {
-        let issuer = &peer.0;
         let Services {
             sequencer, metrics, ..
         } = &self.0;
-        let (entry, payload) = read::append(request, issuer).map_err(CallError::Malformed)?;
-        let entry = check(
-            entry,
-            payload.as_ref(),
-            issuer,
-            sequencer.snapshot().roster().origin(),
-        )?;
+        let (entry, payload) = self.check(append, issuer)?;
         let asked = entry.clone();
         let waiting = metrics.append_waits();
         let decided = sequencer.append(entry, payload).await?;
         drop(waiting);
         metrics.entry_decided(asked.header().kind, &decided.verdict);
-        let accepted = matches!(decided.verdict.outcome, Outcome::Appended(_));
-        if accepted && asked.header().kind == Kind::Claim {
-            self.0.watch(peer, Reading::Claimed);
-        }
         Ok(self.answer(&asked, &decided)?)
     }
 
@@ -107,6 +109,16 @@ impl Ledger {
         // From here the look is in the ledger, whatever happens to this process.
         self.0.watch(peer, Reading::Looked);
         answer
+    }
+
+    fn check(
+        &self,
+        (entry, payload): Append,
+        issuer: &PublicKey,
+    ) -> Result<(VerifiedEntry, Option<(SealedPayload, Salt)>), CallError> {
+        let snapshot = self.0.sequencer.snapshot();
+        let origin = snapshot.roster().origin();
+        Ok((check(entry, payload.as_ref(), issuer, origin)?, payload))
     }
 
     fn answer(&self, asked: &Entry, decided: &Decided) -> Result<v1::AppendResponse, ReadError> {

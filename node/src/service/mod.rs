@@ -5,6 +5,7 @@ mod evaluator;
 mod gate;
 mod ledger;
 mod log;
+mod replication;
 mod status;
 
 use std::sync::Arc;
@@ -16,16 +17,19 @@ use proto::wire::v1::access_service_server::AccessServiceServer;
 use proto::wire::v1::evaluator_service_server::EvaluatorServiceServer;
 use proto::wire::v1::ledger_service_server::LedgerServiceServer;
 use proto::wire::v1::log_service_server::LogServiceServer;
+use proto::wire::v1::replication_service_server::ReplicationServiceServer;
 use tonic::Request;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
 pub use self::gate::{Gate, GateLayer};
+pub use self::replication::NEWS_WAIT;
 pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN};
 use crate::access::Recorder;
 use crate::access::alarm::{Alarms, Reading};
 use crate::clock;
 use crate::evaluator::Evaluator;
+use crate::follow::Upstream;
 use crate::metrics::Metrics;
 use crate::quota::Quotas;
 use crate::sequencer::Sequencer;
@@ -56,6 +60,10 @@ pub struct Services {
     pub quotas: Arc<Quotas>,
     /// What makes a look durable before it is answered.
     pub recorder: Recorder,
+    /// Where entries are passed on to by a member without a vote.
+    pub upstream: Option<Upstream>,
+    /// How old the newest checkpoint may be before tills are refused.
+    pub fresh_for: Duration,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -70,16 +78,21 @@ impl Services {
             services: self.clone(),
         });
         let access = AccessServiceServer::new(access::Access(self.sequencer.clone()));
+        let replication = ReplicationServiceServer::new(replication::Replication {
+            sequencer: self.sequencer.clone(),
+            ledger: ledger::Ledger(self.clone()),
+        });
         Routes::new(ledger.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(access.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(log.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(evaluator.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(replication.max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     /// The gate in front of them.
     #[must_use]
     pub fn gate(&self) -> GateLayer {
-        GateLayer::new(self.sequencer.clone(), self.metrics.clone())
+        GateLayer::new(self.sequencer.clone(), self.fresh_for, self.metrics.clone())
     }
 }
 

@@ -83,6 +83,15 @@ pub enum CallError {
     /// The evaluation broke off.
     #[error("the evaluation broke off")]
     EvaluationLost,
+    /// The node has not heard from the federation for too long.
+    #[error("this node has not heard from the federation for too long to admit tills")]
+    CutOff,
+    /// The voting members have contradicted themselves.
+    #[error("this node holds evidence against the federation's ledger and answers nothing")]
+    Contradicted,
+    /// The making of the answer broke off.
+    #[error("the making of the answer broke off")]
+    AnswerLost,
     /// The system gave no random bytes.
     #[error("the system gives no random bytes")]
     NoRandomness,
@@ -214,6 +223,7 @@ impl Row {
             NotRecorded::Busy => Self::of_unavailable(Unavailable::QueueFull),
             NotRecorded::Unavailable(error) => Self::of_unavailable(error),
             NotRecorded::Refused(_)
+            | NotRecorded::Unproved
             | NotRecorded::NoRandomness
             | NotRecorded::Record(_)
             | NotRecorded::Seal(_)
@@ -276,7 +286,19 @@ impl CallError {
                 Row::malformed("payload")
             }
             Self::Evaluate(_) => Row::malformed("blinded"),
-            Self::EvaluationLost | Self::NoRandomness => Row::of(
+            Self::CutOff => Row::of(
+                Code::Unavailable,
+                "CUT_OFF",
+                "Ce serveur est coupé de la fédération ; un autre serveur peut répondre.",
+            )
+            .retry(RETRY_STOPPED),
+            Self::Contradicted => Row::of(
+                Code::Unavailable,
+                "LEDGER_CONTRADICTED",
+                "Le registre de la fédération se contredit ; ce serveur ne répond plus.",
+            )
+            .retry(RETRY_STOPPED),
+            Self::EvaluationLost | Self::AnswerLost | Self::NoRandomness => Row::of(
                 Code::Internal,
                 "INTERNAL",
                 "Ce serveur a rencontré une erreur ; un autre serveur peut répondre.",
@@ -399,7 +421,10 @@ mod tests {
             CallError::PayloadMissing,
             CallError::PayloadUnwanted,
             CallError::PayloadMismatch,
+            CallError::CutOff,
+            CallError::Contradicted,
             CallError::EvaluationLost,
+            CallError::AnswerLost,
             CallError::NoRandomness,
             CallError::EntryUnknown,
         ] {

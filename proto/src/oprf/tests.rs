@@ -232,6 +232,95 @@ fn another_implementation_gives_the_same_outputs_and_accepts_the_proofs() {
     }
 }
 
+/// Two shares of five say nothing of a secret that takes three: for every candidate there is a
+/// polynomial through them and it, and so the shares of the others. A guess has nothing to be
+/// compared with.
+#[test]
+fn shares_below_the_threshold_fit_every_candidate_secret() {
+    let threshold = Threshold::new(3).unwrap();
+    let random: Vec<[u8; 64]> = vec![[21; 64], [22; 64]];
+    let secret = joint_secret(&suite());
+    let five = ShareIndex::new(5).unwrap();
+    let stolen: Vec<_> = secret.split(threshold, five, &random).unwrap()[..2]
+        .iter()
+        .map(|share| (share.index().scalar(), scalar(&*share.to_bytes())))
+        .collect();
+    let (kept, blinded) = blind(b"a person", &[3; 64]).unwrap();
+    for seed in 0..8 {
+        let candidate = JointSecret::derive(&[seed; 32], b"candidate").unwrap();
+        let constant = scalar(&*candidate.sole_share().to_bytes());
+        // f(x) = s + a x + b x^2 through both stolen shares.
+        let [(x, fx), (y, fy)] = stolen[..] else {
+            panic!("two shares")
+        };
+        let slope = |x: Scalar, fx: Scalar| (fx - constant) * x.invert();
+        let b = (slope(x, fx) - slope(y, fy)) * (x - y).invert();
+        let a = slope(x, fx) - b * x;
+        let all: Vec<_> = (1..=5)
+            .filter_map(ShareIndex::new)
+            .map(|index| {
+                let x = index.scalar();
+                let value = constant + a * x + b * x * x;
+                SecretShare::from_bytes(index, &value.to_bytes()).unwrap()
+            })
+            .collect();
+        for (share, (_, value)) in all.iter().zip(&stolen) {
+            assert_eq!(*share.to_bytes(), value.to_bytes(), "the stolen ones fit");
+        }
+        let verified = |share: &SecretShare| {
+            let answer = share.evaluate(std::slice::from_ref(&blinded), &[6; 64]);
+            share
+                .public()
+                .verify(std::slice::from_ref(&blinded), answer.unwrap())
+                .unwrap()
+        };
+        let answers: Vec<_> = all[2..].iter().map(verified).collect();
+        let evaluated = combine(&candidate.public(), threshold, &answers).unwrap();
+        let alone = candidate
+            .sole_share()
+            .evaluate(std::slice::from_ref(&blinded), &[6; 64]);
+        let alone = verified_alone(&candidate, &blinded, alone.unwrap());
+        assert_eq!(
+            kept.finalize(&evaluated[0]).as_bytes()[..],
+            kept.finalize(&alone[0]).as_bytes()[..],
+            "each candidate's token comes out"
+        );
+    }
+}
+
+fn verified_alone(
+    secret: &JointSecret,
+    blinded: &BlindedElement,
+    answer: PartialEvaluation,
+) -> Vec<EvaluatedElement> {
+    let share = secret.sole_share().public();
+    let verified = share.verify(std::slice::from_ref(blinded), answer).unwrap();
+    combine(&secret.public(), Threshold::ONE, &[verified]).unwrap()
+}
+
+/// With one answer less than it takes, or one of them asked twice, nothing is combined.
+#[test]
+fn answers_below_the_threshold_are_not_combined() {
+    let secret = joint_secret(&suite());
+    let (three, five) = (Threshold::new(3).unwrap(), ShareIndex::new(5).unwrap());
+    let shares = secret.split(three, five, &[[1; 64], [2; 64]]).unwrap();
+    let (_, blinded) = blind(b"a person", &[3; 64]).unwrap();
+    let verified = |share: &SecretShare| {
+        let answer = share.evaluate(std::slice::from_ref(&blinded), &[6; 64]);
+        let answer = answer.unwrap();
+        share
+            .public()
+            .verify(std::slice::from_ref(&blinded), answer)
+            .unwrap()
+    };
+    let two: Vec<_> = shares[..2].iter().map(verified).collect();
+    assert!(combine(&secret.public(), three, &two).is_err());
+    let twice = [&shares[0], &shares[1], &shares[1]].map(verified);
+    assert!(combine(&secret.public(), three, &twice).is_err());
+    // Taken for two of two, they do not make the joint key.
+    assert!(combine(&secret.public(), Threshold::new(2).unwrap(), &two).is_err());
+}
+
 #[test]
 fn an_input_of_65535_bytes_is_blinded_and_one_more_is_refused() {
     let input = vec![1; INPUT_BYTES_MAX + 1];

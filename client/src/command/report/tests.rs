@@ -40,6 +40,7 @@ fn quote() -> QuoteReport {
         rest_cents: 497,
         checkpoint_size: 6,
         checkpoint_time: 1_768_000_006,
+        wrong_members: Vec::new(),
     }
 }
 
@@ -80,6 +81,20 @@ fn a_quote_is_a_table_and_an_object() {
     total                                  95.00      0.03     90.00      4.97
     2264861: Cet équipement est déjà réservé par une autre demande. Jusqu'au 2026-03-10. (entry 4)
     ");
+}
+
+#[test]
+fn a_member_that_answered_wrongly_is_named_beside_the_answer() {
+    assert!(quote().warnings().is_empty());
+    let quote = QuoteReport {
+        wrong_members: vec!["alpha".to_owned()],
+        ..quote()
+    };
+    assert!(quote.json().ends_with(r#","wrong_members":["alpha"]}"#));
+    assert_eq!(
+        quote.warnings(),
+        ["alpha answered wrongly and was replaced: tell the federation"]
+    );
 }
 
 #[test]

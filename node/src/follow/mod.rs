@@ -1,0 +1,206 @@
+//! Following the voting members: page after page, from whichever of them answers.
+//!
+//! A page is asked for with what is held already, and the other node waits with its answer until
+//! it has more. So a grant or a revocation is in force here as soon as its batch is cosigned and
+//! has crossed the line. When nobody answers, the newest checkpoint ages, and the gate refuses
+//! tills once it is too old.
+
+pub mod evidence;
+mod upstream;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use proto::signing::SecretKey;
+use thiserror::Error;
+use tokio::task::spawn_blocking;
+
+pub use self::upstream::Upstream;
+use crate::clock;
+use crate::peer::{Peer, PeerError};
+use crate::sequencer::{Applied, ApplyError, Replica, Sequencer, StopReason};
+use crate::tls::TlsError;
+
+/// Pause after a failure, before the next member is asked: short against the five seconds within
+/// which a revocation counts everywhere.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// How often a failure that goes on is logged.
+const FAILURES_PER_LINE: u32 = 40;
+
+/// Why nothing is followed any more.
+#[derive(Debug, Error)]
+pub enum FollowEnd {
+    /// The roster has no voting member with an address.
+    #[error("the roster has no voting member with an address")]
+    NobodyToFollow,
+    /// The way to a voting member cannot be prepared.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The voting members have contradicted themselves; the evidence is in this file.
+    #[error("the voting members have contradicted themselves: see {path}", path = .0.display())]
+    Contradicted(PathBuf),
+    /// This node's own ledger failed.
+    #[error("the own ledger failed: {0}")]
+    Own(ApplyError),
+    /// The work was broken off.
+    #[error("following was broken off")]
+    BrokenOff,
+}
+
+/// What failed once, and may work with the next member or later.
+#[derive(Debug, Error)]
+enum Failure {
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    #[error("a page is not taken: {0}")]
+    Page(ApplyError),
+}
+
+/// A ledger on its way after those of the voting members.
+#[derive(Debug)]
+pub struct Following {
+    replica: Option<Replica>,
+    secret: SecretKey,
+    data: PathBuf,
+    peers: Vec<Peer>,
+    failures: u32,
+}
+
+impl Following {
+    /// Follows from what the replica has on. Evidence goes to a folder in `data`.
+    ///
+    /// # Errors
+    /// [`FollowEnd::NobodyToFollow`] and [`FollowEnd::Tls`].
+    pub fn new(replica: Replica, secret: SecretKey, data: PathBuf) -> Result<Self, FollowEnd> {
+        let peers = Peer::voting(replica.roster(), &secret)?;
+        if peers.is_empty() {
+            return Err(FollowEnd::NobodyToFollow);
+        }
+        Ok(Self {
+            replica: Some(replica),
+            secret,
+            data,
+            peers,
+            failures: 0,
+        })
+    }
+
+    /// The way to the published ledger, as soon as there is one: a node that has seen one before
+    /// has it at once, a new one when it has caught up.
+    ///
+    /// # Errors
+    /// [`FollowEnd`].
+    pub async fn published(&mut self) -> Result<Sequencer, FollowEnd> {
+        loop {
+            let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
+            if let Some(sequencer) = replica.sequencer() {
+                return Ok(sequencer.clone());
+            }
+            self.step().await?;
+        }
+    }
+
+    /// Where entries are passed on to: the voting members of the roster in force.
+    ///
+    /// # Errors
+    /// [`FollowEnd::Tls`].
+    pub fn upstream(&self, sequencer: &Sequencer) -> Upstream {
+        Upstream::new(sequencer.clone(), self.peers.clone())
+    }
+
+    /// Follows until the node is told to stop, or cannot go on.
+    pub async fn run(mut self, told: impl Future<Output = ()>) {
+        let mut told = pin!(told);
+        loop {
+            let stepped = tokio::select! {
+                () = &mut told => return,
+                stepped = self.step() => stepped,
+            };
+            if let Err(end) = stepped {
+                tracing::error!(%end, "this node follows no more and stops answering");
+                return;
+            }
+        }
+    }
+
+    /// One page, or one failure and its pause.
+    async fn step(&mut self) -> Result<(), FollowEnd> {
+        match self.page().await? {
+            Ok(applied) => {
+                if self.failures > 0 {
+                    tracing::info!(member = %self.peer()?.member(), "following again");
+                }
+                self.failures = 0;
+                if applied == Applied::Certified {
+                    self.follow_roster()?;
+                }
+            }
+            Err(failure) => {
+                if self.failures.is_multiple_of(FAILURES_PER_LINE) {
+                    tracing::warn!(%failure, "nothing to follow for now");
+                }
+                self.failures = self.failures.wrapping_add(1);
+                self.peers.rotate_left(1);
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn page(&mut self) -> Result<Result<Applied, Failure>, FollowEnd> {
+        let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
+        let (size, vouched_at) = (replica.size(), replica.vouched_at());
+        let page = match self.peer()?.follow(size, vouched_at).await {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        // Hashes, signatures and syncs: not on a thread that answers calls. Nothing is cancelled
+        // halfway either: the thread goes on to the end.
+        let mut replica = self.replica.take().ok_or(FollowEnd::BrokenOff)?;
+        let applying = spawn_blocking(move || {
+            let applied = replica.apply(page, clock::now().seconds());
+            (replica, applied)
+        });
+        let (replica, applied) = applying.await.map_err(|_| FollowEnd::BrokenOff)?;
+        let replica = self.replica.insert(replica);
+        match applied {
+            Ok(applied) => Ok(Ok(applied)),
+            Err(ApplyError::Contradicted(contradiction)) => {
+                replica.halt(StopReason::Contradicted);
+                let kept = evidence::keep(&self.data, &contradiction);
+                let path = kept.unwrap_or_else(|error| {
+                    tracing::error!(%error, "the evidence cannot be written");
+                    self.data.join(evidence::EVIDENCE_FOLDER)
+                });
+                Err(FollowEnd::Contradicted(path))
+            }
+            Err(error) if error.is_own_fault() => {
+                replica.halt(StopReason::Corrupt);
+                Err(FollowEnd::Own(error))
+            }
+            Err(error) => Ok(Err(Failure::Page(error))),
+        }
+    }
+
+    /// Goes on with the voting members of the roster in force, if they are others.
+    fn follow_roster(&mut self) -> Result<(), FollowEnd> {
+        let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
+        let voting = replica.roster().voting_members();
+        let known = |name| self.peers.iter().any(|peer| peer.member() == name);
+        let reachable = voting.filter(|member| member.grpc.is_some());
+        if reachable.map(|member| &member.name).all(known) {
+            return Ok(());
+        }
+        let peers = Peer::voting(replica.roster(), &self.secret)?;
+        if !peers.is_empty() {
+            self.peers = peers;
+        }
+        Ok(())
+    }
+
+    fn peer(&self) -> Result<&Peer, FollowEnd> {
+        self.peers.first().ok_or(FollowEnd::NobodyToFollow)
+    }
+}

@@ -1,0 +1,164 @@
+//! The one dialer of other members' nodes: typed calls over pinned TLS, each with a deadline.
+//!
+//! Nothing that comes back is believed here.
+
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use proto::ids::{MemberName, TreeSize, UnixSeconds};
+use proto::roster::{Address, Roster};
+use proto::signing::{PublicKey, SecretKey};
+use proto::wire::replication::{Page, read_page};
+use proto::wire::v1::replication_service_client::ReplicationServiceClient;
+use proto::wire::{WireError, v1};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use crate::tls::{self, TlsError};
+
+/// How long it may take to connect: beyond this the other node is as good as down.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a page may take, the wait for news included.
+pub const FOLLOW_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an entry that is passed on may take: less than the ten seconds for which its issuer
+/// waits, so that it gets our answer and not none.
+pub const FORWARD_DEADLINE: Duration = Duration::from_secs(8);
+/// Longest answer: a page, and a margin for what is one entry over.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Silence after which the other node is asked whether it is still there, and how long it has to
+/// answer: a cut line must not look like a ledger without news.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Why another node gave no answer that can be used.
+#[derive(Debug, Error)]
+pub enum PeerError {
+    /// It answered with an error, or not at all.
+    #[error("{member} does not answer ({code:?})")]
+    Call {
+        /// Who was asked.
+        member: MemberName,
+        /// The gRPC code.
+        code: Code,
+    },
+    /// What it answered cannot be read.
+    #[error("the answer of {member}: {error}")]
+    Answer {
+        /// Who was asked.
+        member: MemberName,
+        /// The field that is wrong.
+        error: WireError,
+    },
+}
+
+/// The way to one member's node. Clones share a connection, which is made when it is first used
+/// and again when it was lost.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    member: MemberName,
+    channel: Channel,
+}
+
+impl Peer {
+    /// Prepares the way to `member`, which must hold `key`, as the owner of `secret`.
+    ///
+    /// # Errors
+    /// [`TlsError`], which an Ed25519 key does not cause.
+    pub fn open(
+        member: MemberName,
+        key: PublicKey,
+        address: &Address,
+        secret: &SecretKey,
+    ) -> Result<Self, TlsError> {
+        let (connector, name) = (tls::connector(key, secret)?, tls::server_name()?);
+        let address = address.as_str().to_owned();
+        let dial = tower::service_fn(move |_: http::Uri| {
+            let (connector, name, address) = (connector.clone(), name.clone(), address.clone());
+            async move {
+                let tcp = TcpStream::connect(address).await?;
+                tcp.set_nodelay(true)?;
+                connector.connect(name, tcp).await.map(TokioIo::new)
+            }
+        });
+        // The scheme is `http` for tonic, whose own TLS is not used; the dialler speaks TLS.
+        let endpoint = Endpoint::from_static("http://vitrail")
+            .connect_timeout(CONNECT_DEADLINE)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE);
+        let channel = endpoint.connect_with_connector_lazy(dial);
+        Ok(Self { member, channel })
+    }
+
+    /// The ways to all voting members whose address is known.
+    ///
+    /// # Errors
+    /// As [`Peer::open`].
+    pub fn voting(roster: &Roster, secret: &SecretKey) -> Result<Vec<Self>, TlsError> {
+        let own = secret.public();
+        let others = roster.voting_members().filter(|it| it.public_key != own);
+        others
+            .filter_map(|member| Some((member, member.grpc.as_ref()?)))
+            .map(|(it, address)| Self::open(it.name.clone(), it.public_key, address, secret))
+            .collect()
+    }
+
+    /// Whose node it leads to.
+    #[must_use]
+    pub const fn member(&self) -> &MemberName {
+        &self.member
+    }
+
+    /// Asks for the log from `size` on; returns at once when the other node has more, or a
+    /// checkpoint cosigned later than `cosigned_at`, and otherwise within two seconds.
+    ///
+    /// # Errors
+    /// [`PeerError`]. Nothing of the page is verified yet.
+    pub async fn follow(
+        &self,
+        size: TreeSize,
+        cosigned_at: UnixSeconds,
+    ) -> Result<Page, PeerError> {
+        let mut request = Request::new(v1::FollowRequest {
+            size: size.get(),
+            cosigned_at: cosigned_at.get(),
+        });
+        request.set_timeout(FOLLOW_DEADLINE);
+        // The deadline is kept here too: a peer that is cut off does not keep it for us.
+        let mut client = self.client();
+        let answered = tokio::time::timeout(FOLLOW_DEADLINE, client.follow(request)).await;
+        let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        let page = answered.map_err(|status| PeerError::Call {
+            member: self.member.clone(),
+            code: status.code(),
+        })?;
+        read_page(page.get_ref()).map_err(|error| PeerError::Answer {
+            member: self.member.clone(),
+            error,
+        })
+    }
+
+    /// Passes on an append, and returns the answer as the other node gives it.
+    ///
+    /// # Errors
+    /// The other node's status, for the issuer to see, or that it does not answer.
+    pub async fn forward(
+        &self,
+        append: v1::AppendRequest,
+    ) -> Result<v1::AppendResponse, Box<Status>> {
+        let mut request = Request::new(v1::ForwardRequest {
+            append: Some(append),
+        });
+        request.set_timeout(FORWARD_DEADLINE);
+        let mut client = self.client();
+        let answered = tokio::time::timeout(FORWARD_DEADLINE, client.forward(request)).await;
+        let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        let answer = answered.map_err(Box::new)?.into_inner().append;
+        answer.ok_or_else(|| Box::new(Status::internal("the answer is empty")))
+    }
+
+    fn client(&self) -> ReplicationServiceClient<Channel> {
+        ReplicationServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+}

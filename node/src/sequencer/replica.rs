@@ -1,0 +1,584 @@
+//! The ledger of a member that does not vote: the same store, fed with what the voting members
+//! have decided.
+//!
+//! ```text
+//! read -> verify signatures -> replay -> grow -> compare roots -> commit -> publish
+//! ```
+//!
+//! Nothing is published that a quorum has not vouched for with the roots that were computed here.
+//! While it catches up, the pages in between are committed under this member's own signature,
+//! which never leaves the disk: a start goes on from them, and nothing is answered from them.
+
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use proto::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
+use proto::entry::{Entry, EntryError, VerifiedEntry};
+use proto::follower::{Fork, MAX_AHEAD_SECONDS};
+use proto::hash::Hash;
+use proto::ids::{LeafIndex, Origin, TreeSize, UnixSeconds};
+use proto::map::Crown;
+use proto::refusal::Reason;
+use proto::roster::Roster;
+use proto::seal::{Salt, SealedPayload};
+use proto::tile::RightEdge;
+use proto::wire::replication::Page;
+use thiserror::Error;
+
+use super::opening::{OpenError, first_snapshot};
+use super::steps::{EXPIRY_INTERVAL, Grown, commit_batch, expire_answers, grow, grow_from};
+use super::{Condition, Sequencer, Shared, StopReason};
+use crate::ledger::{Commit, GenesisError, ReplayError, genesis, replay};
+use crate::snapshot::{ReadError, Snapshot};
+use crate::store::{Store, StoreError};
+use crate::witness::{Witness, WitnessError};
+
+/// Why a page is not taken. The fault is with the node that sent it, or on the way; another may
+/// have a better one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PageError {
+    /// The page does not begin with a ledger's first entry.
+    #[error("the first entry: {0}")]
+    Genesis(String),
+    /// The ledger is of another federation.
+    #[error("the first entry is not the roster that this node was given")]
+    OtherLedger,
+    /// The page has no entry, and the checkpoint has more than this node.
+    #[error("the page has no entry beyond {size}, the checkpoint has")]
+    Empty {
+        /// How many entries this node has.
+        size: TreeSize,
+    },
+    /// The page has entries that the checkpoint has not.
+    #[error("the page has entries beyond the {size} of its checkpoint")]
+    Beyond {
+        /// The size of the checkpoint.
+        size: TreeSize,
+    },
+    /// An entry is malformed or its signature fails.
+    #[error("entry {index}: {error}")]
+    Entry {
+        /// Its place.
+        index: LeafIndex,
+        /// What is wrong with it.
+        error: EntryError,
+    },
+    /// A payload is not the one that its entry commits to.
+    #[error("the payload of entry {index} is not the one that the entry commits to")]
+    Payload {
+        /// The entry's place.
+        index: LeafIndex,
+    },
+    /// An entry breaks a rule, and nothing shows yet that a quorum vouches for it.
+    #[error("entry {index} breaks a rule: {}", .reason.english())]
+    Rule {
+        /// Its place.
+        index: LeafIndex,
+        /// The rule.
+        reason: Reason,
+    },
+    /// No quorum vouches for the checkpoint.
+    #[error("the checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// A quorum claims a time that has not come. One of the clocks is wrong.
+    #[error("the checkpoint is {ahead} seconds ahead of this clock, {MAX_AHEAD_SECONDS} may be")]
+    FromTheFuture {
+        /// By how much, in seconds.
+        ahead: u64,
+    },
+}
+
+/// What the voting members have signed and cannot both be true, or cannot be true at all. Anybody
+/// with the roster and the log can check it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contradiction {
+    /// Two checkpoints of one size with other roots.
+    Fork(Box<Fork>),
+    /// A smaller checkpoint, cosigned later by one who had cosigned the larger one.
+    Rollback {
+        /// The one that was accepted.
+        ours: SignedCheckpoint,
+        /// The later and smaller one.
+        theirs: SignedCheckpoint,
+    },
+    /// A checkpoint whose roots are not those of its log.
+    WrongRoot {
+        /// The last one that was accepted, if there was one.
+        ours: Option<SignedCheckpoint>,
+        /// What the log gives: size, log root, map root.
+        computed: Box<Checkpoint>,
+        /// What a quorum has signed.
+        theirs: SignedCheckpoint,
+    },
+    /// A log in which an entry breaks a rule.
+    Rule {
+        /// The entry's place.
+        index: LeafIndex,
+        /// The rule.
+        reason: Reason,
+        /// What a quorum has signed.
+        theirs: SignedCheckpoint,
+    },
+}
+
+/// Why a page was not applied.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The page is no good.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The voting members have contradicted themselves.
+    #[error("the voting members have contradicted themselves")]
+    Contradicted(Box<Contradiction>),
+    /// The own ledger cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The own store does not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The place in between cannot be signed.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+}
+
+impl ApplyError {
+    /// Whether this node is at fault, so that asking again does not help until it is restarted.
+    #[must_use]
+    pub const fn is_own_fault(&self) -> bool {
+        match self {
+            Self::Page(_) | Self::Contradicted(_) | Self::Store(StoreError::DiskFull { .. }) => {
+                false
+            }
+            Self::Read(_) | Self::Store(_) | Self::Witness(_) => true,
+        }
+    }
+}
+
+/// What a page brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The newest state, vouched for by a quorum, is published.
+    Certified,
+    /// There is more to come before anything is published.
+    CatchingUp,
+    /// Nothing new.
+    Nothing,
+}
+
+/// A ledger that follows others. It has one owner, who brings it page after page.
+#[derive(Debug)]
+pub struct Replica {
+    store: Store,
+    witness: Witness,
+    /// The federation's first roster, which entry 0 must be.
+    first: Roster,
+    /// What is committed; `None` before entry 0.
+    held: Option<Arc<Snapshot>>,
+    /// The newest state that a quorum vouched for.
+    certified: Option<VerifiedCheckpoint>,
+    sequencer: Option<Sequencer>,
+    expired_at: Instant,
+}
+
+/// The entries of a page, their signatures and payloads checked.
+struct Checked {
+    entries: Vec<VerifiedEntry>,
+    payloads: Vec<(LeafIndex, SealedPayload, Salt)>,
+}
+
+/// The checkpoint that a commit gets.
+enum Head {
+    Certified(VerifiedCheckpoint),
+    /// Signed by this member alone, for the disk.
+    Own(SignedCheckpoint),
+}
+
+impl Head {
+    const fn signed(&self) -> &SignedCheckpoint {
+        match self {
+            Self::Certified(verified) => verified.signed(),
+            Self::Own(signed) => signed,
+        }
+    }
+}
+
+impl Replica {
+    /// Takes up what is on disk, which may be nothing yet. Blocks: a million entries take seconds.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing has then been written.
+    pub fn open(store: &Store, witness: Witness, first: Roster) -> Result<Self, OpenError> {
+        let mut replica = Self {
+            store: store.clone(),
+            witness,
+            first,
+            held: None,
+            certified: None,
+            sequencer: None,
+            expired_at: Instant::now(),
+        };
+        let Some(recovered) = store.recover()? else {
+            return Ok(replica);
+        };
+        let snapshot = Arc::new(first_snapshot(store, recovered)?);
+        let own = snapshot.roster().member(replica.witness.name());
+        if own.is_none_or(|own| own.public_key != replica.witness.secret().public()) {
+            return Err(OpenError::NotAMember(replica.witness.name().clone()));
+        }
+        // One that no quorum vouches for is a place in between, at which a start goes on.
+        if let Ok(verified) = snapshot.checkpoint().verify(snapshot.roster()) {
+            replica.certified = Some(verified);
+            replica.publish(&snapshot);
+        }
+        replica.held = Some(snapshot);
+        Ok(replica)
+    }
+
+    /// How many entries are committed.
+    #[must_use]
+    pub fn size(&self) -> TreeSize {
+        self.held
+            .as_ref()
+            .map_or(TreeSize::new(0), |held| held.size())
+    }
+
+    /// When a quorum vouched for the newest published state; 0 before the first.
+    #[must_use]
+    pub fn vouched_at(&self) -> UnixSeconds {
+        self.certified
+            .as_ref()
+            .map_or(UnixSeconds::new(0), VerifiedCheckpoint::time)
+    }
+
+    /// The way to what is published; `None` before anything is.
+    #[must_use]
+    pub const fn sequencer(&self) -> Option<&Sequencer> {
+        self.sequencer.as_ref()
+    }
+
+    /// The roster in force; before entry 0 the one that this node was given.
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        self.held
+            .as_ref()
+            .map_or(&self.first, |held| held.roster().as_ref())
+    }
+
+    /// Stops answering, for this reason.
+    pub fn halt(&self, reason: StopReason) {
+        if let Some(sequencer) = &self.sequencer {
+            sequencer.shared.enter(Condition::Stopped(reason));
+        }
+    }
+
+    /// Takes a page that begins where this ledger ends. Blocks.
+    ///
+    /// 1. The checkpoint is not smaller than what is held ([`Contradiction::Rollback`]).
+    /// 2. Each entry is well-formed and its issuer signed it; each payload fits its entry.
+    /// 3. The rules admit each entry at its place ([`replay`]).
+    /// 4. If the page reaches the checkpoint: a quorum of the roster then in force vouches for it,
+    ///    not from the future, and its two roots are those computed here.
+    ///
+    /// # Errors
+    /// [`ApplyError`], the first of these that does not hold; what is held stays as it was.
+    pub fn apply(&mut self, page: Page, now: UnixSeconds) -> Result<Applied, ApplyError> {
+        let Page {
+            entries,
+            checkpoint,
+        } = page;
+        self.forget_old_answers();
+        let (held, theirs) = (self.size(), checkpoint.claimed().size);
+        let end = held.get() + entries.len() as u64;
+        if entries.is_empty() && theirs < held {
+            return self.require_no_rollback(&checkpoint, now);
+        }
+        if theirs.get() < end {
+            return Err(PageError::Beyond { size: theirs }.into());
+        }
+        if entries.is_empty() && theirs > held {
+            return Err(PageError::Empty { size: held }.into());
+        }
+        if entries.is_empty() && !self.is_news(&checkpoint) {
+            return Ok(Applied::Nothing);
+        }
+        let checked = check_entries(entries, held, self.first.origin())?;
+        match self.held.clone() {
+            None => self.begin(checked, &checkpoint, now),
+            Some(before) => self.extend(&before, &checked, &checkpoint, now),
+        }
+    }
+
+    /// Whether a checkpoint of the size held says more than the one held.
+    fn is_news(&self, theirs: &SignedCheckpoint) -> bool {
+        self.held
+            .as_ref()
+            .is_none_or(|held| theirs != held.checkpoint())
+    }
+
+    /// Commits entry 0 alone, then the rest of the page.
+    fn begin(
+        &mut self,
+        mut checked: Checked,
+        theirs: &SignedCheckpoint,
+        now: UnixSeconds,
+    ) -> Result<Applied, ApplyError> {
+        let rest = checked.entries.split_off(1.min(checked.entries.len()));
+        let Some(entry) = checked.entries.first() else {
+            let size = theirs.claimed().size;
+            return Err(PageError::Beyond { size }.into());
+        };
+        let genesis = |error: GenesisError| PageError::Genesis(error.to_string());
+        let commit = self::genesis(entry).map_err(genesis)?;
+        let roster = match &commit.roster {
+            Some(roster) if roster.hash() == self.first.hash() => roster.clone(),
+            _ => return Err(PageError::OtherLedger.into()),
+        };
+        let (edge, crown) = (RightEdge::new(), Crown::new());
+        let grown = grow_from(edge, &crown, roster, &commit, &self.store)?;
+        let first = LeafIndex::new(0);
+        self.take(first, &commit, grown, &[], theirs, now)?;
+        let Some(held) = self.held.clone().filter(|_| !rest.is_empty()) else {
+            return Ok(self.applied());
+        };
+        checked.entries = rest;
+        self.extend(&held, &checked, theirs, now)
+    }
+
+    fn extend(
+        &mut self,
+        before: &Snapshot,
+        checked: &Checked,
+        theirs: &SignedCheckpoint,
+        now: UnixSeconds,
+    ) -> Result<Applied, ApplyError> {
+        let commit = match replay(before, &checked.entries) {
+            Ok(commit) => commit,
+            Err(ReplayError::View(error)) => return Err(error.into()),
+            Err(ReplayError::NotAdmitted { index, reason }) => {
+                return Err(broken_rule(before, checked, theirs, index, reason));
+            }
+        };
+        let grown = grow(before, &commit, &self.store)?;
+        let first = before.size().next_index();
+        self.take(first, &commit, grown, &checked.payloads, theirs, now)?;
+        Ok(self.applied())
+    }
+
+    fn applied(&self) -> Applied {
+        match (&self.held, &self.certified) {
+            (Some(held), Some(certified)) if held.size().get() == certified.size().get() => {
+                Applied::Certified
+            }
+            _ => Applied::CatchingUp,
+        }
+    }
+
+    /// Compares, commits, and publishes what a quorum vouches for.
+    fn take(
+        &mut self,
+        first: LeafIndex,
+        commit: &Commit,
+        grown: Grown,
+        payloads: &[(LeafIndex, SealedPayload, Salt)],
+        theirs: &SignedCheckpoint,
+        now: UnixSeconds,
+    ) -> Result<(), ApplyError> {
+        let head = self.head(&grown, theirs, now)?;
+        let payloads: Vec<_> = payloads
+            .iter()
+            .map(|(leaf, sealed, salt)| (*leaf, sealed, salt))
+            .collect();
+        commit_batch(&self.store, first, commit, &grown, &payloads, head.signed())?;
+        // From here the page is in this ledger, whatever happens to this process.
+        let Grown {
+            edge, map, roster, ..
+        } = grown;
+        let (signed, crown) = (head.signed().clone(), map.crown().clone());
+        let snapshot = Arc::new(Snapshot::new(
+            signed,
+            edge,
+            crown,
+            roster,
+            self.store.clone(),
+        ));
+        if let Head::Certified(verified) = head {
+            self.certified = Some(verified);
+            self.publish(&snapshot);
+        }
+        self.held = Some(snapshot);
+        Ok(())
+    }
+
+    /// Step 4 of [`apply`](Self::apply); a place in between gets this member's own signature.
+    fn head(
+        &self,
+        grown: &Grown,
+        theirs: &SignedCheckpoint,
+        now: UnixSeconds,
+    ) -> Result<Head, ApplyError> {
+        let computed = Checkpoint {
+            origin: self.first.origin().clone(),
+            size: grown.edge.size(),
+            log_root: grown.edge.root(),
+            map_root: grown.map.root(),
+        };
+        if theirs.claimed().size != computed.size {
+            return Ok(Head::Own(self.witness.cosign(computed, now)?));
+        }
+        let verified = theirs.verify(&grown.roster).map_err(PageError::from)?;
+        require_past(&verified, now)?;
+        if *theirs.claimed() == computed {
+            return Ok(Head::Certified(verified));
+        }
+        let fork = self.certified.as_ref();
+        let fork = fork.and_then(|ours| Fork::between(ours, &verified));
+        Err(ApplyError::Contradicted(Box::new(match fork {
+            Some(fork) => Contradiction::Fork(Box::new(fork)),
+            None => Contradiction::WrongRoot {
+                ours: self.certified.as_ref().map(|ours| ours.signed().clone()),
+                computed: Box::new(computed),
+                theirs: theirs.clone(),
+            },
+        })))
+    }
+
+    /// A smaller checkpoint may be an old one, or of a member that lags behind. It is evidence if
+    /// one who cosigned the larger one has cosigned it later.
+    fn require_no_rollback(
+        &self,
+        theirs: &SignedCheckpoint,
+        now: UnixSeconds,
+    ) -> Result<Applied, ApplyError> {
+        let verified = theirs.verify(self.roster()).map_err(PageError::from)?;
+        require_past(&verified, now)?;
+        let Some(ours) = &self.certified else {
+            return Ok(Applied::Nothing);
+        };
+        let signed_both = verified
+            .signers()
+            .any(|name| ours.signers().any(|other| other == name));
+        let is_later = verified.time() > ours.time() && verified.size() < ours.size();
+        if !(signed_both && is_later) {
+            return Ok(Applied::Nothing);
+        }
+        Err(ApplyError::Contradicted(Box::new(
+            Contradiction::Rollback {
+                ours: ours.signed().clone(),
+                theirs: theirs.clone(),
+            },
+        )))
+    }
+
+    fn publish(&mut self, snapshot: &Arc<Snapshot>) {
+        match &self.sequencer {
+            Some(sequencer) => sequencer.shared.publish(snapshot.clone()),
+            None => self.sequencer = Some(read_only(snapshot.clone())),
+        }
+    }
+
+    fn forget_old_answers(&mut self) {
+        if self.held.is_some() && self.expired_at.elapsed() >= EXPIRY_INTERVAL {
+            self.expired_at = Instant::now();
+            expire_answers(&self.store);
+        }
+    }
+}
+
+/// A sequencer that nobody appends through: its inbox has no reader.
+fn read_only(snapshot: Arc<Snapshot>) -> Sequencer {
+    let (inbox, _) = sync_channel(0);
+    Sequencer {
+        inbox,
+        shared: Arc::new(Shared::new(snapshot, Condition::Following)),
+        thread: Arc::new(Mutex::new(None)),
+    }
+}
+
+fn require_past(verified: &VerifiedCheckpoint, now: UnixSeconds) -> Result<(), PageError> {
+    let ahead = verified.time().get().saturating_sub(now.get());
+    (ahead <= MAX_AHEAD_SECONDS)
+        .then_some(())
+        .ok_or(PageError::FromTheFuture { ahead })
+}
+
+/// An entry that breaks a rule is evidence if a quorum vouches for the log that it stands in.
+fn broken_rule(
+    before: &Snapshot,
+    checked: &Checked,
+    theirs: &SignedCheckpoint,
+    index: LeafIndex,
+    reason: Reason,
+) -> ApplyError {
+    let mut edge = before.edge().clone();
+    let leaves: Vec<Hash> = checked
+        .entries
+        .iter()
+        .map(|entry| entry.leaf_hash())
+        .collect();
+    let _ = edge.append_all(&leaves);
+    let is_theirs = theirs.claimed().size == edge.size()
+        && theirs.claimed().log_root == edge.root()
+        && theirs.verify(before.roster()).is_ok();
+    if !is_theirs {
+        return PageError::Rule { index, reason }.into();
+    }
+    ApplyError::Contradicted(Box::new(Contradiction::Rule {
+        index,
+        reason,
+        theirs: theirs.clone(),
+    }))
+}
+
+/// Checks signatures on all cores, and that each payload fits.
+fn check_entries(
+    entries: Vec<(Entry, Option<(SealedPayload, Salt)>)>,
+    held: TreeSize,
+    origin: &Origin,
+) -> Result<Checked, PageError> {
+    let mut payloads = Vec::new();
+    let mut numbered = Vec::with_capacity(entries.len());
+    for (index, (entry, payload)) in (held.get()..).zip(entries) {
+        let index = LeafIndex::new(index);
+        if let Some((sealed, salt)) = payload {
+            let commitment = sealed.commitment(&salt);
+            if entry.header().commitment.as_ref() != Some(commitment.as_hash()) {
+                return Err(PageError::Payload { index });
+            }
+            payloads.push((index, sealed, salt));
+        }
+        numbered.push((index, entry));
+    }
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let share = numbered.len().div_ceil(cores).max(1);
+    let verify = |part: &[(LeafIndex, Entry)]| {
+        let verified = part.iter().map(|(index, entry)| {
+            let failed = |error| PageError::Entry {
+                index: *index,
+                error,
+            };
+            entry.clone().verify(origin).map_err(failed)
+        });
+        verified.collect::<Result<Vec<_>, _>>()
+    };
+    let parts = thread::scope(|scope| {
+        let threads: Vec<_> = numbered
+            .chunks(share)
+            .map(|part| scope.spawn(|| verify(part)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join())
+            .collect::<Vec<_>>()
+    });
+    let mut entries = Vec::with_capacity(numbered.len());
+    for part in parts {
+        // A panic in a thread is one here.
+        entries.extend(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+    }
+    Ok(Checked { entries, payloads })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! From the node's files to a ledger that can be served.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::ids::Origin;
+use proto::roster::{Roster, SignedRoster};
+use proto::signing::SecretKey;
+
+use super::StartError;
+use crate::ceremony;
+use crate::clock;
+use crate::config::Config;
+use crate::evaluator::Evaluator;
+use crate::follow::{Following, evidence};
+use crate::metrics::Metrics;
+use crate::protection::Protection;
+use crate::quota::Quotas;
+use crate::secret_file;
+use crate::sequencer::{self, Replica, Sequencer};
+use crate::store::{DISK_WATERMARK_BYTES, Store, StoreError, StoreOptions, SyncMode};
+use crate::witness::Witness;
+
+/// What is opened from the node's files, before anything is asked of others or bound.
+pub(super) struct Opened {
+    config: Config,
+    protection: Protection,
+    secret: SecretKey,
+    store: Store,
+    quotas: Arc<Quotas>,
+    first: Roster,
+    ledger: Ledger,
+}
+
+/// Where the ledger's entries come from.
+enum Ledger {
+    /// This member votes, and orders them.
+    Ordered(Sequencer),
+    /// It follows those that do.
+    Followed(Box<Following>),
+}
+
+/// Everything that serving takes.
+pub(super) struct Ready {
+    pub(super) origin: Origin,
+    pub(super) secret: SecretKey,
+    pub(super) evaluator: Arc<Evaluator>,
+    pub(super) store: Store,
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) sequencer: Sequencer,
+    /// What goes on following while the node serves.
+    pub(super) following: Option<Box<Following>>,
+}
+
+impl Opened {
+    /// Blocks: recovering a ledger of a million entries takes seconds.
+    pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        let secret = read_key(&config.key)?;
+        let protection = config.protection().map_err(StartError::Protection)?;
+        let first = read_roster(&config.roster)?;
+        refuse_evidence(&config.data)?;
+        let store = open_store(config)?;
+        let quotas = open_quotas(config)?.into();
+        let witness = Witness::new(config.name.clone(), secret.clone());
+        let follows = first
+            .member(&config.name)
+            .is_some_and(|own| !own.is_voting());
+        let ledger = if follows {
+            let replica = Replica::open(&store, witness, first.clone())?;
+            let data = config.data.clone();
+            let following = Following::new(replica, secret.clone(), data)?;
+            Ledger::Followed(Box::new(following))
+        } else {
+            let observer = Box::new(move |report: &_| metrics.batch_committed(report));
+            Ledger::Ordered(sequencer::open(&store, witness, observer)?)
+        };
+        Ok(Self {
+            config: config.clone(),
+            protection,
+            secret,
+            store,
+            quotas,
+            first,
+            ledger,
+        })
+    }
+
+    /// Waits until there is a ledger to serve, which a new member first has to fetch, and checks
+    /// that everything belongs together.
+    pub(super) async fn ready(self) -> Result<Ready, StartError> {
+        let (sequencer, following) = match self.ledger {
+            Ledger::Ordered(sequencer) => (sequencer, None),
+            Ledger::Followed(mut following) => (following.published().await?, Some(following)),
+        };
+        let origin = self.first.origin().clone();
+        match evaluator(&self.config, &self.protection, &origin, &sequencer) {
+            Ok(evaluator) => Ok(Ready {
+                origin,
+                secret: self.secret,
+                evaluator: evaluator.into(),
+                store: self.store,
+                quotas: self.quotas,
+                sequencer,
+                following,
+            }),
+            Err(error) => {
+                sequencer.stop();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The ledger must be the roster file's, and the shares those of the roster in force.
+fn evaluator(
+    config: &Config,
+    protection: &Protection,
+    origin: &Origin,
+    sequencer: &Sequencer,
+) -> Result<Evaluator, StartError> {
+    let snapshot = sequencer.snapshot();
+    let roster = snapshot.roster();
+    if roster.origin() != origin {
+        let (ledger, roster) = (roster.origin().clone(), origin.clone());
+        return Err(StartError::OtherLedger { ledger, roster });
+    }
+    let published = roster.share(&config.name).ok_or(StartError::OtherShares {
+        member: config.name.clone(),
+    })?;
+    ceremony::share_in_force(config, protection, published)
+}
+
+/// Reads a node's key.
+pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StartError> {
+    let path = path.to_owned();
+    match secret_file::read(&path) {
+        Ok(pem) => SecretKey::from_pem(&pem).map_err(|error| StartError::Key { path, error }),
+        Err(error) => Err(StartError::SecretFile { path, error }),
+    }
+}
+
+/// The federation's first roster, once its signatures are checked.
+fn read_roster(path: &Path) -> Result<Roster, StartError> {
+    let path = path.to_owned();
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return Err(StartError::RosterFile {
+                path,
+                kind: error.kind(),
+            });
+        }
+    };
+    let signed = match SignedRoster::parse(&bytes) {
+        Ok(signed) => signed,
+        Err(error) => {
+            return Err(StartError::Roster {
+                path,
+                error: Box::new(error),
+            });
+        }
+    };
+    let not_genesis = |error| StartError::NotGenesis {
+        path,
+        error: Box::new(error),
+    };
+    signed.verify_genesis().map_err(not_genesis)
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    let sync = match config.sync_delay {
+        Duration::ZERO => SyncMode::Durable,
+        delay => SyncMode::Delayed(delay),
+    };
+    let options = StoreOptions {
+        sync,
+        cache_bytes: config.cache_bytes,
+        disk_watermark_bytes: config.disk_watermark_bytes.unwrap_or(DISK_WATERMARK_BYTES),
+    };
+    let path = config.data.clone();
+    Store::open(&config.data, options).map_err(|error| StartError::Store { path, error })
+}
+
+fn open_quotas(config: &Config) -> Result<Quotas, StartError> {
+    let path = config.data.join("quota");
+    Quotas::open(&path, clock::now()).map_err(|error| StartError::Quotas {
+        path,
+        kind: error.kind(),
+    })
+}
+
+/// What contradicts the ledger is looked at before anybody is answered from it again.
+fn refuse_evidence(data: &Path) -> Result<(), StartError> {
+    match evidence::first(data) {
+        Ok(None) => Ok(()),
+        Ok(Some(path)) => Err(StartError::Evidence { path }),
+        Err(error) => Err(StartError::Store {
+            path: data.join(evidence::EVIDENCE_FOLDER),
+            error: StoreError::Io(error),
+        }),
+    }
+}

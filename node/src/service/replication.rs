@@ -1,0 +1,97 @@
+//! `ReplicationService`: what the nodes of members ask of each other.
+
+use std::time::Duration;
+
+use proto::ids::{LeafIndex, TreeSize, UnixSeconds};
+use proto::wire::replication::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, read_forwarded, write_entry};
+use proto::wire::v1;
+use proto::wire::v1::replication_service_server::ReplicationService;
+use tokio::time::{Instant, timeout_at};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::ledger::Ledger;
+use super::status::CallError;
+use crate::sequencer::Sequencer;
+use crate::snapshot::{ReadError, Snapshot};
+
+/// How long an answer waits for news. Short, because a node that stops lets calls finish, and one
+/// that is asked again every two seconds by a hundred members has nothing to do.
+pub const NEWS_WAIT: Duration = Duration::from_secs(2);
+
+/// The service over one ledger.
+#[derive(Debug)]
+pub(super) struct Replication {
+    pub(super) sequencer: Sequencer,
+    pub(super) ledger: Ledger,
+}
+
+#[async_trait]
+impl ReplicationService for Replication {
+    async fn follow(
+        &self,
+        request: Request<v1::FollowRequest>,
+    ) -> Result<Response<v1::FollowResponse>, Status> {
+        let v1::FollowRequest { size, cosigned_at } = *request.get_ref();
+        let (size, cosigned_at) = (TreeSize::new(size), UnixSeconds::new(cosigned_at));
+        self.wait_for_news(size, cosigned_at).await;
+        let snapshot = self.sequencer.snapshot();
+        // Thousands of entries may come from the disk.
+        let read = tokio::task::spawn_blocking(move || page(&snapshot, size)).await;
+        let page = read.map_err(|_| CallError::AnswerLost)?;
+        Ok(Response::new(page.map_err(CallError::Read)?))
+    }
+
+    async fn forward(
+        &self,
+        request: Request<v1::ForwardRequest>,
+    ) -> Result<Response<v1::ForwardResponse>, Status> {
+        // The member's node has admitted the issuer at its place of the log; here the ledger
+        // decides at its own. That the issuer signed it is checked like any entry's.
+        let append = read_forwarded(request.get_ref()).map_err(CallError::Malformed)?;
+        let issuer = append.0.header().issuer;
+        let answer = self.ledger.append(append, &issuer).await?;
+        Ok(Response::new(v1::ForwardResponse {
+            append: Some(answer),
+        }))
+    }
+}
+
+impl Replication {
+    /// Returns when there is more than the caller has, and in any case after [`NEWS_WAIT`].
+    async fn wait_for_news(&self, size: TreeSize, cosigned_at: UnixSeconds) {
+        let until = Instant::now() + NEWS_WAIT;
+        let mut published = self.sequencer.published();
+        loop {
+            published.borrow_and_update();
+            let snapshot = self.sequencer.snapshot();
+            let is_newer = snapshot.vouched_at().is_some_and(|at| at > cosigned_at);
+            if snapshot.size() != size || is_newer {
+                return;
+            }
+            if !matches!(timeout_at(until, published.changed()).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+}
+
+/// The log from `size` on, as much as one answer holds.
+fn page(snapshot: &Snapshot, size: TreeSize) -> Result<v1::FollowResponse, ReadError> {
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for index in size.get()..snapshot.size().get() {
+        if entries.len() >= PAGE_ENTRIES_MAX || bytes >= PAGE_BYTES_MAX {
+            break;
+        }
+        let Some((entry, payload)) = snapshot.replicated(LeafIndex::new(index))? else {
+            break;
+        };
+        let replicated = write_entry(&entry, payload.as_ref());
+        let payload = replicated.payload.as_ref();
+        bytes += replicated.entry.len() + payload.map_or(0, |payload| payload.parts.len());
+        entries.push(replicated);
+    }
+    Ok(v1::FollowResponse {
+        entries,
+        checkpoint: snapshot.checkpoint_text().to_owned(),
+    })
+}
