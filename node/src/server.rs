@@ -351,10 +351,8 @@ fn serve(
         .map_err(|_| StartError::Reflection)?;
     let admin = limited_server().add_service(reflection).add_service(health);
     let incoming = TcpIncoming::from(bound.admin);
-    servers.spawn(ended(
-        "admin",
-        admin.serve_with_incoming_shutdown(incoming, told(stopping)),
-    ));
+    let admin = admin.serve_with_incoming_shutdown(incoming, told(stopping));
+    servers.spawn(ended("admin", admin));
 
     let pages = Pages {
         sequencer: sequencer.clone(),
