@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
+mod failure;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -14,19 +16,18 @@ use proto::incident::IncidentPublicKey;
 use proto::roster::{Address, IncidentKey, Role};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
-use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::failure::CommandError;
+use crate::ceremony;
 use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
-use crate::ceremony::{self, CeremonyFailure};
-use crate::config::{Config, ConfigError, Settings};
+use crate::config::{Config, Settings};
 use crate::demo::{self, DemoError};
 use crate::init::{self, Following, Founding, InitError, role_of};
-use crate::join::{self, JoinError, Joining};
+use crate::join::{self, Joining};
 use crate::protection::Method;
-use crate::secret_file::SecretFileError;
-use crate::server::{Addresses, RunningNode, StartError};
+use crate::server::{Addresses, RunningNode};
 
 /// One member's node of a Vitrail federation.
 #[derive(Debug, Parser)]
@@ -100,13 +101,8 @@ struct InitArgs {
     /// Where others reach its pages.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7480")]
     http: Address,
-    /// How the node's shares are sealed on disk: credential, passphrase, or none (for
-    /// demonstrations: whoever has the disk then has the shares).
-    #[arg(long, env = "VITRAIL_SEAL", value_enum)]
-    seal: Method,
-    /// File that the credential or passphrase is read from; /dev/fd/N for a descriptor.
-    #[arg(long, env = "VITRAIL_SEAL_FILE", value_name = "FILE")]
-    seal_file: Option<PathBuf>,
+    #[command(flatten)]
+    sealing: SealArgs,
     /// A member that follows from the start:
     /// "name role payer-number|- following base64-key grpc|- http|-".
     #[arg(long, value_name = "MEMBER")]
@@ -114,6 +110,18 @@ struct InitArgs {
     /// The incident key of such a member, as `vitrail keygen --incident` prints it.
     #[arg(long, value_name = "NAME=BASE64", value_parser = parse_incident_key)]
     incident: Vec<IncidentKey>,
+}
+
+/// How a new node keeps its shares.
+#[derive(Debug, Args)]
+struct SealArgs {
+    /// How the node's shares are sealed on disk: credential, passphrase, or none (for
+    /// demonstrations: whoever has the disk then has the shares).
+    #[arg(long, env = "VITRAIL_SEAL", value_enum)]
+    seal: Method,
+    /// File that the credential or passphrase is read from; /dev/fd/N for a descriptor.
+    #[arg(long, env = "VITRAIL_SEAL_FILE", value_name = "FILE")]
+    seal_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +138,8 @@ struct JoinArgs {
     /// File of its key, made with `keygen`.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    #[command(flatten)]
+    sealing: SealArgs,
 }
 
 #[derive(Debug, Args)]
@@ -161,123 +171,6 @@ fn parse_incident_key(text: &str) -> Result<IncidentKey, String> {
     let member = member.parse().map_err(|error: IdError| error.to_string())?;
     let public_key = IncidentPublicKey::from_base64(key).map_err(|error| error.to_string())?;
     Ok(IncidentKey { member, public_key })
-}
-
-/// Why a command does not succeed.
-#[derive(Debug, Error)]
-enum CommandError {
-    #[error(transparent)]
-    Init(#[from] InitError),
-    #[error(transparent)]
-    Join(#[from] JoinError),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Start(#[from] Box<StartError>),
-    #[error(transparent)]
-    Ceremony(#[from] Box<CeremonyFailure>),
-    #[error(transparent)]
-    Demo(#[from] Box<DemoError>),
-    #[error("the runtime cannot be started: {0}")]
-    Runtime(io::ErrorKind),
-    #[error("standard output cannot be written: {0}")]
-    Output(io::ErrorKind),
-}
-
-impl CommandError {
-    /// What the operator can do about it, where that is plain.
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Init(error) | Self::Join(JoinError::Folder(error)) => init_hint(error),
-            Self::Join(error) => join_hint(error),
-            Self::Config(error) => config_hint(error),
-            Self::Start(error) => start_hint(error),
-            Self::Ceremony(error) => error.hint(),
-            Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
-        }
-    }
-
-    /// 1 when what was given is invalid or refused, 2 when the system did not let us.
-    const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Init(
-                InitError::Exists { .. }
-                | InitError::Roster(_)
-                | InitError::Protection(_)
-                | InitError::SecretFile {
-                    error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
-                    ..
-                },
-            )
-            | Self::Config(_) => 1,
-            Self::Join(JoinError::RosterFile { .. } | JoinError::KeyFile { .. }) => 2,
-            Self::Join(_) => 1,
-            Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
-            Self::Ceremony(error) => error.exit_code(),
-            Self::Start(error) => match **error {
-                StartError::Key { .. }
-                | StartError::EvaluatorKey { .. }
-                | StartError::Protection(_)
-                | StartError::Roster { .. }
-                | StartError::NotGenesis { .. }
-                | StartError::OtherLedger { .. }
-                | StartError::OtherShares { .. } => 1,
-                _ => 2,
-            },
-        }
-    }
-}
-
-fn init_hint(error: &InitError) -> Option<&'static str> {
-    match error {
-        InitError::Exists { .. } => Some("choose a folder that does not exist yet"),
-        InitError::Io {
-            kind: io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices,
-            ..
-        } => Some("the folder is moved into place: choose one below the mount point"),
-        InitError::SecretFile {
-            error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
-            ..
-        } => Some("a key is never overwritten: choose another file"),
-        _ => None,
-    }
-}
-
-const fn join_hint(error: &JoinError) -> Option<&'static str> {
-    match error {
-        JoinError::OtherKey(_) => Some("the key must be the one that the roster was made with"),
-        JoinError::Votes(_) => Some("the first voting member's node is made with `init`"),
-        _ => None,
-    }
-}
-
-fn config_hint(error: &ConfigError) -> Option<&'static str> {
-    match error {
-        ConfigError::Read {
-            kind: io::ErrorKind::NotFound,
-            ..
-        } => Some("make the folder with `vitrail-node init`, or name another with --dir"),
-        ConfigError::AdminNotLoopback { .. } => Some("use 127.0.0.1 and reach it through ssh"),
-        _ => None,
-    }
-}
-
-fn start_hint(error: &StartError) -> Option<&'static str> {
-    match error {
-        StartError::SecretFile {
-            error: SecretFileError::Open { .. },
-            ..
-        } => Some("chmod 600 the file, and think about who could read it until now"),
-        StartError::Bind {
-            kind: io::ErrorKind::AddrInUse,
-            ..
-        } => Some("another process listens there; is the node running already?"),
-        StartError::Evidence { .. } => {
-            Some("show it to the other members; the node starts once the file is elsewhere")
-        }
-        StartError::OtherShares { .. } => Some("the evaluator key belongs to another federation"),
-        _ => None,
-    }
 }
 
 /// Runs the command line of this process.
@@ -366,8 +259,8 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
         payer: args.payer_number,
         grpc: args.grpc,
         http: args.http,
-        seal: args.seal,
-        seal_file: args.seal_file,
+        seal: args.sealing.seal,
+        seal_file: args.sealing.seal_file,
         others: args.member,
         incident_keys: args.incident,
     };
@@ -404,16 +297,16 @@ struct JoinReport<'a> {
 }
 
 fn join(args: JoinArgs, output: Output) -> Result<(), CommandError> {
-    let JoinArgs {
-        dir,
-        roster,
-        name,
-        key,
-    } = args;
-    let joining = Joining { name, roster, key };
-    let roster = join::join(&dir, &joining)?;
+    let joining = Joining {
+        name: args.name,
+        roster: args.roster,
+        key: args.key,
+        seal: args.sealing.seal,
+        seal_file: args.sealing.seal_file,
+    };
+    let roster = join::join(&args.dir, &joining)?;
     let report = JoinReport {
-        dir: &dir,
+        dir: &args.dir,
         origin: roster.origin().as_str(),
         name: joining.name.as_str(),
         roster_hash: roster.hash().to_base64(),

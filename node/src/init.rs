@@ -342,6 +342,11 @@ fn first_roster(founding: &Founding, keys: &Keys) -> Result<Roster, InitError> {
     })?)
 }
 
+/// The settings' paths are from the node's folder, a flag's from where it is given.
+pub(crate) fn absolute(file: &Path) -> Option<PathBuf> {
+    path::absolute(file).ok()
+}
+
 fn write_files(
     dir: &Path,
     founding: &Founding,
@@ -360,11 +365,7 @@ fn write_files(
         grpc: Some(listening(&founding.grpc)),
         http: Some(listening(&founding.http)),
         seal: Some(founding.seal),
-        // The settings' paths are from the node's folder, a flag's from where it is given.
-        seal_file: founding
-            .seal_file
-            .as_ref()
-            .and_then(|file| path::absolute(file).ok()),
+        seal_file: founding.seal_file.as_deref().and_then(absolute),
         ..Settings::default()
     };
     write_public(&dir.join(CONFIG_FILE), &toml::to_string(&settings)?)

@@ -11,7 +11,8 @@ use proto::signing::{SecretKey, SigningError};
 use thiserror::Error;
 
 use crate::config::{CONFIG_FILE, Settings};
-use crate::init::{InitError, in_new_folder, listening, write_public, write_secret};
+use crate::init::{InitError, absolute, in_new_folder, listening, write_public, write_secret};
+use crate::protection::Method;
 use crate::secret_file::{self, SecretFileError};
 
 /// Who joins, and with what.
@@ -23,6 +24,10 @@ pub struct Joining {
     pub roster: PathBuf,
     /// File of the member's key, whose public half is in the roster.
     pub key: PathBuf,
+    /// How its shares will be sealed on disk.
+    pub seal: Method,
+    /// Where the secret is that seals them.
+    pub seal_file: Option<PathBuf>,
 }
 
 /// Why a member's node is not set up. Nothing is then left on disk.
@@ -82,7 +87,9 @@ pub fn join(dir: &Path, joining: &Joining) -> Result<Roster, JoinError> {
     if own.is_voting() {
         return Err(JoinError::Votes(joining.name.clone()));
     }
-    in_new_folder(dir, |draft| write_files(draft, own, &secret, &signed))?;
+    in_new_folder(dir, |draft| {
+        write_files(draft, own, &secret, &signed, joining)
+    })?;
     Ok(roster)
 }
 
@@ -91,6 +98,7 @@ fn write_files(
     own: &Member,
     secret: &SecretKey,
     roster: &SignedRoster,
+    joining: &Joining,
 ) -> Result<(), InitError> {
     write_secret(&dir.join("node.key"), &secret.to_pem()?)?;
     write_public(&dir.join("roster.txt"), &roster.to_text())?;
@@ -98,6 +106,8 @@ fn write_files(
         name: Some(own.name.as_str().to_owned()),
         grpc: own.grpc.as_ref().map(listening),
         http: own.http.as_ref().map(listening),
+        seal: Some(joining.seal),
+        seal_file: joining.seal_file.as_deref().and_then(absolute),
         ..Settings::default()
     };
     write_public(&dir.join(CONFIG_FILE), &toml::to_string(&settings)?)
@@ -135,7 +145,14 @@ mod tests {
             write_secret(&key, &secret(key_of).to_pem().unwrap()).unwrap();
         }
         let name = name.parse().unwrap();
-        join(&place.join("node"), &Joining { name, roster, key })
+        let joining = Joining {
+            name,
+            roster,
+            key,
+            seal: Method::None,
+            seal_file: None,
+        };
+        join(&place.join("node"), &joining)
     }
 
     #[test]

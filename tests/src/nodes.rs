@@ -141,6 +141,7 @@ impl Nodes {
             origin: ORIGIN.parse().unwrap(),
             epoch: Epoch::default(),
             previous: None,
+            ceremony: None,
             threshold: NonZeroU16::new(threshold).unwrap(),
             joint: dealt.joint,
             members: (0..members.len()).map(member).collect(),
@@ -272,7 +273,7 @@ fn set_up(
         let key = dir.join(format!("{name}.key"));
         write_secret(&key, &secret.to_pem().unwrap());
         let joined = Command::new(vitrail_node())
-            .args(["join", "--name", name.as_str(), "--dir"])
+            .args(["join", "--seal", "none", "--name", name.as_str(), "--dir"])
             .arg(&folder)
             .arg("--roster")
             .arg(dir.join("roster.txt"))
@@ -287,7 +288,11 @@ fn set_up(
     fs::create_dir_all(folder.join("data")).unwrap();
     write_secret(&folder.join("node.key"), &secret.to_pem().unwrap());
     fs::write(folder.join("roster.txt"), signed.to_text()).unwrap();
-    fs::write(folder.join("node.toml"), format!("name = \"{name}\"\n")).unwrap();
+    fs::write(
+        folder.join("node.toml"),
+        format!("name = \"{name}\"\nseal = \"none\"\n"),
+    )
+    .unwrap();
     let store = Store::open(&folder.join("data"), StoreOptions::default()).unwrap();
     let witness = Witness::new(name.clone(), secret.clone());
     let random = system::random().unwrap();

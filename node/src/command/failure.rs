@@ -1,0 +1,130 @@
+//! Why a command does not succeed, what the operator can do about it, and its exit code.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::ceremony::CeremonyFailure;
+use crate::config::ConfigError;
+use crate::demo::DemoError;
+use crate::init::InitError;
+use crate::join::JoinError;
+use crate::secret_file::SecretFileError;
+use crate::server::StartError;
+
+/// Why a command does not succeed.
+#[derive(Debug, Error)]
+pub(super) enum CommandError {
+    #[error(transparent)]
+    Init(#[from] InitError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] Box<StartError>),
+    #[error(transparent)]
+    Ceremony(#[from] Box<CeremonyFailure>),
+    #[error(transparent)]
+    Demo(#[from] Box<DemoError>),
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(io::ErrorKind),
+    #[error("standard output cannot be written: {0}")]
+    Output(io::ErrorKind),
+}
+
+impl CommandError {
+    /// What the operator can do about it, where that is plain.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Init(error) | Self::Join(JoinError::Folder(error)) => init_hint(error),
+            Self::Join(error) => join_hint(error),
+            Self::Config(error) => config_hint(error),
+            Self::Start(error) => start_hint(error),
+            Self::Ceremony(error) => error.hint(),
+            Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
+        }
+    }
+
+    /// 1 when what was given is invalid or refused, 2 when the system did not let us.
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Init(
+                InitError::Exists { .. }
+                | InitError::Roster(_)
+                | InitError::Protection(_)
+                | InitError::SecretFile {
+                    error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
+                    ..
+                },
+            )
+            | Self::Config(_) => 1,
+            Self::Join(JoinError::RosterFile { .. } | JoinError::KeyFile { .. }) => 2,
+            Self::Join(_) => 1,
+            Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
+            Self::Ceremony(error) => error.exit_code(),
+            Self::Start(error) => match **error {
+                StartError::Key { .. }
+                | StartError::EvaluatorKey { .. }
+                | StartError::Protection(_)
+                | StartError::Roster { .. }
+                | StartError::NotGenesis { .. }
+                | StartError::OtherLedger { .. }
+                | StartError::OtherShares { .. } => 1,
+                _ => 2,
+            },
+        }
+    }
+}
+
+fn init_hint(error: &InitError) -> Option<&'static str> {
+    match error {
+        InitError::Exists { .. } => Some("choose a folder that does not exist yet"),
+        InitError::Io {
+            kind: io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices,
+            ..
+        } => Some("the folder is moved into place: choose one below the mount point"),
+        InitError::SecretFile {
+            error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
+            ..
+        } => Some("a key is never overwritten: choose another file"),
+        _ => None,
+    }
+}
+
+const fn join_hint(error: &JoinError) -> Option<&'static str> {
+    match error {
+        JoinError::OtherKey(_) => Some("the key must be the one that the roster was made with"),
+        JoinError::Votes(_) => Some("the first voting member's node is made with `init`"),
+        _ => None,
+    }
+}
+
+fn config_hint(error: &ConfigError) -> Option<&'static str> {
+    match error {
+        ConfigError::Read {
+            kind: io::ErrorKind::NotFound,
+            ..
+        } => Some("make the folder with `vitrail-node init`, or name another with --dir"),
+        ConfigError::AdminNotLoopback { .. } => Some("use 127.0.0.1 and reach it through ssh"),
+        _ => None,
+    }
+}
+
+fn start_hint(error: &StartError) -> Option<&'static str> {
+    match error {
+        StartError::SecretFile {
+            error: SecretFileError::Open { .. },
+            ..
+        } => Some("chmod 600 the file, and think about who could read it until now"),
+        StartError::Bind {
+            kind: io::ErrorKind::AddrInUse,
+            ..
+        } => Some("another process listens there; is the node running already?"),
+        StartError::Evidence { .. } => {
+            Some("show it to the other members; the node starts once the file is elsewhere")
+        }
+        StartError::OtherShares { .. } => Some("the evaluator key belongs to another federation"),
+        _ => None,
+    }
+}
