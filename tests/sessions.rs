@@ -12,6 +12,7 @@ use client::profile::{Profile, Settings};
 use client::system;
 use proto::attestation::{Grant, GrantClass, SESSION_MS_MAX};
 use proto::entry::Kind;
+use proto::identity::Person;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use tests::binary::vitrail;
@@ -122,12 +123,7 @@ async fn a_till_works_with_sessions_until_its_device_is_revoked() {
     session.lookup(&slots, &[]).await.unwrap();
     let of_device = world.federation.session(&world.node, &device);
     assert!(of_device.lookup(&slots, &[]).await.is_err());
-    let person = "295109912611193".parse().unwrap();
-    let person = proto::identity::Person {
-        nir: person,
-        birth_date: "19951012".parse().unwrap(),
-        birth_rank: "1".parse().unwrap(),
-    };
+    let person = person();
     session.person_token(&person).await.unwrap();
     assert!(of_device.person_token(&person).await.is_err());
 
@@ -163,14 +159,24 @@ async fn a_till_works_with_sessions_until_its_device_is_revoked() {
     fs::remove_file(&path).unwrap();
     assert!(session_key(&world, &shop).await.is_err());
 
+    let grants = audited_grants(&world).await;
+    assert_eq!(grants, 3, "the device and its two sessions");
+}
+
+fn person() -> Person {
+    Person {
+        nir: "295109912611193".parse().unwrap(),
+        birth_date: "19951012".parse().unwrap(),
+        birth_rank: "1".parse().unwrap(),
+    }
+}
+
+/// Audits the whole log; gives how many grants it has.
+async fn audited_grants(world: &World) -> u64 {
     let source = HttpSource::new(&format!("http://{}", world.node.addresses.http)).unwrap();
     let audit = Auditor::new(source, world.federation.roster.clone());
     let audit = audit.audit(&mut |_| {}).await.unwrap();
-    assert_eq!(
-        audit.counts[&Kind::Grant],
-        3,
-        "the device and its two sessions"
-    );
+    audit.counts[&Kind::Grant]
 }
 
 #[tokio::test(flavor = "multi_thread")]
