@@ -5,6 +5,7 @@
     reason = "a scenario fails where it stands"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,11 +15,12 @@ use proto::receipt::ReceiptFile;
 use proto::seal::Salt;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
-use tests::binary::vitrail;
+use tests::binary::{scratch_folder, vitrail};
 use tests::bytes::{contains, find_in_folder};
 use tests::federation::accepted;
+use tests::nodes::Nodes;
 use tests::process::write_secret;
-use tests::workload::fresh_slots;
+use tests::workload::{Ground, fresh_slots};
 use tests::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +98,46 @@ async fn an_erased_coverage_is_found_without_its_terms() {
         find_in_folder(&world.federation.node_dir(), salt.as_bytes()),
         [] as [PathBuf; 0]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_erases() {
+    const NAMES: [&str; 4] = ["cnam", "alpha", "beta", "opticians"];
+    let folder = scratch_folder();
+    let mut nodes = Nodes::found(folder.path(), 4, 2, &BTreeMap::new());
+    nodes.start_all(&[]);
+    let tills = nodes.federation.grant_tills(nodes.node("cnam"), 1).await;
+    let ground = Ground::lay(&nodes.federation, nodes.node("cnam")).await;
+    let till = nodes.session("beta", &tills[0]);
+    let claim = ground.claim(&tills[0], &fresh_slots(1));
+    nodes.all_have(ground.coverages[0], &tills[0]).await;
+    let payload = Some((&claim.payload, &claim.salt));
+    let AppendAnswer::Accepted(receipt) = till.home().append(&claim.entry, payload).await.unwrap()
+    else {
+        panic!("the claim was refused");
+    };
+    let index = receipt.proved.index;
+    nodes.all_have(index, &tills[0]).await;
+    let with_salt =
+        |name: &&str| !find_in_folder(&nodes.folder(name), claim.salt.as_bytes()).is_empty();
+    assert!(
+        NAMES.iter().all(with_salt),
+        "every node has the salt at first"
+    );
+
+    let erasure = accepted(&client::erasure::erase(&till, index).await.unwrap());
+    nodes.all_have(erasure, &tills[0]).await;
+    assert!(
+        !NAMES.iter().any(with_salt),
+        "none has it after the erasure"
+    );
+    for name in NAMES {
+        let session = nodes.session(name, &tills[0]);
+        session
+            .verified_entry(index)
+            .await
+            .expect("the entry is in the log as before");
+    }
 }
 
 /// `vitrail erase`, as the owner of a key; its exit code and its answer.

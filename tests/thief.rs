@@ -7,7 +7,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use client::connection::CallError;
 use client::federation;
@@ -16,7 +15,7 @@ use client::lookup::LookupError;
 use client::session::Session;
 use client::system;
 use proto::attestation::{Grant, LookOutcome};
-use proto::ids::{LeafIndex, SlotKey};
+use proto::ids::SlotKey;
 use proto::oprf::{BlindedElement, blind};
 use proto::signing::SecretKey;
 use proto::wire::v1::TokenKind;
@@ -128,23 +127,6 @@ fn tokens(loot: &Loot) -> usize {
     complete.count()
 }
 
-/// Returns once every node has this entry.
-async fn everywhere(thief: &Thief, entry: LeafIndex) {
-    for door in &thief.doors {
-        while !door[0]
-            .home()
-            .checkpoint()
-            .await
-            .unwrap()
-            .claimed()
-            .size
-            .contains(entry)
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thief_gets_what_was_promised_from_all_nodes_together_and_is_known() {
     let folder = scratch_folder();
@@ -159,7 +141,7 @@ async fn a_thief_gets_what_was_promised_from_all_nodes_together_and_is_known() {
     };
     let since = system::now();
     let granted = accepted(&federation::grant(&opticians, promised).await.unwrap());
-    everywhere(&thief, granted).await;
+    nodes.all_have(granted, &thief.key).await;
 
     let mut loot = Loot::new();
     thief.ask(around_the_circle(), &mut loot).await;
@@ -170,7 +152,8 @@ async fn a_thief_gets_what_was_promised_from_all_nodes_together_and_is_known() {
 
     let mut looks = thief.look().await;
     let revoked = federation::revoke(&opticians, thief.key.public());
-    everywhere(&thief, accepted(&revoked.await.unwrap())).await;
+    let revoked = accepted(&revoked.await.unwrap());
+    nodes.all_have(revoked, &thief.key).await;
     looks.extend(thief.look().await);
     let till = thief.key.public();
     let mut silent = |_, _| {};

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU16;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use client::session::{Session, SessionParts};
 use client::system;
@@ -16,7 +17,7 @@ use node::evaluator::Evaluator;
 use node::sequencer;
 use node::store::{Store, StoreOptions};
 use node::witness::Witness;
-use proto::ids::MemberName;
+use proto::ids::{LeafIndex, MemberName};
 use proto::incident::IncidentSecretKey;
 use proto::oprf::{JointSecret, SecretShare, ShareIndex, Threshold};
 use proto::roster::{
@@ -37,6 +38,9 @@ const MEMBERS: [(&str, Role, Option<&str>); 5] = [
     ("opticians", Role::Federation, None),
     ("gamma", Role::Amc, Some("33333333")),
 ];
+
+/// How often a node is asked whether it has an entry yet.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A federation whose members each run a node.
 #[derive(Debug)]
@@ -206,6 +210,29 @@ impl Nodes {
         )
     }
 
+    /// Returns once every node that runs has published a state with this entry.
+    ///
+    /// # Panics
+    /// When a node does not answer.
+    pub async fn all_have(&self, entry: LeafIndex, key: &SecretKey) {
+        for name in self.running.keys() {
+            let session = self.session(name.as_str(), key);
+            loop {
+                let checkpoint = session.home().checkpoint().await.unwrap();
+                if checkpoint.claimed().size.contains(entry) {
+                    break;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }
+    }
+
+    /// The folder of a member's node.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> PathBuf {
+        folder(&self.federation.dir, &name.parse().unwrap())
+    }
+
     /// The node of a member.
     #[must_use]
     pub fn node(&self, name: &str) -> &NodeProcess {
@@ -254,7 +281,7 @@ fn set_up_all(dir: &Path, roster: &Roster, keys: &BTreeMap<MemberName, SecretKey
 }
 
 /// The folder of a member's node.
-fn folder(dir: &Path, name: &MemberName) -> std::path::PathBuf {
+fn folder(dir: &Path, name: &MemberName) -> PathBuf {
     match *name == cnam() {
         true => dir.join("node"),
         false => dir.join(name.as_str()),
@@ -262,12 +289,7 @@ fn folder(dir: &Path, name: &MemberName) -> std::path::PathBuf {
 }
 
 /// Makes a member's folder: the voting one with the ledger, the others as `join` does it.
-fn set_up(
-    dir: &Path,
-    name: &MemberName,
-    secret: &SecretKey,
-    signed: &SignedRoster,
-) -> std::path::PathBuf {
+fn set_up(dir: &Path, name: &MemberName, secret: &SecretKey, signed: &SignedRoster) -> PathBuf {
     let folder = folder(dir, name);
     if *name != cnam() {
         let key = dir.join(format!("{name}.key"));
