@@ -60,6 +60,30 @@ pub struct Peer {
     channel: Channel,
 }
 
+/// The way to the node that must hold `key`, as the owner of `secret`. It dials when it is first
+/// used, and again when the connection was lost.
+///
+/// # Errors
+/// [`TlsError`], which an Ed25519 key does not cause.
+pub fn channel(key: PublicKey, address: &Address, secret: &SecretKey) -> Result<Channel, TlsError> {
+    let (connector, name) = (tls::connector(key, secret)?, tls::server_name()?);
+    let address = address.as_str().to_owned();
+    let dial = tower::service_fn(move |_: http::Uri| {
+        let (connector, name, address) = (connector.clone(), name.clone(), address.clone());
+        async move {
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            connector.connect(name, tcp).await.map(TokioIo::new)
+        }
+    });
+    // The scheme is `http` for tonic, whose own TLS is not used; the dialler speaks TLS.
+    let endpoint = Endpoint::from_static("http://vitrail")
+        .connect_timeout(CONNECT_DEADLINE)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE);
+    Ok(endpoint.connect_with_connector_lazy(dial))
+}
+
 impl Peer {
     /// Prepares the way to `member`, which must hold `key`, as the owner of `secret`.
     ///
@@ -71,22 +95,7 @@ impl Peer {
         address: &Address,
         secret: &SecretKey,
     ) -> Result<Self, TlsError> {
-        let (connector, name) = (tls::connector(key, secret)?, tls::server_name()?);
-        let address = address.as_str().to_owned();
-        let dial = tower::service_fn(move |_: http::Uri| {
-            let (connector, name, address) = (connector.clone(), name.clone(), address.clone());
-            async move {
-                let tcp = TcpStream::connect(address).await?;
-                tcp.set_nodelay(true)?;
-                connector.connect(name, tcp).await.map(TokioIo::new)
-            }
-        });
-        // The scheme is `http` for tonic, whose own TLS is not used; the dialler speaks TLS.
-        let endpoint = Endpoint::from_static("http://vitrail")
-            .connect_timeout(CONNECT_DEADLINE)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE);
-        let channel = endpoint.connect_with_connector_lazy(dial);
+        let channel = channel(key, address, secret)?;
         Ok(Self { member, channel })
     }
 

@@ -6,7 +6,6 @@
 //! follows from them is served.
 
 pub mod command;
-mod dial;
 mod folder;
 mod plan;
 mod publication;

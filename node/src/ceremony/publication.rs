@@ -12,9 +12,10 @@ use proto::wire::v1::ledger_service_client::LedgerServiceClient;
 use proto::wire::{AppendAnswer, read, write};
 use tonic::{Code, Request};
 
+use super::CeremonyFailure;
 use super::folder::{io_failure, read_bounded, write_whole};
-use super::{CeremonyFailure, dial};
 use crate::clock;
+use crate::peer::channel;
 
 /// How long the node has to commit the entry.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
@@ -74,7 +75,7 @@ pub async fn publish(
     let attestation = Attestation::Roster(proposed.clone());
     let header = attestation.header(secret.public(), RequestId::new(clock::now(), random));
     let entry = Entry::sign(&header, in_force.origin(), secret)?;
-    let channel = dial::channel(secret.public(), node, secret)?;
+    let channel = channel(secret.public(), node, secret).map_err(|_| CeremonyFailure::Tls)?;
     let mut request = Request::new(write::append(&entry, None));
     request.set_timeout(APPEND_DEADLINE);
     let failed = |code: Code| CeremonyFailure::NotAppended {

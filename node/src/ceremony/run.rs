@@ -27,10 +27,11 @@ use tonic::{Code, Request};
 use super::folder::{CEREMONIES, Folder, PROPOSAL, TRANSCRIPT};
 use super::plan::Wanted;
 use super::service::{Said, Saying};
-use super::{CeremonyFailure, dial, succession};
+use super::{CeremonyFailure, succession};
 use crate::config::Config;
 use crate::evaluator::Evaluator;
 use crate::metrics::Metrics;
+use crate::peer::channel;
 use crate::protection::Protection;
 use crate::server::{StartError, read_key};
 use crate::service::limited_server;
@@ -308,7 +309,8 @@ impl Bench {
 
     async fn fetch(&self, from: &Participant, step: Step) -> Result<Message, CeremonyFailure> {
         let address = self.wanted.address(&self.roster, &from.name)?;
-        let channel = dial::channel(from.public_key, &address, &self.secret)?;
+        let channel =
+            channel(from.public_key, &address, &self.secret).map_err(|_| CeremonyFailure::Tls)?;
         let until = Instant::now() + self.wait;
         while Instant::now() < until {
             if let Some(message) = self.ask(channel.clone(), from, step).await? {
