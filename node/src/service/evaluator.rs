@@ -2,7 +2,7 @@
 
 use proto::attestation::{Attestation, GrantState};
 use proto::hash::{Context, derive};
-use proto::ids::RequestId;
+use proto::ids::{LeafIndex, RequestId};
 use proto::oprf::{BlindedElement, PartialEvaluation, SCALAR_RANDOM_BYTES};
 use proto::refusal::Reason;
 use proto::signing::PublicKey;
@@ -136,14 +136,11 @@ fn spending_key(snapshot: &Snapshot, key: &PublicKey) -> Result<PublicKey, CallE
 
 /// This node's share of what the till's grant promises.
 fn till_limits(snapshot: &Snapshot, till: &PublicKey) -> Result<Limits, CallError> {
-    let unknown = CallError::NotAllowed(Reason::IssuerUnknown);
-    let Some(GrantState::Active { by, .. } | GrantState::Session { by, .. }) =
-        snapshot.grant(till)?
-    else {
-        return Err(unknown);
-    };
-    let entry = snapshot.entry(by)?.ok_or(unknown)?;
+    let by = granted_by(snapshot.grant(till)?).map_err(CallError::NotAllowed)?;
     let corrupt = ReadError::Corrupt { what: "grant" };
+    let Some(entry) = snapshot.entry(by)? else {
+        return Err(corrupt.into());
+    };
     let Ok(Attestation::Grant(grant)) = Attestation::read(entry.header()) else {
         return Err(corrupt.into());
     };
@@ -152,6 +149,17 @@ fn till_limits(snapshot: &Snapshot, till: &PublicKey) -> Result<Limits, CallErro
         hour: share(grant.hourly_quota),
         day: share(grant.daily_quota),
     })
+}
+
+/// The entry that lets a till evaluate. The gate has admitted it, by a state that may since have
+/// been followed by another: a revocation that came between is told as one.
+const fn granted_by(grant: Option<GrantState>) -> Result<LeafIndex, Reason> {
+    match grant {
+        Some(GrantState::Active { by, .. } | GrantState::Session { by, .. }) => Ok(by),
+        Some(GrantState::Revoked { .. }) => Err(Reason::GrantRevoked),
+        Some(GrantState::Device { .. }) => Err(Reason::KindNotAllowed),
+        None => Err(Reason::IssuerUnknown),
+    }
 }
 
 /// A payer knows its own members by contract and has no use for a person token: there is no bulk
@@ -176,6 +184,17 @@ mod tests {
     use proto::roster::Role;
 
     use super::*;
+
+    #[test]
+    fn a_revocation_between_gate_and_service_is_told_as_one() {
+        let by = LeafIndex::new(7);
+        let expires_at = proto::ids::UnixMillis::new(1);
+        let active = GrantState::Active { expires_at, by };
+        assert_eq!(granted_by(Some(active)), Ok(by));
+        let revoked = GrantState::Revoked { by };
+        assert_eq!(granted_by(Some(revoked)), Err(Reason::GrantRevoked));
+        assert_eq!(granted_by(None), Err(Reason::IssuerUnknown));
+    }
 
     #[test]
     fn no_payer_evaluates_person_tokens() {
