@@ -114,6 +114,7 @@ pub async fn run(
     let mut serving = pin!(bench.serve(listener, stopping));
     let finished = tokio::select! {
         ended = &mut serving => Err(ended.err().unwrap_or(CeremonyFailure::ListenerEnded)),
+        member = bench.said.asked_under_another_plan() => Err(CeremonyFailure::OtherPlan { member }),
         finished = bench.hold() => finished,
     };
     // The last answer may still be on its way to the one that waits for it.

@@ -19,6 +19,8 @@ pub(super) struct Said {
     messages: RwLock<BTreeMap<Step, ToWhom>>,
     /// Who has fetched the confirmation, and so needs this member no more.
     done: watch::Sender<BTreeSet<MemberName>>,
+    /// Who asked under another plan. It ends by that, and may be gone before it is asked.
+    other_plan: watch::Sender<Option<MemberName>>,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,7 @@ impl Said {
             plan,
             messages: RwLock::default(),
             done: watch::Sender::default(),
+            other_plan: watch::Sender::default(),
         })
     }
 
@@ -57,6 +60,18 @@ impl Said {
         let mut done = self.done.subscribe();
         // Ends early only with the sender, which `self` holds.
         let _ = done.wait_for(|done| done.len() >= others).await;
+    }
+
+    /// Completes with the first member that asks under another plan.
+    pub(super) async fn asked_under_another_plan(&self) -> MemberName {
+        let mut other = self.other_plan.subscribe();
+        loop {
+            if let Some(member) = other.borrow_and_update().clone() {
+                return member;
+            }
+            // Ends early only with the sender, which `self` holds.
+            let _ = other.changed().await;
+        }
     }
 
     fn answer(&self, caller: &MemberName, step: Step) -> Option<Message> {
@@ -90,6 +105,7 @@ impl CeremonyService for Saying {
         let (plan, step) = ceremony::read_fetch(request.get_ref())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         if plan != self.0.plan.id() {
+            self.0.other_plan.send_replace(Some(caller.name.clone()));
             return Err(Status::failed_precondition("another plan"));
         }
         let message = self.0.answer(&caller.name, step);
@@ -100,10 +116,13 @@ impl CeremonyService for Saying {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proto::dkg::{Kind, Participant, PlanParts};
     use proto::hash::Hash;
     use proto::oprf::{ShareIndex, Threshold};
     use proto::signing::SecretKey;
+    use tokio::time::timeout;
     use tonic::Code;
 
     use super::*;
@@ -164,6 +183,21 @@ mod tests {
         let other = Hash::from_bytes([5; 32]);
         let other = ask(&said, 2, other, Step::Commitment).await;
         assert_eq!(other, Err(Code::FailedPrecondition));
+    }
+
+    #[tokio::test]
+    async fn who_asks_under_another_plan_is_told_to_this_member_too() {
+        let (said, plan) = (Said::new(plan()), plan().id());
+        let _ = ask(&said, 3, plan, Step::Commitment).await;
+        let early = timeout(Duration::ZERO, said.asked_under_another_plan()).await;
+        assert!(early.is_err(), "the same plan is no other one");
+        let other = Hash::from_bytes([5; 32]);
+        let _ = ask(&said, 4, other, Step::Commitment).await;
+        let early = timeout(Duration::ZERO, said.asked_under_another_plan()).await;
+        assert!(early.is_err(), "a stranger's plan is nobody's");
+        let _ = ask(&said, 2, other, Step::Commitment).await;
+        let member = said.asked_under_another_plan().await;
+        assert_eq!(member.as_str(), "member-2");
     }
 
     #[tokio::test]
