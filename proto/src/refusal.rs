@@ -95,6 +95,69 @@ reasons! {
     RosterUnfit = 18, "ROSTER_UNFIT",
         "the roster does not follow from the one in force",
         "La composition proposée ne découle pas de celle en vigueur.";
+    LppCodeMistyped = 19, "LPP_CODE_MISTYPED",
+        "the check digit of the LPP code is wrong",
+        "La clé du code LPP est fausse : vérifiez la saisie.";
+    LppCodeUnknown = 20, "LPP_CODE_UNKNOWN",
+        "the LPP code is not in the catalogue",
+        "Ce code LPP ne figure pas au catalogue en vigueur.";
+    LppCodeExpired = 21, "LPP_CODE_EXPIRED",
+        "the LPP code is no longer in force",
+        "Ce code LPP n'est plus en vigueur.";
+    ItemsIncompatible = 22, "ITEMS_INCOMPATIBLE",
+        "two items may not be billed together",
+        "Deux articles de la demande ne peuvent pas être facturés ensemble.";
+    AbovePriceLimit = 23, "ABOVE_PRICE_LIMIT",
+        "the price is above the highest that is allowed",
+        "Le prix dépasse le prix limite de vente de cet équipement.";
+    NotForThisAge = 24, "NOT_FOR_THIS_AGE",
+        "the item is for younger people",
+        "Cet équipement est réservé à des assurés plus jeunes.";
+    NotCovered = 25, "NOT_COVERED",
+        "no payer covers the item",
+        "Aucun organisme ne prend cet équipement en charge.";
+    ContractEnded = 26, "CONTRACT_ENDED",
+        "the contract's rights do not run on this day",
+        "Les droits du contrat ne sont pas ouverts à cette date.";
+    OutsideNetwork = 27, "OUTSIDE_NETWORK",
+        "the payer pays this item in its network alone",
+        "Cet organisme ne prend cet équipement en charge que dans son réseau.";
+    PrescriptionExpired = 28, "PRESCRIPTION_EXPIRED",
+        "the prescription is no longer valid at this age",
+        "L'ordonnance n'est plus valable.";
+    EarlyRenewalTooSoon = 29, "EARLY_RENEWAL_TOO_SOON",
+        "the attested condition opens an early renewal later than today",
+        "Le renouvellement anticipé n'est pas encore possible pour ce motif.";
+    EarlyRenewalNotOpen = 30, "EARLY_RENEWAL_NOT_OPEN",
+        "the attested condition opens no early renewal of this slot at this age",
+        "Ce motif n'ouvre pas droit à un renouvellement anticipé de cet équipement.";
+    ReservationEnded = 31, "RESERVATION_ENDED",
+        "the reservation has run out",
+        "La réservation est arrivée à son terme.";
+    AlreadyDelivered = 32, "ALREADY_DELIVERED",
+        "the slot has been delivered already",
+        "Cet équipement est déjà livré.";
+    NotDelivered = 33, "NOT_DELIVERED",
+        "the claim has not been delivered",
+        "La demande n'a pas encore été livrée.";
+    AlreadySettled = 34, "ALREADY_SETTLED",
+        "this payer has settled the claim already",
+        "Cet organisme a déjà réglé cette demande.";
+    NotPaid = 35, "NOT_PAID",
+        "there is no payment to recover",
+        "Il n'y a pas de paiement à récupérer.";
+    ForeignSlotKey = 36, "FOREIGN_SLOT_KEY",
+        "the slot keys are not those of the insured person",
+        "Les droits réservés ne sont pas ceux de la personne assurée.";
+    AmountAboveCoverage = 37, "AMOUNT_ABOVE_COVERAGE",
+        "the amount is above what the coverage gives",
+        "Le montant demandé dépasse la prise en charge.";
+    RenewalDateWrong = 38, "RENEWAL_DATE_WRONG",
+        "the renewal date is not the one that the coverage gives",
+        "La date de renouvellement ne correspond pas à la prise en charge.";
+    InvoiceUnfit = 39, "INVOICE_UNFIT",
+        "the invoice does not fit the claim",
+        "La facture ne correspond pas à la demande.";
 }
 
 impl Reason {

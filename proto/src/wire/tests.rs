@@ -181,7 +181,8 @@ fn evidence_error(change: impl FnOnce(&mut v1::SlotEvidence)) -> WireError {
 
 #[test]
 fn what_is_wrong_in_a_refusal_is_named() {
-    for got in [0, 19, 256, -1, i32::MIN, i32::MAX] {
+    let past_the_last = 1 + i32::try_from(Reason::ALL.len()).unwrap();
+    for got in [0, past_the_last, 256, -1, i32::MIN, i32::MAX] {
         let mut message = refused_with(None);
         match &mut message.answer {
             Some(v1::append_response::Answer::Refusal(refusal)) => refusal.reason = got,
