@@ -43,6 +43,8 @@ pub mod seal;
 
 pub mod refusal;
 
+pub mod renewal;
+
 pub mod attestation;
 
 pub mod receipt;
