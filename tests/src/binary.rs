@@ -1,6 +1,7 @@
 //! The binaries of the workspace, built as the running program was.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -74,6 +75,11 @@ fn is_release(folder: &Path) -> bool {
     folder.file_name().is_some_and(|name| name == "release")
 }
 
+fn is_of_a_package(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"CARGO_PKG_") || name.starts_with(b"CARGO_MANIFEST_")
+}
+
 fn build(folder: &Path, package: &str, name: &str) {
     // Cargo tells the programs that it runs where it is.
     let (Some(cargo), Some(target)) = (env::var_os("CARGO"), folder.parent()) else {
@@ -87,6 +93,12 @@ fn build(folder: &Path, package: &str, name: &str) {
     build.arg("--target-dir").arg(target);
     if is_release(folder) {
         build.arg("--release");
+    }
+    // What cargo tells a test about its own package would make build scripts run again that look
+    // at it, and everything above them be built anew, here and in the next build by hand.
+    let own = env::vars_os().map(|(name, _)| name);
+    for name in own.filter(|name| is_of_a_package(name)) {
+        build.env_remove(name);
     }
     let built = build.status().expect("cargo runs");
     assert!(built.success(), "{name} does not build");
