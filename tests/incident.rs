@@ -1,5 +1,5 @@
 //! After a theft: what the incident list says is what the thief did, refusals included, and a
-//! crash right after an answer loses none of it.
+//! crash right after an answer loses none of it. An insurer finds its own members in it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -17,9 +17,11 @@ use proto::attestation::LookOutcome;
 use proto::ids::{CoverageKey, SlotKey, UnixMillis};
 use proto::incident::IncidentSecretKey;
 use proto::refusal::Reason;
+use serde_json::{Value, json};
 use tests::binary::vitrail;
 use tests::bytes::find_in_folder;
 use tests::federation::accepted;
+use tests::planted::{MEMBERS_HEADER, Planted};
 use tests::workload::fresh_slots;
 use tests::world::World;
 
@@ -116,27 +118,106 @@ async fn the_list_is_what_the_thief_did_and_a_crash_takes_nothing_from_it() {
     command_says_the_same(&world, since, noted.len());
 }
 
-/// `vitrail incident`, as an operator runs it.
-fn command_says_the_same(world: &World, since: UnixMillis, looks: usize) {
+/// A command of the CNAM, the one that runs the node.
+fn command(world: &World, words: &[&str]) -> Command {
     let node = world.federation.node_dir();
-    let run = Command::new(vitrail())
-        .args(["incident", "-o", "json"])
-        .args(["--till", &world.tills[0].public().to_base64()])
-        .args(["--since", &since.to_iso()])
-        .arg("--incident-key")
-        .arg(node.join("incident.key"))
-        .arg("--roster")
+    let mut command = Command::new(vitrail());
+    command
+        .args(words)
+        .args(["-o", "json", "--roster"])
         .arg(node.join("roster.txt"))
         .arg("--key")
         .arg(node.join("node.key"))
         .args(["--address", &format!("cnam={}", world.node.addresses.grpc)])
-        .current_dir(world.folder.path())
-        .output()
-        .unwrap();
+        .current_dir(world.folder.path());
+    command
+}
+
+/// `vitrail incident`, of the first till.
+fn incident_command(world: &World, since: UnixMillis) -> Command {
+    let mut command = command(world, &["incident"]);
+    command
+        .args(["--till", &world.tills[0].public().to_base64()])
+        .args(["--since", &since.to_iso()])
+        .arg("--incident-key")
+        .arg(world.federation.node_dir().join("incident.key"));
+    command
+}
+
+fn answer_of(mut command: Command) -> Value {
+    let run = command.output().unwrap();
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert!(run.status.success(), "{said}");
-    let answer: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    serde_json::from_slice(&run.stdout).unwrap()
+}
+
+fn command_says_the_same(world: &World, since: UnixMillis, looks: usize) {
+    let answer = answer_of(incident_command(world, since));
     assert_eq!(answer["looks"].as_array().unwrap().len(), looks);
+    assert!(answer.get("contracts").is_none());
+}
+
+/// The key of somebody's coverage of a grouped code; the thief makes the token for it himself.
+async fn coverage_key(thief: &Session, one: &Planted, code: &str) -> CoverageKey {
+    let contract = [one.mandatory_contract()];
+    let tokens = thief.contract_tokens(&contract).await.unwrap();
+    tokens[0].coverage_key(code.parse().unwrap())
+}
+
+/// The thief looks at it.
+async fn look_at(thief: &Session, one: &Planted, code: &str) {
+    let key = coverage_key(thief, one, code).await;
+    look(thief, Vec::new(), vec![key]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insurer_finds_exactly_its_members_that_were_looked_at() {
+    let world = World::new(2).await;
+    let since = system::now();
+    let people = Planted::people(40);
+    let lines = (0..).zip(&people);
+    let lines: String = lines
+        .map(|(place, one)| one.member_line(true, &format!("c/{place}")))
+        .collect();
+    let list = world.folder.path().join("members.csv");
+    std::fs::write(&list, format!("{MEMBERS_HEADER}{lines}")).unwrap();
+    let imported = answer_of(command(&world, &["contracts", "import", "members.csv"]));
+    assert_eq!(imported["contracts"], people.len());
+
+    let sessions = world.sessions();
+    look_at(&sessions[0], &people[7], "M01").await;
+    look_at(&sessions[1], &people[8], "M01").await;
+    look(&sessions[0], fresh_slots(2), Vec::new()).await;
+    look_at(&sessions[0], &people[30], "LEN").await;
+    look_at(&sessions[0], &people[7], "VU1").await;
+    let opticians = &world.federation.opticians;
+    let opticians = world.federation.session(&world.node, opticians);
+    let key = coverage_key(&sessions[0], &people[12], "M01").await;
+    let revoked = client::federation::revoke(&opticians, world.tills[0].public());
+    accepted(&revoked.await.unwrap());
+    let refused = look(&sessions[0], Vec::new(), vec![key]).await.0;
+    assert_eq!(refused, LookOutcome::Refused(Reason::GrantRevoked));
+
+    let with_contracts = |world: &World| {
+        let mut command = incident_command(world, since);
+        command.args(["--contracts", "contracts.txt"]);
+        command
+    };
+    let answer = answer_of(with_contracts(&world));
+    let expected = json!({ "read": 40, "affected": [
+        { "line": 13, "reference": "c/7", "answered": true, "looks": [0, 3] },
+        { "line": 18, "reference": "c/12", "answered": false, "looks": [4] },
+        { "line": 36, "reference": "c/30", "answered": true, "looks": [2] },
+    ] });
+    assert_eq!(answer["contracts"], expected);
+
+    // With another payer's tokens nothing would match, and nobody would be told.
+    let file = world.folder.path().join("contracts.txt");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("payer 01", "payer 02")).unwrap();
+    let refused = with_contracts(&world).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("its payer is not"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,8 @@
 //!
 //! A member that holds an incident key asks any node for the access entries, verifies that each is
 //! in the log and has the record it commits to, opens it, and lists what was touched. The list
-//! names pseudorandom keys; [`affected`] finds those of an insurer's own contracts.
+//! names pseudorandom keys; [`affected`] finds those of an insurer's own contracts, and
+//! [`affected_in_file`] does so with the contracts that it imported.
 //!
 //! A node could leave an entry out of what it lists. It cannot take one out of the log: `vitrail
 //! audit` counts the access entries, and [`IncidentList::entries`] of a list since the ledger's
@@ -23,6 +24,8 @@ use proto::wire::access::{PAGE_RECORDS_MAX, RecordAnswer, RecordsAsked, RecordsP
 use thiserror::Error;
 
 use crate::connection::CallError;
+use crate::contracts::file::HEADER_LINES;
+use crate::contracts::{ContractsFile, ContractsFileError, Reference};
 use crate::failure::{Failure, FailureKind};
 use crate::lookup::LookupError;
 use crate::session::Session;
@@ -257,9 +260,65 @@ where
     })
 }
 
+/// A contract that was looked at, as its insurer finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AffectedContract {
+    /// Its line in the contracts file, counted from 1.
+    pub line: u64,
+    /// The insurer's own reference, if the list of members had one.
+    pub reference: Option<Reference>,
+    /// The places in the list of looks that asked for one of its coverages, ascending.
+    pub looks: Vec<usize>,
+}
+
+/// What a contracts file has to do with a list of looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AffectedContracts {
+    /// Those that were looked at, in the order of the file. A token that stands twice in the file
+    /// is there twice.
+    pub contracts: Vec<AffectedContract>,
+    /// How many contracts the file has.
+    pub read: u64,
+}
+
+/// Which contracts of a file were looked at; reads it to its end, a line at a time. The caller has
+/// checked its header: the tokens of another ledger or joint key match nothing.
+///
+/// # Errors
+/// [`ContractsFileError`]: a part of the file is no answer, so then there is none.
+pub fn affected_in_file(
+    touched: &[Touched],
+    file: ContractsFile,
+) -> Result<AffectedContracts, ContractsFileError> {
+    let (mut read, mut failed) = (0, None);
+    let contracts = file.map_while(|record| {
+        let record = record.map_err(|error| failed = Some(error)).ok()?;
+        read += 1;
+        Some((record.token, (HEADER_LINES + read, record.reference)))
+    });
+    let found = affected(touched, contracts).map(|((line, reference), looks)| AffectedContract {
+        line,
+        reference,
+        looks,
+    });
+    let contracts = found.collect();
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(AffectedContracts { contracts, read }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use proto::ids::Day;
+
     use super::*;
+    use crate::contracts::ContractsHeader;
+
+    fn token(seed: u8) -> ContractToken {
+        ContractToken::from_bytes([seed; 32])
+    }
 
     fn touched(coverages: Vec<CoverageKey>) -> Touched {
         Touched {
@@ -274,7 +333,6 @@ mod tests {
 
     #[test]
     fn an_insurer_finds_its_own_contracts_and_only_those_looked_at() {
-        let token = |seed| ContractToken::from_bytes([seed; 32]);
         let key = |seed, code: &str| token(seed).coverage_key(code.parse().unwrap());
         let list = [
             touched(vec![key(1, "M03"), key(1, "VU1"), key(9, "M03")]),
@@ -284,5 +342,48 @@ mod tests {
         let contracts = (1..=3).map(|seed| (token(seed), seed));
         let found: Vec<(u8, Vec<usize>)> = affected(&list, contracts).collect();
         assert_eq!(found, [(1, vec![0, 2]), (2, vec![2])]);
+    }
+
+    /// A contracts file with the contracts of these seeds, written as an import does.
+    fn contracts_file(seeds: &[u8], last: &str) -> Result<AffectedContracts, ContractsFileError> {
+        let list = [touched(vec![token(2).coverage_key("M03".parse().unwrap())])];
+        let record = |seed: &u8| {
+            let token = BASE64_STANDARD.encode([*seed; 32]);
+            format!("{token};P1;2026-01-01;2026-12-31;;;c/{seed}\n")
+        };
+        let records: String = seeds.iter().map(record).collect();
+        let roster = crate::example::Ledger::new().roster;
+        let payer = "75000001".parse().unwrap();
+        let header = ContractsHeader::new(&roster, payer, Day::new(20_000)).to_text();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("contracts.txt");
+        std::fs::write(&path, format!("{header}{records}{last}")).unwrap();
+        affected_in_file(&list, ContractsFile::open(&path).unwrap())
+    }
+
+    #[test]
+    fn a_contract_is_named_by_its_line_and_the_insurers_reference() {
+        let found = contracts_file(&[1, 2, 3, 2], "end 4\n").unwrap();
+        assert_eq!(found.read, 4);
+        let reference =
+            |one: &AffectedContract| one.reference.as_ref().unwrap().as_str().to_owned();
+        let named = found.contracts.iter().map(|one| (one.line, reference(one)));
+        let named: Vec<_> = named.collect();
+        assert_eq!(named, [(7, "c/2".to_owned()), (9, "c/2".to_owned())]);
+        assert_eq!(found.contracts[0].looks, [0]);
+    }
+
+    #[test]
+    fn a_contracts_file_that_is_not_whole_gives_no_answer() {
+        let cut = contracts_file(&[1, 2], "").unwrap_err();
+        assert!(
+            matches!(cut, ContractsFileError::Cut { records: 2 }),
+            "{cut}"
+        );
+        let torn = contracts_file(&[1, 2], "BwcH\n").unwrap_err();
+        assert!(
+            matches!(torn, ContractsFileError::Line { line: 8, .. }),
+            "{torn}"
+        );
     }
 }

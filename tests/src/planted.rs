@@ -7,7 +7,7 @@ use client::coverage_file::CoverageRow;
 use client::pos::{Complementary, Insured};
 use client::system;
 use md5::{Digest as _, Md5};
-use proto::identity::{MemberNumber, Nir, Person};
+use proto::identity::{Contract, MemberNumber, Nir, Person};
 use proto::ids::Cents;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
@@ -24,6 +24,10 @@ pub struct Planted {
     /// The complementary insurer's number for him.
     pub member_number: String,
 }
+
+/// The first line of a list of members for `vitrail contracts import`.
+pub const MEMBERS_HEADER: &str =
+    "member_number;birth_date;birth_rank;plan;rights_from;rights_to;reference\n";
 
 /// Something to search for, and a word that may be printed for it.
 pub type Word = (String, Vec<u8>);
@@ -108,6 +112,31 @@ impl Planted {
             amount: Cents::new(3_000),
             until: system::now().day().plus(200),
             renewal_months: 24,
+        }
+    }
+
+    /// His line in the list of members of a payer: the mandatory insurer, or the complementary one.
+    #[must_use]
+    pub fn member_line(&self, mandatory: bool, reference: &str) -> String {
+        let member_number = match mandatory {
+            true => self.full_nir(),
+            false => self.member_number.clone(),
+        };
+        let birth_date = &self.birth_date;
+        format!("{member_number};{birth_date};1;CONFORT;2026-01-01;2030-12-31;{reference}\n")
+    }
+
+    /// His contract with the mandatory insurer.
+    ///
+    /// # Panics
+    /// When it cannot be read, which would be a fault of this module.
+    #[must_use]
+    pub fn mandatory_contract(&self) -> Contract {
+        Contract {
+            payer_number: CNAM_PAYER.parse().unwrap(),
+            member_number: MemberNumber::from(&self.nir()),
+            birth_date: self.birth_date.parse().unwrap(),
+            birth_rank: "1".parse().unwrap(),
         }
     }
 

@@ -1,13 +1,15 @@
-//! `incident`: what a till's key looked at.
+//! `incident`: what a till's key looked at, and whose contracts of the own ones those were.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use client::contracts::{ContractsFile, ContractsFileError, Reference};
 use client::failure::{Failure, FailureKind};
 use client::files::FileError;
-use client::incident::{self, IncidentList};
+use client::incident::{self, AffectedContract, AffectedContracts, IncidentList};
 use client::profile::Settings;
+use client::session::Session;
 use client::{files, incident::Touched};
 use proto::attestation::LookOutcome;
 use proto::ids::UnixMillis;
@@ -41,6 +43,9 @@ pub(super) struct IncidentArgs {
         default_value = "incident.key"
     )]
     incident_key: PathBuf,
+    /// The own contracts, as `contracts import` wrote them: names those that were looked at
+    #[arg(long, env = "VITRAIL_CONTRACTS", value_name = "FILE")]
+    contracts: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -75,6 +80,8 @@ impl Failure for KeyFileError {
 pub(super) async fn incident(args: IncidentArgs) -> Answer {
     let key = read_key(&args.incident_key)?;
     let session = args.settings.load(Settings::default())?.session(None)?;
+    let open = |path: &PathBuf| own_contracts(path, &session);
+    let contracts = args.contracts.as_ref().map(open).transpose()?;
     let bar = progress_bar(0);
     let mut show = |position, length| {
         bar.set_length(length);
@@ -82,12 +89,27 @@ pub(super) async fn incident(args: IncidentArgs) -> Answer {
     };
     let listed = incident::list(&session, &key, &args.till, args.since, &mut show).await;
     bar.finish_and_clear();
-    Ok(Box::new(IncidentReport::new(
-        &args.till, args.since, &listed?,
-    )))
+    let list = listed?;
+    let matching = |file| incident::affected_in_file(&list.touched, file);
+    let affected = contracts.map(matching).transpose()?;
+    let report = IncidentReport::new(&args.till, args.since, &list);
+    Ok(Box::new(match affected {
+        Some(affected) => report.with_contracts(&affected, &list),
+        None => report,
+    }))
 }
 
-fn read_key(path: &std::path::Path) -> Result<IncidentSecretKey, KeyFileError> {
+/// The contracts file, which must be of the session's own member: with another's, or with one of
+/// another joint key, nothing would match and nobody would be told.
+fn own_contracts(path: &Path, session: &Session) -> Result<ContractsFile, ContractsFileError> {
+    let file = ContractsFile::open(path)?;
+    let payer = session.own_member().and_then(|own| own.payer.as_ref());
+    let payer = payer.ok_or(ContractsFileError::Other { field: "payer" })?;
+    file.header().check(session.roster(), payer)?;
+    Ok(file)
+}
+
+fn read_key(path: &Path) -> Result<IncidentSecretKey, KeyFileError> {
     let bytes = Zeroizing::new(files::read_secret(path, KEY_FILE_BYTES_MAX)?);
     let text = str::from_utf8(&bytes).map_err(|_| IncidentKeyError::File)?;
     Ok(IncidentSecretKey::parse(text)?)
@@ -139,6 +161,67 @@ impl TouchedReport {
     }
 }
 
+/// One of the own contracts that was looked at.
+#[derive(Debug, Serialize)]
+struct AffectedReport {
+    /// Its line in the contracts file.
+    line: u64,
+    reference: Option<String>,
+    /// Whether one of these looks was answered: a refused one learned nothing.
+    answered: bool,
+    /// Places in `looks`, from 0.
+    looks: Vec<usize>,
+}
+
+impl AffectedReport {
+    fn new(contract: &AffectedContract, list: &IncidentList) -> Self {
+        let looks = contract.looks.iter();
+        let mut outcomes = looks.filter_map(|place| Some(list.touched.get(*place)?.outcome));
+        let reference = contract.reference.as_ref().map(Reference::as_str);
+        Self {
+            line: contract.line,
+            reference: reference.map(str::to_owned),
+            answered: outcomes.any(|outcome| outcome == LookOutcome::Answered),
+            looks: contract.looks.clone(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let reference = self.reference.as_deref().unwrap_or("-");
+        let outcome = match self.answered {
+            true => "answered",
+            false => "not answered",
+        };
+        let looks = self.looks.iter().map(ToString::to_string);
+        let looks: Vec<_> = looks.collect();
+        format!(
+            "contract {reference}  line {}  {outcome}  looks {}",
+            self.line,
+            looks.join(" ")
+        )
+    }
+}
+
+/// Which of the own contracts were looked at.
+#[derive(Debug, Serialize)]
+struct ContractsReport {
+    affected: Vec<AffectedReport>,
+    /// Contracts in the file.
+    read: u64,
+}
+
+impl ContractsReport {
+    fn text(&self) -> String {
+        let lines: String = self.affected.iter().map(|one| one.text() + "\n").collect();
+        let answered = self.affected.iter().filter(|one| one.answered).count();
+        format!(
+            "{lines}{} of {} contracts were looked at, {answered} of them with an answer\n",
+            self.affected.len(),
+            self.read
+        )
+    }
+}
+
 /// What `incident` answers.
 #[derive(Debug, Serialize)]
 struct IncidentReport {
@@ -151,6 +234,9 @@ struct IncidentReport {
     erased: u64,
     /// The size of the log that was read to its end.
     size: u64,
+    /// Only if a contracts file was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contracts: Option<ContractsReport>,
 }
 
 impl IncidentReport {
@@ -162,6 +248,19 @@ impl IncidentReport {
             entries: list.entries,
             erased: list.erased,
             size: list.size.get(),
+            contracts: None,
+        }
+    }
+
+    fn with_contracts(self, affected: &AffectedContracts, list: &IncidentList) -> Self {
+        let contracts = affected.contracts.iter();
+        let contracts = contracts.map(|contract| AffectedReport::new(contract, list));
+        Self {
+            contracts: Some(ContractsReport {
+                affected: contracts.collect(),
+                read: affected.read,
+            }),
+            ..self
         }
     }
 }
@@ -169,8 +268,11 @@ impl IncidentReport {
 impl Report for IncidentReport {
     fn text(&self) -> String {
         let mut text = String::new();
-        for look in &self.looks {
-            let _ = writeln!(text, "{}  {}  entry {}", look.at, look.outcome, look.entry);
+        for (place, look) in self.looks.iter().enumerate() {
+            let TouchedReport {
+                at, outcome, entry, ..
+            } = look;
+            let _ = writeln!(text, "look {place}  {at}  {outcome}  entry {entry}");
             for key in &look.slot_keys {
                 let _ = writeln!(text, "  slot      {key}");
             }
@@ -188,6 +290,9 @@ impl Report for IncidentReport {
             self.erased,
             self.size
         );
+        if let Some(contracts) = &self.contracts {
+            text.push_str(&contracts.text());
+        }
         text
     }
 
@@ -205,9 +310,7 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_json_of_a_list_is_these_bytes() {
-        let till = SecretKey::from_seed(&[7; 32]).public();
+    fn list() -> IncidentList {
         let touched = |outcome| Touched {
             entry: LeafIndex::new(9),
             node: SecretKey::from_seed(&[1; 32]).public(),
@@ -216,13 +319,47 @@ mod tests {
             slots: vec![SlotKey::from_bytes([0x10; 32])],
             coverages: vec![CoverageKey::from_bytes([0x40; 32])],
         };
-        let list = IncidentList {
+        IncidentList {
             touched: vec![touched(LookOutcome::Refused(Reason::GrantRevoked))],
             entries: 3,
             erased: 0,
             size: TreeSize::new(12),
+        }
+    }
+
+    fn report(list: &IncidentList) -> IncidentReport {
+        let till = SecretKey::from_seed(&[7; 32]).public();
+        IncidentReport::new(&till, UnixMillis::new(0), list)
+    }
+
+    #[test]
+    fn the_contracts_that_were_looked_at_follow_the_list() {
+        let list = list();
+        let contract = |line, reference: Option<&str>| AffectedContract {
+            line,
+            reference: reference.map(|text| text.parse().unwrap()),
+            looks: vec![0],
         };
-        let report = IncidentReport::new(&till, UnixMillis::new(0), &list);
+        let affected = AffectedContracts {
+            contracts: vec![contract(7, Some("c/00017")), contract(8, None)],
+            read: 40,
+        };
+        let report = report(&list).with_contracts(&affected, &list);
+        let json = report.json();
+        let (_, contracts) = json.split_once(r#""size":12,"#).unwrap();
+        assert_snapshot!(contracts, @r#""contracts":{"affected":[{"line":7,"reference":"c/00017","answered":false,"looks":[0]},{"line":8,"reference":null,"answered":false,"looks":[0]}],"read":40}}"#);
+        let text = report.text();
+        let (_, contracts) = text.split_once("12 entries\n").unwrap();
+        assert_snapshot!(contracts, @r"
+        contract c/00017  line 7  not answered  looks 0
+        contract -  line 8  not answered  looks 0
+        2 of 40 contracts were looked at, 0 of them with an answer
+        ");
+    }
+
+    #[test]
+    fn the_json_of_a_list_is_these_bytes() {
+        let report = report(&list());
         assert_snapshot!(report.json(), @r#"{"till":"6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=","since":"1970-01-01T00:00:00Z","looks":[{"at":"2026-01-09T23:06:40Z","outcome":"GRANT_REVOKED","entry":9,"node":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=","slot_keys":["1010101010101010101010101010101010101010101010101010101010101010"],"coverage_keys":["4040404040404040404040404040404040404040404040404040404040404040"]}],"entries":3,"erased":0,"size":12}"#);
     }
 }

@@ -31,6 +31,8 @@ use crate::files::{self, FileError};
 
 /// First line.
 const TITLE: &str = "vitrail contracts v1";
+/// The lines of a header, title included: contracts begin on the one after.
+pub const HEADER_LINES: u64 = 5;
 /// Longest line, its end included: the longest header line, an origin, has 136 bytes; a record at
 /// most 44 + 32 + 2 * 10 + 2 * 7 + 36 and its separators.
 pub const LINE_BYTES_MAX: usize = 256;
