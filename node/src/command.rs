@@ -386,8 +386,12 @@ fn ceremony(command: CeremonyCommand, output: Output) -> Result<(), CommandError
             } else {
                 "more voting members must sign it"
             };
+            let repaired = match &report.repaired {
+                Some(member) => format!("{member} has its shares again, and its node can start\n"),
+                None => String::new(),
+            };
             let text = format!(
-                "proposed roster   {}\nroster hash       {}\ntranscript hash   {}\n{quorum}\n",
+                "{repaired}proposed roster   {}\nroster hash       {}\ntranscript hash   {}\n{quorum}\n",
                 report.proposal.display(),
                 report.roster_hash,
                 report.transcript_hash,

@@ -5,13 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use proto::dkg::Kind;
 use proto::ids::MemberName;
 use proto::roster::{Address, Epoch, Roster, SignedRoster};
 use serde::Serialize;
 
 use super::publication::read_roster;
-use super::{CeremonyFailure, WAIT_DEFAULT, Wanted, publish, run, sign};
+use super::{CeremonyFailure, Purpose, WAIT_DEFAULT, Wanted, publish, run, sign};
 use crate::config::{Config, Settings};
 use crate::server::read_key;
 
@@ -48,18 +47,22 @@ pub struct RunArgs {
     #[command(flatten)]
     node: NodeArgs,
     /// How many shares evaluate together; everybody gives the same.
-    #[arg(long, required_unless_present = "refresh")]
+    #[arg(long, required_unless_present_any = ["refresh", "repair"])]
     threshold: Option<u16>,
     /// A member that takes part, this one included; everybody gives the same.
     #[arg(
         long = "participant",
         value_name = "NAME",
-        required_unless_present = "refresh"
+        required_unless_present_any = ["refresh", "repair"]
     )]
     participants: Vec<MemberName>,
     /// Make new shares of the keys there are, without a change of any token.
     #[arg(long, conflicts_with = "threshold")]
     refresh: bool,
+    /// Make the shares of this member again, which it has lost, out of the participants' own.
+    /// Nothing else changes. Everybody gives the same, that member too.
+    #[arg(long, value_name = "MEMBER", conflicts_with_all = ["threshold", "refresh"])]
+    repair: Option<MemberName>,
     /// Which attempt under the roster in force this is.
     #[arg(long, default_value_t = 1)]
     attempt: u32,
@@ -120,6 +123,9 @@ pub struct ProposalReport {
     pub transcript_hash: String,
     /// Whether a quorum of the voting members has signed it.
     pub quorum: bool,
+    /// After a repair, who has its shares again; the proposed roster then records the repair alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repaired: Option<String>,
 }
 
 /// What `publish` prints.
@@ -150,7 +156,8 @@ pub async fn execute(command: CeremonyCommand) -> Result<CeremonyReport, Ceremon
             let (config, roster) = args.node.open()?;
             let secret = read_key(&config.key).map_err(Box::new)?;
             let signed = sign(&args.proposal, &roster, &config.name, &secret)?;
-            Ok(proposed(args.proposal, &signed, &roster))
+            let report = proposed(args.proposal, &signed, &roster);
+            Ok(CeremonyReport::Proposed(report))
         }
         CeremonyCommand::Publish(args) => {
             let (config, roster) = args.node.open()?;
@@ -173,13 +180,13 @@ pub async fn execute(command: CeremonyCommand) -> Result<CeremonyReport, Ceremon
 async fn take_part(args: RunArgs) -> Result<CeremonyReport, CeremonyFailure> {
     let dir = args.node.dir.clone();
     let (config, roster) = args.node.open()?;
-    let kind = if args.refresh {
-        Kind::Refresh
-    } else {
-        Kind::Deal
+    let purpose = match args.repair.clone() {
+        Some(member) => Purpose::Repair(member),
+        None if args.refresh => Purpose::Refresh,
+        None => Purpose::Deal,
     };
     let wanted = Wanted {
-        kind,
+        purpose,
         threshold: args.threshold,
         participants: args.participants,
         attempt: args.attempt,
@@ -191,18 +198,22 @@ async fn take_part(args: RunArgs) -> Result<CeremonyReport, CeremonyFailure> {
     };
     let wait = Duration::from_secs(args.wait);
     let finished = run(&dir, config, roster.clone(), wanted, wait).await?;
-    Ok(proposed(finished.proposal, &finished.roster, &roster))
+    Ok(CeremonyReport::Proposed(ProposalReport {
+        repaired: args.repair.map(|member| member.to_string()),
+        ..proposed(finished.proposal, &finished.roster, &roster)
+    }))
 }
 
-fn proposed(proposal: PathBuf, signed: &SignedRoster, in_force: &Roster) -> CeremonyReport {
+fn proposed(proposal: PathBuf, signed: &SignedRoster, in_force: &Roster) -> ProposalReport {
     let roster = signed.admitted();
     let transcript = roster.ceremony().map(proto::hash::Hash::to_base64);
-    CeremonyReport::Proposed(ProposalReport {
+    ProposalReport {
         proposal,
         roster_hash: roster.hash().to_base64(),
         transcript_hash: transcript.unwrap_or_default(),
         quorum: signed.verify_successor(in_force).is_ok(),
-    })
+        repaired: None,
+    }
 }
 
 impl NodeArgs {

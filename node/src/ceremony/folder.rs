@@ -3,8 +3,9 @@
 //! ```text
 //! plan.txt              the plan; a folder never changes its plan
 //! seed                  this member's randomness, sealed; wiped at the end
-//! <step>-<member>       what a member said, as it came; shares are sealed and wiped at the end
-//! evaluator.key         the new shares, sealed, until the roster with them is in force
+//! <step>-<member>       what a member said, as it came; shares and sums are sealed, and wiped at the end
+//! evaluator.key         the new shares, sealed, until the roster with them is in force; repaired
+//!                       shares until the ceremony ends
 //! transcript.txt        the transcript that everybody confirmed
 //! roster.txt            the roster that it leads to, signed by the participants
 //! ```
@@ -110,9 +111,9 @@ impl Folder {
     ) -> Result<(), CeremonyFailure> {
         let text = Zeroizing::new(BASE64_STANDARD.encode(message.to_bytes()));
         let name = message_file(step, from);
-        match step {
-            Step::Share => self.write_sealed(&name, &text),
-            _ => self.write_once(&name, &text),
+        match step.is_for_one() {
+            true => self.write_sealed(&name, &text),
+            false => self.write_once(&name, &text),
         }
     }
 
@@ -125,9 +126,9 @@ impl Folder {
         let mut kept = Messages::new();
         for one in members {
             let name = message_file(step, &one.name);
-            let text = match step {
-                Step::Share => self.read_sealed(&name)?,
-                _ => self.read(&name)?,
+            let text = match step.is_for_one() {
+                true => self.read_sealed(&name)?,
+                false => self.read(&name)?,
             };
             let Some(text) = text else { continue };
             let bytes = BASE64_STANDARD.decode(text.trim_end()).map(Zeroizing::new);
@@ -150,12 +151,14 @@ impl Folder {
         write_whole(&path, text).map_err(|error| io_failure(&path, &error))
     }
 
-    /// Wipes the seed and the shares that came: whoever finds them has this member's shares.
+    /// Wipes the seed and the secrets that came: whoever finds them has this member's shares.
     pub(super) fn wipe_secrets(&self, members: &[Participant]) -> Result<(), CeremonyFailure> {
-        let shares = members
-            .iter()
-            .map(|one| message_file(Step::Share, &one.name));
-        for name in shares.chain([SEED.to_owned()]) {
+        let secret = Step::ALL.into_iter().filter(|step| step.is_for_one());
+        let came = secret.flat_map(|step| {
+            let files = members.iter();
+            files.map(move |one| message_file(step, &one.name))
+        });
+        for name in came.chain([SEED.to_owned()]) {
             let path = self.path.join(name);
             wipe(&path).map_err(|error| io_failure(&path, &error))?;
         }

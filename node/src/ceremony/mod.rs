@@ -25,7 +25,7 @@ use proto::roster::{ProposalError, SignedRosterError, SuccessionError};
 use thiserror::Error;
 
 pub(crate) use self::folder::EVALUATOR_PURPOSE;
-pub use self::plan::Wanted;
+pub use self::plan::{Purpose, Wanted};
 pub use self::publication::{publish, sign};
 pub use self::run::{Finished, run};
 pub use self::succession::{ceremonies, share_in_force};
@@ -61,7 +61,7 @@ pub enum CeremonyFailure {
         /// This node's member name.
         member: MemberName,
     },
-    /// A participant of a refresh has no shares to refresh.
+    /// A participant of a refresh or a repair has no shares.
     #[error("{member} has no shares in the roster")]
     NoShare {
         /// The member.

@@ -9,14 +9,26 @@ use proto::roster::{Address, Roster};
 
 use super::CeremonyFailure;
 
+/// What a ceremony is held for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// New joint keys, and so new tokens.
+    Deal,
+    /// New shares of the joint keys there are.
+    Refresh,
+    /// The shares of this member again, which it has lost.
+    Repair(MemberName),
+}
+
 /// What the operators of all participants agreed on by other means, and each gives here.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Whether new keys are made, or the shares of the ones there are.
-    pub kind: Kind,
-    /// How many shares evaluate together; in a refresh it is the roster's.
+    /// What it is held for.
+    pub purpose: Purpose,
+    /// How many shares evaluate together; only a deal chooses, otherwise it is the roster's.
     pub threshold: Option<u16>,
-    /// Who takes part; nobody given in a refresh: everybody who has a share.
+    /// Who takes part; nobody given: everybody who has a share. The member whose shares are
+    /// repaired takes part whether it is given or not.
     pub participants: Vec<MemberName>,
     /// Which attempt under this roster it is, from 1.
     pub attempt: u32,
@@ -25,22 +37,33 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The plan under this roster. In a deal the indexes are 1, 2, ... in the order of names; in
-    /// a refresh everybody keeps its own.
+    /// The plan under this roster. In a deal the indexes are 1, 2, ... in the order of names;
+    /// otherwise everybody keeps its own.
     ///
     /// # Errors
     /// [`CeremonyFailure`] for a name that is no member's or has no share, or a rule of plans.
     pub(super) fn plan(&self, roster: &Roster) -> Result<Plan, CeremonyFailure> {
-        let threshold = match self.kind {
-            Kind::Deal => self.threshold.and_then(Threshold::new),
-            Kind::Refresh => Threshold::new(roster.threshold().get()),
-        };
-        let participants = match self.kind {
-            Kind::Deal => self.dealt(roster)?,
-            Kind::Refresh => self.refreshed(roster)?,
+        let in_force = Threshold::new(roster.threshold().get());
+        let (kind, threshold, participants) = match &self.purpose {
+            Purpose::Deal => {
+                let threshold = self.threshold.and_then(Threshold::new);
+                (Kind::Deal, threshold, self.dealt(roster)?)
+            }
+            Purpose::Refresh => {
+                let names = self.sharing(roster);
+                (Kind::Refresh, in_force, indexed(roster, names)?)
+            }
+            Purpose::Repair(member) => {
+                let mut names = self.sharing(roster);
+                if !names.contains(member) {
+                    names.push(member.clone());
+                }
+                let kind = Kind::Repair(index(roster, member)?);
+                (kind, in_force, indexed(roster, names)?)
+            }
         };
         Ok(Plan::new(PlanParts {
-            kind: self.kind,
+            kind,
             origin: roster.origin().clone(),
             roster: roster.hash(),
             attempt: self.attempt,
@@ -60,21 +83,13 @@ impl Wanted {
             .collect()
     }
 
-    fn refreshed(&self, roster: &Roster) -> Result<Vec<Participant>, CeremonyFailure> {
+    /// Who takes part of those that have a share.
+    fn sharing(&self, roster: &Roster) -> Vec<MemberName> {
         let everybody = roster.shares().iter().map(|share| share.member.clone());
-        let names = match self.participants.is_empty() {
+        match self.participants.is_empty() {
             true => everybody.collect(),
             false => self.participants.clone(),
-        };
-        let with_index = names.into_iter().map(|name| {
-            let share = roster.share(&name);
-            let index = share.and_then(|share| ShareIndex::new(share.index.get()));
-            match index {
-                Some(index) => participant(roster, name, index),
-                None => Err(CeremonyFailure::NoShare { member: name }),
-            }
-        });
-        with_index.collect()
+        }
     }
 
     /// Where this participant is reached.
@@ -89,6 +104,23 @@ impl Wanted {
             member: member.clone(),
         })
     }
+}
+
+/// These members with the indexes that their shares have.
+fn indexed(roster: &Roster, names: Vec<MemberName>) -> Result<Vec<Participant>, CeremonyFailure> {
+    let with_index = names.into_iter().map(|name| {
+        let index = index(roster, &name)?;
+        participant(roster, name, index)
+    });
+    with_index.collect()
+}
+
+fn index(roster: &Roster, member: &MemberName) -> Result<ShareIndex, CeremonyFailure> {
+    let share = roster.share(member);
+    let index = share.and_then(|share| ShareIndex::new(share.index.get()));
+    index.ok_or_else(|| CeremonyFailure::NoShare {
+        member: member.clone(),
+    })
 }
 
 fn participant(

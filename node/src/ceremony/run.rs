@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::dkg::{
-    CeremonyError, Holding, Kind, Message, Messages, Outcome, Participant, Plan, PublicPair, Seat,
-    Step,
+    Basis, CeremonyError, Holding, Kind, Message, Messages, Openings, Outcome, Participant, Plan,
+    PublicPair, Published, Seat, Step,
 };
 use proto::note::{NoteSignature, SignatureKind};
 use proto::oprf::{JointPublicKey, PublicShare, ShareIndex};
@@ -163,6 +163,10 @@ impl Bench {
         };
         // Everybody's shares are durable: nothing is made from these secrets any more.
         self.folder.wipe_secrets(self.plan.participants())?;
+        if self.is_repaired() {
+            // They are in force already: no roster has to come before they are the node's.
+            self.evaluator()?;
+        }
         let others = self.plan.participants().len() - 1;
         if timeout(STAY_MAX, self.said.confirmed_to(others))
             .await
@@ -182,11 +186,18 @@ impl Bench {
     async fn hold_steps(&self) -> Result<SignedRoster, CeremonyFailure> {
         let seed = self.folder.seed()?;
         let held = match self.plan.kind() {
+            Kind::Repair(_) if self.is_repaired() => None,
+            Kind::Refresh | Kind::Repair(_) => Some(self.held()?),
             Kind::Deal => None,
-            Kind::Refresh => Some(self.held()?),
+        };
+        let published = self.published()?;
+        let basis = match (self.plan.kind(), &held) {
+            (Kind::Deal, _) => Basis::Nothing,
+            (Kind::Refresh | Kind::Repair(_), Some(held)) => Basis::Held(held),
+            (Kind::Refresh | Kind::Repair(_), None) => Basis::Published(&published),
         };
         let own = &self.config.name;
-        let seat = Seat::new(&self.plan, own, &self.secret, &seed, held.as_ref());
+        let seat = Seat::new(&self.plan, own, &self.secret, &seed, basis);
         let seat = seat.ok_or_else(|| CeremonyFailure::NotTakingPart {
             member: own.clone(),
         })?;
@@ -197,10 +208,27 @@ impl Bench {
         let openings = seat.check_openings(&commitments, &openings)?;
         let views = self.tell(&seat, Step::View, seat.view(&openings)).await?;
         seat.check_views(&openings, &views)?;
-        self.said.to_each(Step::Share, seat.shares(&openings)?);
-        let shares = self.gather(&seat, Step::Share).await?;
-        let outcome = seat.finish(&openings, &shares)?;
+        let outcome = self.share(&seat, &openings).await?;
         self.confirm(&seat, &outcome).await
+    }
+
+    /// The secret steps: what is sent to one member alone, and what comes out of it.
+    async fn share(
+        &self,
+        seat: &Seat<'_>,
+        openings: &Openings,
+    ) -> Result<Outcome, CeremonyFailure> {
+        self.said.to_each(Step::Share, seat.shares(openings)?);
+        let shares = self.gather(seat, Step::Share).await?;
+        match self.plan.kind() {
+            Kind::Deal | Kind::Refresh => Ok(seat.finish(openings, &shares)?),
+            Kind::Repair(_) => {
+                let sums = seat.sigma(openings, &shares)?;
+                self.said.to_each(Step::Sigma, sums);
+                let sums = self.gather(seat, Step::Sigma).await?;
+                Ok(seat.finish_repair(openings, &sums)?)
+            }
+        }
     }
 
     /// Keeps the new shares, then says so, and collects that all others have done the same.
@@ -209,9 +237,11 @@ impl Bench {
         seat: &Seat<'_>,
         outcome: &Outcome,
     ) -> Result<SignedRoster, CeremonyFailure> {
-        let holding = &outcome.holding;
-        let evaluator = Evaluator::new(holding.person.clone(), holding.contract.clone());
-        self.folder.keep_shares(&evaluator.to_text())?;
+        if self.has_new_shares()? {
+            let holding = &outcome.holding;
+            let evaluator = Evaluator::new(holding.person.clone(), holding.contract.clone());
+            self.folder.keep_shares(&evaluator.to_text())?;
+        }
         // From here this member has its shares, whatever happens to this process.
         let roster = self.roster.after_ceremony(&self.plan, outcome)?;
         let line = roster.sign(&self.config.name, &self.secret).to_string();
@@ -253,25 +283,59 @@ impl Bench {
         Ok(kept.remove(&self.config.name).ok_or(missing)?)
     }
 
-    /// The shares that a refresh starts from: this disk's, which must be the roster's.
-    fn held(&self) -> Result<Holding, CeremonyFailure> {
+    /// Whether this is the member whose shares are made again.
+    fn is_repaired(&self) -> bool {
+        let own = self.plan.participant(&self.config.name);
+        own.is_some_and(|own| self.plan.repaired() == Some(own.index))
+    }
+
+    /// Whether this member's shares are not yet in its key file. In a repair the helpers' are, and
+    /// a second copy would be there after a refresh.
+    fn has_new_shares(&self) -> Result<bool, CeremonyFailure> {
+        match self.plan.kind() {
+            Kind::Deal | Kind::Refresh => Ok(true),
+            Kind::Repair(_) => {
+                let share = self.own_share()?;
+                Ok(!succession::holds(&self.config, &self.protection, share))
+            }
+        }
+    }
+
+    fn own_share(&self) -> Result<&MemberShare, CeremonyFailure> {
         let share = self.roster.share(&self.config.name);
-        let share = share.ok_or_else(|| CeremonyFailure::NoShare {
+        share.ok_or_else(|| CeremonyFailure::NoShare {
             member: self.config.name.clone(),
-        })?;
+        })
+    }
+
+    /// This disk's shares, which must be the roster's.
+    fn evaluator(&self) -> Result<Evaluator, CeremonyFailure> {
+        let share = self.own_share()?;
         let evaluator = succession::share_in_force(&self.config, &self.protection, share);
-        let evaluator = evaluator.map_err(Box::new)?;
+        Ok(evaluator.map_err(Box::new)?)
+    }
+
+    /// The shares that a refresh starts from, and that a helper gives of.
+    fn held(&self) -> Result<Holding, CeremonyFailure> {
+        let evaluator = self.evaluator()?;
         let (person, contract) = evaluator.shares();
-        let public = self.roster.shares().iter().map(published);
-        let joint = |element: &Element| JointPublicKey::from_bytes(element.as_bytes()).ok();
-        let keys = self.roster.joint();
-        let unusable = || CeremonyFailure::Ceremony(CeremonyError::Unusable);
         Ok(Holding {
             person: person.clone(),
             contract: contract.clone(),
+            published: self.published()?,
+        })
+    }
+
+    /// What the roster says of the shares there are.
+    fn published(&self) -> Result<Published, CeremonyFailure> {
+        let shares = self.roster.shares().iter().map(published);
+        let joint = |element: &Element| JointPublicKey::from_bytes(element.as_bytes()).ok();
+        let keys = self.roster.joint();
+        let unusable = || CeremonyFailure::Ceremony(CeremonyError::Unusable);
+        Ok(Published {
             joint_person: joint(&keys.person).ok_or_else(unusable)?,
             joint_contract: joint(&keys.contract).ok_or_else(unusable)?,
-            public: public.collect::<Option<_>>().ok_or_else(unusable)?,
+            shares: shares.collect::<Option<_>>().ok_or_else(unusable)?,
         })
     }
 
@@ -288,13 +352,11 @@ impl Bench {
         Ok(messages)
     }
 
-    /// What all others say in a step: from disk where it was kept, and otherwise asked for until
+    /// What others say to this member in a step: from disk where it was kept, and otherwise asked for until
     /// it is there, checked, and kept.
     async fn gather(&self, seat: &Seat<'_>, step: Step) -> Result<Messages, CeremonyFailure> {
-        let own = &self.config.name;
         let mut messages = self.folder.kept(step, self.plan.participants())?;
-        let others = self.plan.participants().iter();
-        for one in others.filter(|one| one.name != *own) {
+        for one in seat.senders(step) {
             let message = match messages.remove(&one.name) {
                 Some(kept) => kept,
                 None => self.fetch(one, step).await?,

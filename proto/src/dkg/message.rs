@@ -16,7 +16,7 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// What every signature of a ceremony begins with; no other signed message does.
 const TITLE: &[u8] = b"vitrail ceremony message v1\n";
 
-/// The five steps, in their order. The number is signed and sent.
+/// The steps, in the order of their numbers. The number is signed and sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
     /// The fingerprint of an opening that is shown later.
@@ -25,20 +25,24 @@ pub enum Step {
     Opening = 2,
     /// Which openings a member has.
     View = 3,
-    /// The polynomials' values for one other member.
+    /// The values for one other member: of the polynomials, or of a helper's deltas.
     Share = 4,
     /// The hash of the transcript.
     Confirmation = 5,
+    /// In a repair, after the shares: the sums of the deltas that a helper got, for the repaired
+    /// member alone.
+    Sigma = 6,
 }
 
 impl Step {
-    /// All of them, in order.
-    pub const ALL: [Self; 5] = [
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
         Self::Commitment,
         Self::Opening,
         Self::View,
         Self::Share,
         Self::Confirmation,
+        Self::Sigma,
     ];
 
     /// Its word, in file names and errors.
@@ -50,6 +54,16 @@ impl Step {
             Self::View => "view",
             Self::Share => "share",
             Self::Confirmation => "confirmation",
+            Self::Sigma => "sigma",
+        }
+    }
+
+    /// Whether what is said in it is for one member alone, and a secret.
+    #[must_use]
+    pub const fn is_for_one(self) -> bool {
+        match self {
+            Self::Share | Self::Sigma => true,
+            Self::Commitment | Self::Opening | Self::View | Self::Confirmation => false,
         }
     }
 

@@ -14,12 +14,17 @@
 //! named. A refresh has the same steps with polynomials that are zero at 0: the joint keys, and so
 //! every token, stay as they are.
 //!
+//! A repair gives one member the shares again that it lost. What the helpers open and send are no
+//! values of polynomials but the parts of sums, and each helper then sends its sums to the repaired
+//! member, between steps 4 and 5. Nothing that is public changes.
+//!
 //! All of a member's randomness comes out of one seed. So a member that stopped and starts again
 //! from its seed and the messages it has kept says the same again, and never anything else.
 
 mod message;
 mod plan;
 mod polynomial;
+mod repair;
 mod seat;
 #[cfg(test)]
 mod tests;
@@ -29,8 +34,8 @@ use thiserror::Error;
 
 pub use self::message::{MESSAGE_BYTES_MAX, Message, MessageError, Step};
 pub use self::plan::{Kind, PARTICIPANTS_MAX, Participant, Plan, PlanError, PlanParts};
-pub use self::seat::{Messages, Openings, Outcome, SEED_BYTES, Seat};
-pub use self::transcript::{Holding, PublicPair, Transcript};
+pub use self::seat::{Basis, Messages, Openings, Outcome, SEED_BYTES, Seat};
+pub use self::transcript::{Holding, PublicPair, Published, Transcript};
 use crate::ids::MemberName;
 
 /// Why a ceremony does not go on. Every variant that accuses names the member.
@@ -91,6 +96,18 @@ pub enum CeremonyError {
     /// A share does not lie on the polynomial that its sender committed to.
     #[error("the share of {culprit} does not fit its opening")]
     Share {
+        /// Who sent it.
+        culprit: MemberName,
+    },
+    /// What a helper of a repair committed to is not its part of the repaired share.
+    #[error("what {culprit} opened does not add up to its part of the repaired share")]
+    Deltas {
+        /// Who opened it.
+        culprit: MemberName,
+    },
+    /// What a helper gives to the repaired member is not the sum of what it was given.
+    #[error("the sum of {culprit} does not fit the openings")]
+    Sigma {
         /// Who sent it.
         culprit: MemberName,
     },

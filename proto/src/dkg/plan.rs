@@ -24,6 +24,8 @@ pub enum Kind {
     Deal,
     /// New shares of the joint keys there are; tokens stay as they are.
     Refresh,
+    /// The shares of the member with this index again, from the others'. Nothing else changes.
+    Repair(ShareIndex),
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Deal => "deal",
             Self::Refresh => "refresh",
+            Self::Repair(_) => "repair",
         }
     }
 }
@@ -82,6 +85,20 @@ pub enum PlanError {
         /// How many there are.
         got: usize,
     },
+    /// Fewer have their shares than evaluate together: nobody can make another one from them.
+    #[error("a repair takes at least {threshold} members that have their shares, got {helpers}")]
+    Helpers {
+        /// How many evaluate together.
+        threshold: Threshold,
+        /// How many help.
+        helpers: usize,
+    },
+    /// The member whose shares are made again is not there.
+    #[error("the member whose shares are repaired, of index {index}, must take part")]
+    Repaired {
+        /// Its index.
+        index: ShareIndex,
+    },
     /// Attempts count from 1.
     #[error("the first attempt is 1, got 0")]
     Attempt,
@@ -124,6 +141,7 @@ impl Plan {
         }
         parts.participants.sort_by_key(|one| one.index);
         refuse_duplicates(&parts.participants)?;
+        require_helpers(&parts)?;
         let text = format(&parts);
         let id = hash::derive(Context::CeremonyPlan, &[text.as_bytes()]);
         Ok(Self { parts, text, id })
@@ -159,6 +177,22 @@ impl Plan {
         &self.parts.participants
     }
 
+    /// Those that have their shares and give of them in a repair, sorted by index; in a deal and
+    /// in a refresh everybody.
+    pub fn helpers(&self) -> impl Iterator<Item = &Participant> {
+        let all = self.participants().iter();
+        all.filter(|one| self.repaired() != Some(one.index))
+    }
+
+    /// The index of the member whose shares are repaired; `None` in a deal and in a refresh.
+    #[must_use]
+    pub const fn repaired(&self) -> Option<ShareIndex> {
+        match self.parts.kind {
+            Kind::Deal | Kind::Refresh => None,
+            Kind::Repair(index) => Some(index),
+        }
+    }
+
     /// The participant of this name.
     #[must_use]
     pub fn participant(&self, name: &MemberName) -> Option<&Participant> {
@@ -192,6 +226,21 @@ fn refuse_duplicates(participants: &[Participant]) -> Result<(), PlanError> {
     }
 }
 
+/// A repair has its member, and as many others as make any share from theirs.
+fn require_helpers(parts: &PlanParts) -> Result<(), PlanError> {
+    let Kind::Repair(index) = parts.kind else {
+        return Ok(());
+    };
+    if parts.participants.iter().all(|one| one.index != index) {
+        return Err(PlanError::Repaired { index });
+    }
+    let (threshold, helpers) = (parts.threshold, parts.participants.len() - 1);
+    if helpers < usize::from(threshold.get()) {
+        return Err(PlanError::Helpers { threshold, helpers });
+    }
+    Ok(())
+}
+
 fn format(parts: &PlanParts) -> String {
     let mut text = format!(
         "vitrail ceremony v1\nkind {}\norigin {}\nroster {}\nattempt {}\nthreshold {}\n",
@@ -201,9 +250,12 @@ fn format(parts: &PlanParts) -> String {
         parts.attempt,
         parts.threshold,
     );
+    // Writing into a String cannot fail.
+    if let Kind::Repair(index) = parts.kind {
+        let _ = writeln!(text, "repaired {index}");
+    }
     for one in &parts.participants {
         let key = one.public_key.to_base64();
-        // Writing into a String cannot fail.
         let _ = writeln!(text, "participant {} {} {key}", one.name, one.index);
     }
     text

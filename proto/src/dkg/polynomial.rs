@@ -21,17 +21,40 @@ use crate::oprf::{
     ELEMENT_BYTES, JointPublicKey, PublicShare, SCALAR_BYTES, SecretShare, ShareIndex, Threshold,
 };
 
+/// A scalar for each member of an index, in its encoding.
+pub(super) type SecretValues = BTreeMap<ShareIndex, Zeroizing<Vec<u8>>>;
+
 /// A Schnorr proof of knowledge: an element and a scalar.
 const PROOF_BYTES: usize = ELEMENT_BYTES + SCALAR_BYTES;
 
-/// Bytes of one polynomial in an opening: an element for each coefficient, and the proof. In a
-/// refresh the first coefficient is zero and not written.
-pub(super) fn opening_bytes(kind: Kind, threshold: Threshold) -> usize {
-    let coefficients = match kind {
-        Kind::Deal => usize::from(threshold.get()),
-        Kind::Refresh => usize::from(threshold.get()) - 1,
-    };
-    coefficients * ELEMENT_BYTES + PROOF_BYTES
+/// What of a polynomial is committed to: a coefficient for each share of the threshold. In a
+/// refresh the lowest is zero, and not written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    is_zero_at_0: bool,
+    threshold: Threshold,
+}
+
+impl Form {
+    /// The form of a plan's polynomials; a repair has none.
+    pub(super) const fn of(plan: &Plan) -> Option<Self> {
+        let is_zero_at_0 = match plan.kind() {
+            Kind::Deal => false,
+            Kind::Refresh => true,
+            Kind::Repair(_) => return None,
+        };
+        let threshold = plan.threshold();
+        Some(Self {
+            is_zero_at_0,
+            threshold,
+        })
+    }
+
+    /// Bytes of one polynomial in an opening: an element for each coefficient, and the proof.
+    pub(super) fn opening_bytes(self) -> usize {
+        let coefficients = usize::from(self.threshold.get()) - usize::from(self.is_zero_at_0);
+        coefficients * ELEMENT_BYTES + PROOF_BYTES
+    }
 }
 
 /// Randomness out of a member's seed, in the form that the library takes it.
@@ -67,15 +90,15 @@ pub(super) struct Commitments {
 }
 
 impl Commitments {
-    /// Reads one polynomial of an opening; `bytes` has the length [`opening_bytes`].
-    pub(super) fn parse(kind: Kind, threshold: Threshold, bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != opening_bytes(kind, threshold) {
+    /// Reads one polynomial of an opening; `bytes` has the length [`Form::opening_bytes`].
+    pub(super) fn parse(form: Form, bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != form.opening_bytes() {
             return None;
         }
         let (elements, proof) = bytes.split_at(bytes.len() - PROOF_BYTES);
-        let mut points = match kind {
-            Kind::Deal => Vec::new(),
-            Kind::Refresh => vec![RistrettoPoint::identity()],
+        let mut points = match form.is_zero_at_0 {
+            false => Vec::new(),
+            true => vec![RistrettoPoint::identity()],
         };
         for element in elements.chunks_exact(ELEMENT_BYTES) {
             let point = CompressedRistretto::from_slice(element)
@@ -107,6 +130,7 @@ impl Commitments {
 /// This member's own polynomial for one key. It is made anew from the seed when it is needed.
 pub(super) struct Polynomial<'a> {
     plan: &'a Plan,
+    form: Form,
     own: ShareIndex,
     secret: round1::SecretPackage,
     package: round1::Package,
@@ -118,6 +142,10 @@ pub(super) enum Fault {
     Proof(ShareIndex),
     /// This participant's share fails.
     Share(ShareIndex),
+    /// This helper's deltas do not add up to its part of the repaired share.
+    Deltas(ShareIndex),
+    /// This helper's sum of deltas fails.
+    Sigma(ShareIndex),
     /// Something else that checked messages do not cause.
     Unusable,
 }
@@ -128,23 +156,54 @@ impl From<Error> for Fault {
     }
 }
 
+/// What everybody may know of one key.
+pub(super) struct KeyPublished {
+    pub(super) shares: BTreeMap<ShareIndex, PublicShare>,
+    pub(super) joint: JointPublicKey,
+}
+
 /// One key's outcome for this member.
 pub(super) struct KeyOutcome {
     pub(super) share: SecretShare,
-    pub(super) public: BTreeMap<ShareIndex, PublicShare>,
-    pub(super) joint: JointPublicKey,
+    pub(super) published: KeyPublished,
+}
+
+impl KeyOutcome {
+    /// The same in the library's form.
+    pub(super) fn package(&self, threshold: Threshold) -> Result<KeyPackage, Fault> {
+        let joint = VerifyingKey::deserialize(&self.published.joint.to_bytes())?;
+        let share = SigningShare::deserialize(self.share.to_bytes().as_slice())?;
+        let public = VerifyingShare::deserialize(&self.share.public().to_bytes())?;
+        let own = identifier(self.share.index())?;
+        Ok(KeyPackage::new(own, share, public, joint, threshold.get()))
+    }
+}
+
+impl KeyPublished {
+    /// The same in the library's form.
+    pub(super) fn package(&self, threshold: Threshold) -> Result<PublicKeyPackage, Fault> {
+        let joint = VerifyingKey::deserialize(&self.joint.to_bytes())?;
+        let mut shares = BTreeMap::new();
+        for (index, share) in &self.shares {
+            let share = VerifyingShare::deserialize(&share.to_bytes())?;
+            shares.insert(identifier(*index)?, share);
+        }
+        Ok(PublicKeyPackage::new(shares, joint, Some(threshold.get())))
+    }
 }
 
 impl<'a> Polynomial<'a> {
     pub(super) fn new(plan: &'a Plan, own: ShareIndex, random: Randomness) -> Result<Self, Fault> {
         let count = u16::try_from(plan.participants().len()).map_err(|_| Fault::Unusable)?;
         let threshold = plan.threshold().get();
-        let (secret, package) = match plan.kind() {
-            Kind::Deal => part1(identifier(own)?, count, threshold, random)?,
-            Kind::Refresh => refresh_dkg_part1(identifier(own)?, count, threshold, random)?,
+        let form = Form::of(plan).ok_or(Fault::Unusable)?;
+        let (secret, package) = match form.is_zero_at_0 {
+            false => part1(identifier(own)?, count, threshold, random)?,
+            true => refresh_dkg_part1(identifier(own)?, count, threshold, random)?,
         };
         Ok(Self {
             plan,
+            form,
             own,
             secret,
             package,
@@ -163,7 +222,7 @@ impl<'a> Polynomial<'a> {
     pub(super) fn shares(
         &self,
         openings: &BTreeMap<ShareIndex, &Commitments>,
-    ) -> Result<BTreeMap<ShareIndex, Zeroizing<Vec<u8>>>, Fault> {
+    ) -> Result<SecretValues, Fault> {
         let (_, values) = self.part2(openings)?;
         let mut shares = BTreeMap::new();
         for index in self.others() {
@@ -178,14 +237,14 @@ impl<'a> Polynomial<'a> {
         openings: &BTreeMap<ShareIndex, &Commitments>,
     ) -> Result<(round2::SecretPackage, BTreeMap<Identifier, round2::Package>), Fault> {
         let packages = self.packages(openings)?;
-        match self.plan.kind() {
-            Kind::Deal => match part2(self.secret.clone(), &packages) {
+        match self.form.is_zero_at_0 {
+            false => match part2(self.secret.clone(), &packages) {
                 Err(Error::InvalidProofOfKnowledge { culprit }) => {
                     Err(self.index_of(culprit).map_or(Fault::Unusable, Fault::Proof))
                 }
                 other => Ok(other?),
             },
-            Kind::Refresh => Ok(refresh_dkg_part2(self.secret.clone(), &packages)?),
+            true => Ok(refresh_dkg_part2(self.secret.clone(), &packages)?),
         }
     }
 
@@ -194,7 +253,7 @@ impl<'a> Polynomial<'a> {
     pub(super) fn finish(
         &self,
         openings: &BTreeMap<ShareIndex, &Commitments>,
-        shares: &BTreeMap<ShareIndex, Zeroizing<Vec<u8>>>,
+        shares: &SecretValues,
         held: Option<&KeyOutcome>,
     ) -> Result<KeyOutcome, Fault> {
         let (secret, _) = self.part2(openings)?;
@@ -209,38 +268,22 @@ impl<'a> Polynomial<'a> {
             }
             received.insert(identifier(index)?, round2::Package::new(share));
         }
-        let (key, public) = match (self.plan.kind(), held) {
-            (Kind::Deal, _) => part3(&secret, &packages, &received)?,
-            (Kind::Refresh, None) => return Err(Fault::Unusable),
-            (Kind::Refresh, Some(held)) => {
-                let (key, public) = self.old_packages(held)?;
+        let (key, public) = match (self.form.is_zero_at_0, held) {
+            (false, _) => part3(&secret, &packages, &received)?,
+            (true, None) => return Err(Fault::Unusable),
+            (true, Some(held)) => {
+                let public = held.published.package(self.form.threshold)?;
+                let key = held.package(self.form.threshold)?;
                 refresh_dkg_shares(&secret, &packages, &received, public, key)?
             }
         };
         self.outcome(&key, &public)
     }
 
-    fn old_packages(&self, held: &KeyOutcome) -> Result<(KeyPackage, PublicKeyPackage), Fault> {
-        let threshold = self.plan.threshold().get();
-        let joint = VerifyingKey::deserialize(&held.joint.to_bytes())?;
-        let mut shares = BTreeMap::new();
-        for (index, share) in &held.public {
-            let share = VerifyingShare::deserialize(&share.to_bytes())?;
-            shares.insert(identifier(*index)?, share);
-        }
-        let share = SigningShare::deserialize(held.share.to_bytes().as_slice())?;
-        let public = VerifyingShare::deserialize(&held.share.public().to_bytes())?;
-        let key = KeyPackage::new(identifier(self.own)?, share, public, joint, threshold);
-        Ok((key, PublicKeyPackage::new(shares, joint, Some(threshold))))
-    }
-
     /// The outcome in this protocol's types, held against itself: the own share fits its public
     /// one, and all public shares lie on one polynomial whose value at 0 is the joint key.
     fn outcome(&self, key: &KeyPackage, package: &PublicKeyPackage) -> Result<KeyOutcome, Fault> {
-        let bytes = Zeroizing::new(key.signing_share().serialize());
-        let bytes: &[u8; SCALAR_BYTES] =
-            bytes.as_slice().try_into().map_err(|_| Fault::Unusable)?;
-        let share = SecretShare::from_bytes(self.own, bytes).map_err(|_| Fault::Unusable)?;
+        let share = secret_share(self.own, key)?;
         let mut public = BTreeMap::new();
         for one in self.plan.participants() {
             let shares = package.verifying_shares();
@@ -256,12 +299,10 @@ impl<'a> Polynomial<'a> {
         let said = package.verifying_key().serialize()?;
         let fits = joint.to_bytes().as_slice() == said.as_slice()
             && public.get(&self.own) == Some(&share.public());
-        fits.then_some(KeyOutcome {
-            share,
-            public,
-            joint,
-        })
-        .ok_or(Fault::Unusable)
+        let shares = public;
+        let published = KeyPublished { shares, joint };
+        fits.then_some(KeyOutcome { share, published })
+            .ok_or(Fault::Unusable)
     }
 
     fn packages(
@@ -286,6 +327,13 @@ impl<'a> Polynomial<'a> {
     }
 }
 
-fn identifier(index: ShareIndex) -> Result<Identifier, Fault> {
+/// The share out of the library's form.
+pub(super) fn secret_share(index: ShareIndex, key: &KeyPackage) -> Result<SecretShare, Fault> {
+    let bytes = Zeroizing::new(key.signing_share().serialize());
+    let bytes = bytes.as_slice().try_into().map_err(|_| Fault::Unusable)?;
+    SecretShare::from_bytes(index, bytes).map_err(|_| Fault::Unusable)
+}
+
+pub(super) fn identifier(index: ShareIndex) -> Result<Identifier, Fault> {
     Ok(Identifier::try_from(index.get())?)
 }

@@ -1,17 +1,21 @@
 //! One participant's side of a ceremony: what it says in each step, and how it checks what the
 //! others said. Pure: the seed and the messages are arguments.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use zeroize::Zeroizing;
 
+use self::keys::Content;
 use super::CeremonyError;
 use super::message::{About, Message, Step};
 use super::plan::{Kind, Participant, Plan};
-use super::polynomial::{Commitments, Fault, KeyOutcome, Polynomial, Randomness, opening_bytes};
-use super::transcript::{Holding, PublicPair, Transcript};
-use crate::hash::{Context, HASH_BYTES, Hash, SecretStream};
+use super::polynomial::{Fault, SecretValues};
+use super::repair::{Helping, check_deltas, repaired_share};
+use super::transcript::{Holding, PublicPair, Published, Transcript};
+use crate::hash::{HASH_BYTES, Hash};
 use crate::ids::MemberName;
 use crate::oprf::{SCALAR_BYTES, ShareIndex};
 use crate::signing::{SIGNATURE_BYTES, SecretKey, Signature};
@@ -29,6 +33,17 @@ pub type Messages = BTreeMap<MemberName, Message>;
 const PERSON: &[u8] = b"person";
 const CONTRACT: &[u8] = b"contract";
 
+/// The shares that a ceremony starts from.
+#[derive(Debug, Clone, Copy)]
+pub enum Basis<'a> {
+    /// A deal: none.
+    Nothing,
+    /// A refresh, and a helper of a repair: this member's, which are those in force.
+    Held(&'a Holding),
+    /// The repaired member of a repair: what is public of those in force, its own among them.
+    Published(&'a Published),
+}
+
 /// One participant with its secrets.
 #[derive(Clone, Copy)]
 pub struct Seat<'a> {
@@ -36,7 +51,7 @@ pub struct Seat<'a> {
     own: &'a Participant,
     secret: &'a SecretKey,
     seed: &'a [u8; SEED_BYTES],
-    held: Option<&'a Holding>,
+    basis: Basis<'a>,
 }
 
 /// What every participant opened, checked against what it committed to.
@@ -48,8 +63,7 @@ struct Opened {
     member: MemberName,
     fingerprint: Hash,
     signature: Signature,
-    person: Commitments,
-    contract: Commitments,
+    content: Content,
 }
 
 /// What a ceremony gave this member.
@@ -64,14 +78,14 @@ pub struct Outcome {
 impl<'a> Seat<'a> {
     /// The seat of the participant with this name; `None` if there is none, or if it has another
     /// key. `seed` is 32 bytes from a cryptographic source, kept until the ceremony is over and
-    /// then wiped; `held` are the shares that a refresh starts from, and nothing in a deal.
+    /// then wiped; `basis` are the shares that the ceremony starts from.
     #[must_use]
     pub fn new(
         plan: &'a Plan,
         name: &MemberName,
         secret: &'a SecretKey,
         seed: &'a [u8; SEED_BYTES],
-        held: Option<&'a Holding>,
+        basis: Basis<'a>,
     ) -> Option<Self> {
         let own = plan.participant(name)?;
         (own.public_key == secret.public()).then_some(Self {
@@ -79,7 +93,7 @@ impl<'a> Seat<'a> {
             own,
             secret,
             seed,
-            held,
+            basis,
         })
     }
 
@@ -92,20 +106,25 @@ impl<'a> Seat<'a> {
         Ok(self.say(Step::Commitment, None, fingerprint.as_bytes().to_vec()))
     }
 
-    /// Step 2: commitments to both polynomials. To be shown only once all of step 1 are there.
+    /// Step 2: commitments for both keys. To be shown only once all of step 1 are there.
     ///
     /// # Errors
     /// [`CeremonyError::Unusable`], which a random seed does not cause.
     pub fn opening(&self) -> Result<Message, CeremonyError> {
         let mut body = Vec::new();
         for key in [PERSON, CONTRACT] {
-            let opening = self.polynomial(key).and_then(|own| own.opening());
+            let opening = match self.plan.repaired() {
+                None => self.polynomial(key).and_then(|own| own.opening()),
+                Some(index) if index == self.own.index => self.request(key),
+                Some(_) => self.helping(key).and_then(|own| own.opening()),
+            };
             body.extend(opening.map_err(|fault| self.blame(&fault))?);
         }
         Ok(self.say(Step::Opening, None, body))
     }
 
-    /// Checks every opening: signed, what was committed to, well formed, its proofs hold.
+    /// Checks every opening: signed, what was committed to, well formed, its proofs hold; in a
+    /// repair, that it adds up to what its helper must give.
     ///
     /// # Errors
     /// [`CeremonyError`], which names whose opening is missing or wrong.
@@ -132,21 +151,25 @@ impl<'a> Seat<'a> {
             );
         }
         let openings = Openings { each };
-        // The proofs are checked on the way to the shares.
-        self.values(PERSON, &openings)?;
-        self.values(CONTRACT, &openings)?;
+        for key in [PERSON, CONTRACT] {
+            let checked = match self.plan.kind() {
+                // The proofs are checked on the way to the shares.
+                Kind::Deal | Kind::Refresh => self.values(key, &openings).map(|_| ()),
+                Kind::Repair(_) => self.published(key).and_then(|published| {
+                    check_deltas(self.plan, &openings.deltas(key), &published)
+                }),
+            };
+            checked.map_err(|fault| self.blame(&fault))?;
+        }
         Ok(openings)
     }
 
     fn opened(&self, one: &Participant, message: &Message, body: &[u8]) -> Option<Opened> {
-        let (kind, threshold) = (self.plan.kind(), self.plan.threshold());
-        let (person, contract) = body.split_at_checked(opening_bytes(kind, threshold))?;
         Some(Opened {
             member: one.name.clone(),
             fingerprint: message.fingerprint(),
             signature: *message.signature(),
-            person: Commitments::parse(kind, threshold, person)?,
-            contract: Commitments::parse(kind, threshold, contract)?,
+            content: self.content(one, body)?,
         })
     }
 
@@ -212,70 +235,159 @@ impl<'a> Seat<'a> {
         })
     }
 
-    /// Step 4: for each other participant the message that it alone may have. To be shown only
-    /// once [`Seat::check_views`] found all views the same.
+    /// Step 4: for each other participant that gets one, the message that it alone may have. To be
+    /// shown only once [`Seat::check_views`] found all views the same.
     ///
     /// # Errors
     /// [`CeremonyError::Proof`], if the openings were not checked before.
     pub fn shares(&self, openings: &Openings) -> Result<Messages, CeremonyError> {
-        let mut person = self.values(PERSON, openings)?;
-        let mut contract = self.values(CONTRACT, openings)?;
+        let values = |key| match self.plan.repaired() {
+            None => self.values(key, openings),
+            Some(index) if index == self.own.index => Ok(SecretValues::new()),
+            Some(_) => self.helping(key).map(Helping::shares),
+        };
+        let values = |key| values(key).map_err(|fault| self.blame(&fault));
+        let (person, contract) = (values(PERSON)?, values(CONTRACT)?);
         let mut messages = Messages::new();
         for one in self.others() {
-            let mut body = Vec::with_capacity(2 * SCALAR_BYTES);
-            for values in [&mut person, &mut contract] {
-                body.extend(
-                    values
-                        .remove(&one.index)
-                        .ok_or(CeremonyError::Unusable)?
-                        .iter(),
+            if let (Some(person), Some(contract)) =
+                (person.get(&one.index), contract.get(&one.index))
+            {
+                messages.insert(
+                    one.name.clone(),
+                    self.say_pair(Step::Share, one, person, contract),
                 );
             }
-            messages.insert(one.name.clone(), self.say(Step::Share, Some(one), body));
         }
         Ok(messages)
     }
 
-    /// Checks the shares that the others sent, and adds them up to this member's.
+    /// Checks the shares that the others sent, and adds them up to this member's. In a repair the
+    /// way is by [`Seat::sigma`] and [`Seat::finish_repair`].
     ///
     /// # Errors
     /// [`CeremonyError::Share`] and its like, which name whose share is missing or wrong.
     pub fn finish(&self, openings: &Openings, shares: &Messages) -> Result<Outcome, CeremonyError> {
-        let (mut person, mut contract) = (BTreeMap::new(), BTreeMap::new());
-        for one in self.others() {
-            let body = self.body(Step::Share, one, shares)?;
-            let halves = body.split_at_checked(SCALAR_BYTES);
-            let halves = halves.filter(|(_, contract)| contract.len() == SCALAR_BYTES);
-            let halves = halves.ok_or_else(|| malformed(one, Step::Share))?;
-            person.insert(one.index, Zeroizing::new(halves.0.to_vec()));
-            contract.insert(one.index, Zeroizing::new(halves.1.to_vec()));
-        }
+        let [person, contract] = self.pairs(Step::Share, shares)?;
         let person = self.finish_key(PERSON, openings, &person)?;
         let contract = self.finish_key(CONTRACT, openings, &contract)?;
         let public = self.plan.participants().iter().map(|one| {
             Some(PublicPair {
                 member: one.name.clone(),
-                person: *person.public.get(&one.index)?,
-                contract: *contract.public.get(&one.index)?,
+                person: *person.published.shares.get(&one.index)?,
+                contract: *contract.published.shares.get(&one.index)?,
             })
         });
         let public = public.collect::<Option<_>>();
         let holding = Holding {
-            person: person.share.clone(),
-            contract: contract.share.clone(),
-            joint_person: person.joint,
-            joint_contract: contract.joint,
-            public: public.ok_or(CeremonyError::Unusable)?,
+            person: person.share,
+            contract: contract.share,
+            published: Published {
+                joint_person: person.published.joint,
+                joint_contract: contract.published.joint,
+                shares: public.ok_or(CeremonyError::Unusable)?,
+            },
         };
+        Ok(self.outcome(openings, holding))
+    }
+
+    /// After step 4 of a repair: checks the deltas that the other helpers sent, and gives the
+    /// message with their sums that the repaired member alone may have. The repaired member
+    /// itself says nothing.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Share`] and its like, which name whose delta is missing or wrong.
+    pub fn sigma(&self, openings: &Openings, shares: &Messages) -> Result<Messages, CeremonyError> {
+        let mut messages = Messages::new();
+        let mut others = self.others();
+        let repaired = others.find(|one| self.plan.repaired() == Some(one.index));
+        if let Some(repaired) = repaired {
+            let [person, contract] = self.pairs(Step::Share, shares)?;
+            let sum = |key, received: &SecretValues| {
+                let own = self.helping(key);
+                let sum = own.and_then(|own| own.sigma(&openings.deltas(key), received));
+                sum.map_err(|fault| self.blame(&fault))
+            };
+            let (person, contract) = (sum(PERSON, &person)?, sum(CONTRACT, &contract)?);
+            let sigma = self.say_pair(Step::Sigma, repaired, &person, &contract);
+            messages.insert(repaired.name.clone(), sigma);
+        }
+        Ok(messages)
+    }
+
+    /// The end of a repair: the repaired member checks the sums and adds them up to its shares,
+    /// which must be the published ones; a helper's shares are what they were.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Sigma`] and its like, which name whose sums are missing or wrong.
+    pub fn finish_repair(
+        &self,
+        openings: &Openings,
+        sigmas: &Messages,
+    ) -> Result<Outcome, CeremonyError> {
+        let published = match (self.basis, self.plan.kind()) {
+            (Basis::Nothing, _) | (_, Kind::Deal | Kind::Refresh) => {
+                return Err(CeremonyError::Unusable);
+            }
+            (Basis::Held(held), _) => return Ok(self.outcome(openings, held.clone())),
+            (Basis::Published(published), Kind::Repair(_)) => published.clone(),
+        };
+        let [person, contract] = self.pairs(Step::Sigma, sigmas)?;
+        let share = |key, sigmas: &SecretValues| {
+            let published = self.published(key);
+            let share = published.and_then(|published| {
+                repaired_share(self.plan, &openings.deltas(key), sigmas, &published)
+            });
+            share.map_err(|fault| self.blame(&fault))
+        };
+        let holding = Holding {
+            person: share(PERSON, &person)?,
+            contract: share(CONTRACT, &contract)?,
+            published,
+        };
+        Ok(self.outcome(openings, holding))
+    }
+
+    /// Both values that each one sent who says something in this step: of the person key, of the
+    /// contract key.
+    fn pairs(&self, step: Step, messages: &Messages) -> Result<[SecretValues; 2], CeremonyError> {
+        let (mut person, mut contract) = (SecretValues::new(), SecretValues::new());
+        for one in self.senders(step) {
+            let body = self.body(step, one, messages)?;
+            let halves = body.split_at_checked(SCALAR_BYTES);
+            let halves = halves.filter(|(_, contract)| contract.len() == SCALAR_BYTES);
+            let halves = halves.ok_or_else(|| malformed(one, step))?;
+            person.insert(one.index, Zeroizing::new(halves.0.to_vec()));
+            contract.insert(one.index, Zeroizing::new(halves.1.to_vec()));
+        }
+        Ok([person, contract])
+    }
+
+    fn outcome(&self, openings: &Openings, holding: Holding) -> Outcome {
         let fingerprints = openings.each.values();
         let fingerprints: Vec<_> = fingerprints
             .map(|opened| (opened.member.clone(), opened.fingerprint))
             .collect();
-        let transcript = Transcript::new(self.plan, &fingerprints, &holding);
-        Ok(Outcome {
+        let transcript = Transcript::new(self.plan, &fingerprints, &holding.published);
+        Outcome {
             holding,
             transcript,
-        })
+        }
+    }
+
+    /// Who says something to this member in a step: all others, or in the secret steps of a repair
+    /// the helpers, to each other and then to the repaired member.
+    #[must_use]
+    pub fn senders(&self, step: Step) -> Vec<&'a Participant> {
+        let repaired = self.plan.repaired();
+        let is_repaired = repaired == Some(self.own.index);
+        let receives = match step {
+            Step::Commitment | Step::Opening | Step::View | Step::Confirmation => true,
+            Step::Share => !is_repaired,
+            Step::Sigma => is_repaired,
+        };
+        let says = |one: &Participant| !step.is_for_one() || repaired != Some(one.index);
+        self.others().filter(|one| receives && says(one)).collect()
     }
 
     /// Step 5: this member's shares are durable, and the transcript is this one. `endorsement` is
@@ -321,70 +433,12 @@ impl<'a> Seat<'a> {
         from: &Participant,
         message: &Message,
     ) -> Result<(), CeremonyError> {
-        let to = (step == Step::Share).then_some(self.own);
+        let to = step.is_for_one().then_some(self.own);
         message.verify(&self.about(step, from, to)).map(|_| ())
     }
 
-    fn finish_key(
-        &self,
-        key: &[u8],
-        openings: &Openings,
-        shares: &BTreeMap<ShareIndex, Zeroizing<Vec<u8>>>,
-    ) -> Result<KeyOutcome, CeremonyError> {
-        let held = match self.plan.kind() {
-            Kind::Deal => None,
-            Kind::Refresh => Some(self.held_key(key).ok_or(CeremonyError::Unusable)?),
-        };
-        let finished = self
-            .polynomial(key)
-            .and_then(|own| own.finish(&openings.of(key), shares, held.as_ref()));
-        let finished = finished.map_err(|fault| self.blame(&fault))?;
-        // A refresh that changed the joint key would change every token.
-        let same = held.is_none_or(|held| held.joint == finished.joint);
-        same.then_some(finished).ok_or(CeremonyError::Unusable)
-    }
-
-    fn held_key(&self, key: &[u8]) -> Option<KeyOutcome> {
-        let held = self.held?;
-        let is_person = key == PERSON;
-        let public = held.public.iter().map(|pair| {
-            let share = if is_person {
-                pair.person
-            } else {
-                pair.contract
-            };
-            (share.index(), share)
-        });
-        let (share, joint) = if is_person {
-            (&held.person, held.joint_person)
-        } else {
-            (&held.contract, held.joint_contract)
-        };
-        Some(KeyOutcome {
-            share: share.clone(),
-            public: public.collect(),
-            joint,
-        })
-    }
-
-    fn values(
-        &self,
-        key: &[u8],
-        openings: &Openings,
-    ) -> Result<BTreeMap<ShareIndex, Zeroizing<Vec<u8>>>, CeremonyError> {
-        let values = self
-            .polynomial(key)
-            .and_then(|own| own.shares(&openings.of(key)));
-        values.map_err(|fault| self.blame(&fault))
-    }
-
-    /// The plan is hashed in, so that one seed never serves two ceremonies.
-    fn polynomial(&self, key: &[u8]) -> Result<Polynomial<'a>, Fault> {
-        let parts = [self.seed.as_slice(), self.plan.id().as_bytes(), key].map(<[u8]>::to_vec);
-        let parts = parts.map(Zeroizing::new);
-        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_slice()).collect();
-        let stream = SecretStream::new(Context::CeremonySecrets, &parts);
-        Polynomial::new(self.plan, self.own.index, Randomness(stream))
+    fn say_pair(&self, step: Step, to: &Participant, person: &[u8], contract: &[u8]) -> Message {
+        self.say(step, Some(to), [person, contract].concat())
     }
 
     fn say(&self, step: Step, to: Option<&Participant>, body: Vec<u8>) -> Message {
@@ -430,7 +484,7 @@ impl<'a> Seat<'a> {
         messages: &'b Messages,
     ) -> Result<&'b [u8], CeremonyError> {
         let message = self.message(step, from, messages)?;
-        let to = (step == Step::Share).then_some(self.own);
+        let to = step.is_for_one().then_some(self.own);
         message.verify(&self.about(step, from, to))
     }
 
@@ -449,6 +503,8 @@ impl<'a> Seat<'a> {
         let blamed = match fault {
             Fault::Proof(index) => name(*index).map(|culprit| CeremonyError::Proof { culprit }),
             Fault::Share(index) => name(*index).map(|culprit| CeremonyError::Share { culprit }),
+            Fault::Deltas(index) => name(*index).map(|culprit| CeremonyError::Deltas { culprit }),
+            Fault::Sigma(index) => name(*index).map(|culprit| CeremonyError::Sigma { culprit }),
             Fault::Unusable => None,
         };
         blamed.unwrap_or(CeremonyError::Unusable)
@@ -458,20 +514,6 @@ impl<'a> Seat<'a> {
 impl fmt::Debug for Seat<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Seat({}, <secret>)", self.own.name)
-    }
-}
-
-impl Openings {
-    fn of(&self, key: &[u8]) -> BTreeMap<ShareIndex, &Commitments> {
-        let each = self.each.iter().map(|(index, opened)| {
-            let commitments = if key == PERSON {
-                &opened.person
-            } else {
-                &opened.contract
-            };
-            (*index, commitments)
-        });
-        each.collect()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Whole ceremonies over bytes: honest ones judged by an independent OPRF under the secret that
 //! the shares give, and one cheat at a time, who is named.
 
+mod repair;
+
 use curve25519_dalek::scalar::Scalar;
 use voprf::{Ristretto255, VoprfServer};
 
@@ -31,13 +33,15 @@ fn parts(kind: Kind, threshold: u16, participants: u16) -> PlanParts {
         roster: Hash::from_bytes([7; 32]),
         attempt: 1,
         threshold: Threshold::new(threshold).unwrap(),
-        participants: (1..=participants)
-            .map(|place| Participant {
-                name: name(place),
-                index: ShareIndex::new(place).unwrap(),
-                public_key: secret(place).public(),
-            })
-            .collect(),
+        participants: (1..=participants).map(participant).collect(),
+    }
+}
+
+fn participant(place: u16) -> Participant {
+    Participant {
+        name: name(place),
+        index: ShareIndex::new(place).unwrap(),
+        public_key: secret(place).public(),
     }
 }
 
@@ -51,30 +55,32 @@ struct Table {
     secrets: Vec<SecretKey>,
     seeds: Vec<[u8; SEED_BYTES]>,
     held: Vec<Option<Holding>>,
+    /// What a member without shares knows of them.
+    published: Option<Published>,
 }
 
 impl Table {
     fn new(plan: Plan) -> Self {
-        let count = u16::try_from(plan.participants().len()).unwrap();
+        let indexes = plan.participants().iter().map(|one| one.index.get());
+        let indexes: Vec<_> = indexes.collect();
         Self {
             plan,
-            secrets: (1..=count).map(secret).collect(),
-            seeds: (1..=count).map(seed).collect(),
-            held: vec![None; usize::from(count)],
+            secrets: indexes.iter().copied().map(secret).collect(),
+            seeds: indexes.iter().copied().map(seed).collect(),
+            held: vec![None; indexes.len()],
+            published: None,
         }
     }
 
     fn seat(&self, place: usize) -> Seat<'_> {
-        let name = name(u16::try_from(place + 1).unwrap());
-        let held = self.held[place].as_ref();
-        Seat::new(
-            &self.plan,
-            &name,
-            &self.secrets[place],
-            &self.seeds[place],
-            held,
-        )
-        .unwrap()
+        let name = &self.plan.participants()[place].name;
+        let basis = match (&self.held[place], &self.published) {
+            (Some(held), _) => Basis::Held(held),
+            (None, Some(published)) => Basis::Published(published),
+            (None, None) => Basis::Nothing,
+        };
+        let (secret, seed) = (&self.secrets[place], &self.seeds[place]);
+        Seat::new(&self.plan, name, secret, seed, basis).unwrap()
     }
 
     fn seats(&self) -> Vec<Seat<'_>> {
@@ -101,13 +107,21 @@ impl Table {
 
     /// The shares that are sent to this participant.
     fn shares_to(&self, place: usize, openings: &[Openings]) -> Messages {
+        let each = self.seats().into_iter().zip(openings);
+        let said = each.map(|(seat, openings)| seat.shares(openings).unwrap());
+        self.received(place, Step::Share, said.collect())
+    }
+
+    /// What of that which each says to others reaches this participant.
+    fn received(&self, place: usize, step: Step, said: Vec<Messages>) -> Messages {
         let to = &self.plan.participants()[place].name;
-        let seats = self.seats();
-        let mut received = Messages::new();
-        for (from, seat) in seats.iter().enumerate().filter(|(from, _)| *from != place) {
-            let share = seat.shares(&openings[from]).unwrap().remove(to).unwrap();
-            received.insert(self.plan.participants()[from].name.clone(), sent(&share));
-        }
+        let all = self.plan.participants().iter().zip(said);
+        let sent_to = all.filter_map(|(from, mut said)| Some((from, sent(&said.remove(to)?))));
+        let received: Messages = sent_to
+            .map(|(from, message)| (from.name.clone(), message))
+            .collect();
+        let senders = self.seat(place).senders(step);
+        assert!(received.keys().eq(senders.iter().map(|one| &one.name)));
         received
     }
 
@@ -176,11 +190,11 @@ fn output(
 }
 
 fn person(holding: &Holding) -> (&SecretShare, oprf::JointPublicKey) {
-    (&holding.person, holding.joint_person)
+    (&holding.person, holding.published.joint_person)
 }
 
 fn contract(holding: &Holding) -> (&SecretShare, oprf::JointPublicKey) {
-    (&holding.contract, holding.joint_contract)
+    (&holding.contract, holding.published.joint_contract)
 }
 
 /// The joint secret, which outside of this test nobody ever puts together: Lagrange at 0.
@@ -249,8 +263,11 @@ fn everybody_has_the_same_transcript_and_public_shares() {
     let outcomes = Table::new(plan(2, 3)).play();
     for (place, outcome) in outcomes.iter().enumerate() {
         assert_eq!(outcome.transcript, outcomes[0].transcript);
-        assert_eq!(outcome.holding.public, outcomes[0].holding.public);
-        let own = &outcome.holding.public[place];
+        assert_eq!(
+            outcome.holding.published.shares,
+            outcomes[0].holding.published.shares
+        );
+        let own = &outcome.holding.published.shares[place];
         assert_eq!(own.person, outcome.holding.person.public());
         assert_eq!(own.contract, outcome.holding.contract.public());
     }

@@ -21,6 +21,17 @@ pub struct PublicPair {
     pub contract: PublicShare,
 }
 
+/// What everybody may know of a sharing: both joint keys, and the public shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The joint person key.
+    pub joint_person: JointPublicKey,
+    /// The joint contract key.
+    pub joint_contract: JointPublicKey,
+    /// The public shares of everybody who has some, by index.
+    pub shares: Vec<PublicPair>,
+}
+
 /// One member's shares of both joint keys, with what the public knows of all of them.
 #[derive(Clone)]
 pub struct Holding {
@@ -28,12 +39,8 @@ pub struct Holding {
     pub person: SecretShare,
     /// Its share of the contract key.
     pub contract: SecretShare,
-    /// The joint person key.
-    pub joint_person: JointPublicKey,
-    /// The joint contract key.
-    pub joint_contract: JointPublicKey,
-    /// The public shares of every participant, by index.
-    pub public: Vec<PublicPair>,
+    /// What is public.
+    pub published: Published,
 }
 
 impl fmt::Debug for Holding {
@@ -51,7 +58,7 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    pub(super) fn new(plan: &Plan, openings: &[(MemberName, Hash)], held: &Holding) -> Self {
+    pub(super) fn new(plan: &Plan, openings: &[(MemberName, Hash)], published: &Published) -> Self {
         let mut text = plan.text().to_owned();
         let mut line = |words: &[&str]| {
             // Writing into a String cannot fail.
@@ -60,9 +67,12 @@ impl Transcript {
         for (member, fingerprint) in openings {
             line(&["opening", member.as_str(), &fingerprint.to_base64()]);
         }
-        line(&["person-key", &base64(&held.joint_person.to_bytes())]);
-        line(&["contract-key", &base64(&held.joint_contract.to_bytes())]);
-        for pair in &held.public {
+        line(&["person-key", &base64(&published.joint_person.to_bytes())]);
+        line(&[
+            "contract-key",
+            &base64(&published.joint_contract.to_bytes()),
+        ]);
+        for pair in &published.shares {
             line(&[
                 "share",
                 pair.member.as_str(),

@@ -33,6 +33,7 @@ pub use ciphersuite::{
 use ciphersuite::{Element, half, hash_to_group};
 pub use dealer::{DeriveError, JointSecret, SplitError};
 pub use dleq::{DLEQ_PROOF_BYTES, DleqProof};
+pub(crate) use share::lagrange;
 pub use share::{
     CombineError, ELEMENTS_MAX, EvaluateError, EvaluatedElement, JointKeyError, PartialEvaluation,
     PublicShare, SecretShare, ShareIndex, Threshold, VerifiedEvaluation, VerifyError, combine,

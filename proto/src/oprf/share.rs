@@ -322,6 +322,10 @@ impl PublicShare {
         self.index
     }
 
+    pub(crate) const fn point(&self) -> &RistrettoPoint {
+        self.element.point()
+    }
+
     /// Checks a node's whole answer to `blinded` (RFC 9497, 2.2.2): all of its elements or none.
     ///
     /// # Errors
@@ -488,7 +492,7 @@ fn duplicate(indexes: impl Iterator<Item = ShareIndex>) -> Option<ShareIndex> {
 /// The weights with which the values at `indexes` add up to the value at `at`:
 /// `w_i = prod (at - x_j) / (x_i - x_j)` over all `j` other than `i`. The indexes are distinct,
 /// so no divisor is zero; nothing here is secret.
-fn lagrange(indexes: &[ShareIndex], at: Scalar) -> Vec<Scalar> {
+pub(crate) fn lagrange(indexes: &[ShareIndex], at: Scalar) -> Vec<Scalar> {
     let others = |i: ShareIndex| indexes.iter().copied().filter(move |j| *j != i);
     let above = |i: ShareIndex| -> Scalar { others(i).map(|j| at - j.scalar()).product() };
     let below = |i: ShareIndex| -> Scalar { others(i).map(|j| i.scalar() - j.scalar()).product() };

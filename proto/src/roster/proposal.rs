@@ -31,8 +31,8 @@ impl Roster {
     /// [`ProposalError`]; with a plan that was made from this roster it does not happen.
     pub fn after_ceremony(&self, plan: &Plan, outcome: &Outcome) -> Result<Self, ProposalError> {
         let last = ProposalError::LastEpoch(self.epoch().get());
-        let holding = &outcome.holding;
-        let shares = holding.public.iter().map(|pair| {
+        let published = &outcome.holding.published;
+        let shares = published.shares.iter().map(|pair| {
             Ok(MemberShare {
                 member: pair.member.clone(),
                 index: number(pair.person.index().get()),
@@ -47,8 +47,8 @@ impl Roster {
             previous: Some(self.hash()),
             threshold: number(plan.threshold().get()),
             joint: OprfElements {
-                person: Element::from_bytes(holding.joint_person.to_bytes())?,
-                contract: Element::from_bytes(holding.joint_contract.to_bytes())?,
+                person: Element::from_bytes(published.joint_person.to_bytes())?,
+                contract: Element::from_bytes(published.joint_contract.to_bytes())?,
             },
             ceremony: Some(outcome.transcript.hash()),
             shares: shares.collect::<Result<_, ProposalError>>()?,

@@ -57,7 +57,7 @@ mod tests {
         for step in Step::ALL {
             assert_eq!(read_fetch(&fetch(plan, step)), Ok((plan, step)));
         }
-        for number in [0, 6, -1] {
+        for number in [0, 7, -1] {
             let mut request = fetch(plan, Step::View);
             request.step = number;
             let got = number.into();
