@@ -1,5 +1,6 @@
 //! Three members make the joint keys together, one of them killed again and again; what comes out
-//! is published, evaluates, and is refreshed without a change of a token.
+//! is published, evaluates, and is refreshed without a change of a token. A member whose disk is
+//! gone gets its shares again from the two others.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -159,12 +160,17 @@ impl Table {
         Evaluator::parse(&text).unwrap()
     }
 
-    /// What the running node answers to a payer.
-    async fn asked(&self, roster: &Roster, blinded: BlindedElement) -> PartialEvaluation {
+    /// What the running node of this member answers to a payer.
+    async fn asked(
+        &self,
+        home: &str,
+        roster: &Roster,
+        blinded: BlindedElement,
+    ) -> PartialEvaluation {
         let parts = SessionParts {
             roster: roster.clone(),
             secret: self.keys["alpha"].clone(),
-            home: Some("cnam".parse().unwrap()),
+            home: Some(home.parse().unwrap()),
             addresses: BTreeMap::new(),
             observer: None,
         };
@@ -230,7 +236,7 @@ async fn output(table: &Table, roster: &Roster, files: &[String; 2]) -> Vec<u8> 
         answers.push(verified.unwrap());
     }
     let share = roster.share(&"cnam".parse().unwrap()).unwrap();
-    let answer = table.asked(roster, blinded).await;
+    let answer = table.asked("cnam", roster, blinded).await;
     answers.push(public(share).verify(&[blinded], answer).unwrap());
     let pairs = [[0, 1], [1, 2], [2, 0]];
     let outputs = pairs.map(|pair| {
@@ -313,6 +319,120 @@ async fn three_nodes_make_the_keys_together_though_one_is_killed_and_refresh_the
     let after = output(&table, &next, &files).await;
     assert_eq!(after, before, "no token has changed");
     assert!(node.terminate().success());
+}
+
+/// The disk of beta is gone; it has its key from elsewhere, and a folder like a new member's.
+fn lose_beta(table: &Table) {
+    fs::remove_dir_all(table.dir.join("beta")).unwrap();
+    table.join("beta");
+}
+
+/// The repair of beta, with a helper and beta itself killed while they take part.
+fn repair_with_kills(table: &Table, in_force: &Path) -> String {
+    let in_force = in_force.to_str().unwrap();
+    let terms = ["--repair", "beta", "--in-force", in_force];
+    let terms = [
+        terms.as_slice(),
+        &["--participant", "alpha", "--participant", "cnam"],
+    ]
+    .concat();
+    let mut beta = table.take_part("beta", &terms);
+    let mut alpha = table.take_part("alpha", &terms);
+    for (name, other) in [("beta", "alpha"), ("alpha", "beta")] {
+        wait_for(
+            &table
+                .dir
+                .join(format!("{name}/ceremony/2-1/commitment-{other}")),
+        );
+    }
+    kill(&mut alpha);
+    kill(&mut beta);
+    // Other deltas than the first would be refused: beta has kept the commitment.
+    let [alpha, mut beta, cnam] =
+        ["alpha", "beta", "cnam"].map(|name| table.take_part(name, &terms));
+    // Its shares are durable, and it has just said so.
+    wait_for(&table.dir.join("beta/ceremony/2-1/confirmation-beta"));
+    kill(&mut beta);
+    let beta = table.take_part("beta", &terms);
+    table.agreed(vec![("alpha", alpha), ("beta", beta), ("cnam", cnam)])
+}
+
+/// beta has its shares in their place, and nobody anything that they could be made from again.
+fn assert_only_the_share_is_back(table: &Table) {
+    let transcript = fs::read(table.dir.join("alpha/ceremony/2-1/transcript.txt")).unwrap();
+    assert!(table.dir.join("beta/evaluator.key").exists());
+    for name in NAMES {
+        let folder = table.dir.join(name).join("ceremony/2-1");
+        let theirs = fs::read(folder.join("transcript.txt")).unwrap();
+        assert_eq!(theirs, transcript, "{name}");
+        let left = fs::read_dir(&folder).unwrap();
+        for file in left.map(|file| file.unwrap().file_name().into_string().unwrap()) {
+            let secret = ["seed", "share-", "sigma-", "evaluator.key"];
+            let is_secret = secret.iter().any(|start| file.starts_with(start));
+            assert!(!is_secret, "{name} has {file}");
+        }
+    }
+}
+
+/// What the running nodes of beta and of cnam give for the input.
+async fn output_of_nodes(table: &Table, roster: &Roster) -> Vec<u8> {
+    let (kept, blinded) = oprf::blind(INPUT, &[9; 64]).unwrap();
+    let mut answers = Vec::new();
+    for name in ["beta", "cnam"] {
+        let share = roster.share(&name.parse().unwrap()).unwrap();
+        let answer = table.asked(name, roster, blinded).await;
+        answers.push(public(share).verify(&[blinded], answer).unwrap());
+    }
+    combined(roster, &kept, &answers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_disk_is_gone_gets_its_shares_again_from_the_two_others() {
+    let scratch = scratch_folder();
+    let table = Table::found(scratch.path());
+    let terms: Vec<&str> = ["--threshold", "2"]
+        .into_iter()
+        .chain(NAMES.iter().flat_map(|name| ["--participant", name]))
+        .collect();
+    table.agreed(
+        NAMES
+            .map(|name| (name, table.take_part(name, &terms)))
+            .into(),
+    );
+    let dealt = "alpha/ceremony/1-1/roster.txt";
+    let roster = table.roster(dealt).admitted().clone();
+    let mut cnam = table.publish("cnam/roster.txt", dealt);
+    let files = ["alpha", "beta"].map(|name| format!("{name}/ceremony/1-1/evaluator.key"));
+    let before = output(&table, &roster, &files).await;
+    assert!(cnam.terminate().success());
+
+    lose_beta(&table);
+    let helper = fs::read(scratch.path().join("cnam/evaluator.key")).unwrap();
+    let hash = repair_with_kills(&table, &scratch.path().join(dealt));
+    assert_only_the_share_is_back(&table);
+    let same = fs::read(scratch.path().join("cnam/evaluator.key")).unwrap();
+    assert_eq!(helper, same, "a helper's share is what it was");
+
+    // The roster in force publishes these shares already: nothing has to come before.
+    let flags = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let mut cnam = NodeProcess::start(&scratch.path().join("cnam"), &flags).unwrap();
+    let mut beta = NodeProcess::start(&scratch.path().join("beta"), &flags).unwrap();
+    assert_eq!(output_of_nodes(&table, &roster).await, before);
+    assert!(beta.terminate().success());
+    assert!(cnam.terminate().success());
+
+    // What goes to the ledger names the transcript, and changes nothing else.
+    let repaired = "beta/ceremony/2-1/roster.txt";
+    let next = table.roster(repaired).admitted().clone();
+    assert_eq!(next.hash().to_base64(), hash);
+    assert_eq!(
+        (next.shares(), next.joint()),
+        (roster.shares(), roster.joint())
+    );
+    assert_eq!(next.threshold(), roster.threshold());
+    assert_ne!(next.ceremony(), roster.ceremony());
+    let mut cnam = table.publish(dealt, repaired);
+    assert!(cnam.terminate().success());
 }
 
 #[test]

@@ -237,7 +237,7 @@ impl Bench {
         seat: &Seat<'_>,
         outcome: &Outcome,
     ) -> Result<SignedRoster, CeremonyFailure> {
-        if self.has_new_shares()? {
+        if self.has_new_shares() {
             let holding = &outcome.holding;
             let evaluator = Evaluator::new(holding.person.clone(), holding.contract.clone());
             self.folder.keep_shares(&evaluator.to_text())?;
@@ -289,15 +289,12 @@ impl Bench {
         own.is_some_and(|own| self.plan.repaired() == Some(own.index))
     }
 
-    /// Whether this member's shares are not yet in its key file. In a repair the helpers' are, and
-    /// a second copy would be there after a refresh.
-    fn has_new_shares(&self) -> Result<bool, CeremonyFailure> {
+    /// Whether the outcome's shares are nowhere on this disk. In a repair the helpers' are, and a
+    /// second copy would still be there after a refresh.
+    fn has_new_shares(&self) -> bool {
         match self.plan.kind() {
-            Kind::Deal | Kind::Refresh => Ok(true),
-            Kind::Repair(_) => {
-                let share = self.own_share()?;
-                Ok(!succession::holds(&self.config, &self.protection, share))
-            }
+            Kind::Deal | Kind::Refresh => true,
+            Kind::Repair(_) => self.evaluator().is_err(),
         }
     }
 
@@ -356,7 +353,11 @@ impl Bench {
     /// it is there, checked, and kept.
     async fn gather(&self, seat: &Seat<'_>, step: Step) -> Result<Messages, CeremonyFailure> {
         let mut messages = self.folder.kept(step, self.plan.participants())?;
-        for one in seat.senders(step) {
+        let senders = seat.senders(step);
+        if senders.is_empty() {
+            return Ok(Messages::new());
+        }
+        for one in senders {
             let message = match messages.remove(&one.name) {
                 Some(kept) => kept,
                 None => self.fetch(one, step).await?,

@@ -53,11 +53,6 @@ pub fn share_in_force(
     })
 }
 
-/// Whether the node's key file has the shares that the roster publishes.
-pub(super) fn holds(config: &Config, protection: &Protection, published: &MemberShare) -> bool {
-    read(&config.evaluator_key, protection).is_ok_and(|held| held.fits(published))
-}
-
 fn read(path: &Path, protection: &Protection) -> Result<Evaluator, StartError> {
     let failed = |error| StartError::SecretFile {
         path: path.to_owned(),
