@@ -137,3 +137,88 @@ fn participant(
         None => Err(CeremonyFailure::NotAMember { member: name }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use proto::dkg::PlanError;
+    use proto::oprf::{JointSecret, SecretShare};
+    use proto::roster::{Element, Epoch, MemberShare, OprfElements};
+
+    use super::*;
+    use crate::example::roster_parts;
+
+    fn name(name: &str) -> MemberName {
+        name.parse().unwrap()
+    }
+
+    /// A roster in which amc, cnam and other-amc share keys, any two of them, and opticians not.
+    fn roster() -> Roster {
+        let mut parts = roster_parts(Epoch::default(), None);
+        let two = Threshold::new(2).unwrap();
+        let joint = JointSecret::derive(&[1; 32], b"ceremony tests").unwrap();
+        let shares = joint.split(two, ShareIndex::new(3).unwrap(), &[[8; 64]]);
+        let both = |public: [u8; 32]| {
+            let element = Element::from_bytes(public).unwrap();
+            OprfElements {
+                person: element,
+                contract: element,
+            }
+        };
+        let sharing = ["amc", "cnam", "other-amc"]
+            .into_iter()
+            .zip(shares.unwrap());
+        let published = |(member, share): (&str, SecretShare)| MemberShare {
+            member: name(member),
+            index: NonZeroU16::new(share.index().get()).unwrap(),
+            public: both(share.public().to_bytes()),
+        };
+        parts.shares = sharing.map(published).collect();
+        parts.threshold = NonZeroU16::new(2).unwrap();
+        parts.joint = both(joint.public().to_bytes());
+        Roster::new(parts).unwrap()
+    }
+
+    fn repair(member: &str, participants: &[&str]) -> Result<Plan, CeremonyFailure> {
+        let wanted = Wanted {
+            purpose: Purpose::Repair(name(member)),
+            threshold: None,
+            participants: participants.iter().copied().map(name).collect(),
+            attempt: 1,
+            peers: BTreeMap::new(),
+        };
+        wanted.plan(&roster())
+    }
+
+    #[test]
+    fn the_repaired_member_takes_part_whether_it_is_named_or_not() {
+        let plan = repair("other-amc", &["amc", "cnam"]).unwrap();
+        assert_eq!(plan.repaired(), ShareIndex::new(3));
+        assert_eq!(plan.participants().len(), 3);
+        for participants in [&["cnam", "other-amc", "amc"][..], &[]] {
+            let same = repair("other-amc", participants).unwrap();
+            assert_eq!(same.id(), plan.id());
+        }
+    }
+
+    #[test]
+    fn a_repair_by_too_few_or_of_nobodys_share_is_refused_before_anything_is_said() {
+        let two = Threshold::new(2).unwrap();
+        let few = repair("other-amc", &["amc"]).unwrap_err();
+        assert!(matches!(
+            few,
+            CeremonyFailure::Plan(PlanError::Helpers { threshold, helpers: 1 }) if threshold == two
+        ));
+        for (member, helpers) in [
+            ("opticians", &["amc", "cnam"][..]),
+            ("amc", &["cnam", "opticians"][..]),
+        ] {
+            let none = repair(member, helpers).unwrap_err();
+            let CeremonyFailure::NoShare { member } = none else {
+                panic!("{none}");
+            };
+            assert_eq!(member.as_str(), "opticians");
+        }
+    }
+}

@@ -185,11 +185,8 @@ impl Bench {
 
     async fn hold_steps(&self) -> Result<SignedRoster, CeremonyFailure> {
         let seed = self.folder.seed()?;
-        let held = match self.plan.kind() {
-            Kind::Repair(_) if self.is_repaired() => None,
-            Kind::Refresh | Kind::Repair(_) => Some(self.held()?),
-            Kind::Deal => None,
-        };
+        let has_shares = self.plan.kind() != Kind::Deal && !self.is_repaired();
+        let held = has_shares.then(|| self.held()).transpose()?;
         let published = self.published()?;
         let basis = match (self.plan.kind(), &held) {
             (Kind::Deal, _) => Basis::Nothing,
@@ -349,8 +346,8 @@ impl Bench {
         Ok(messages)
     }
 
-    /// What others say to this member in a step: from disk where it was kept, and otherwise asked for until
-    /// it is there, checked, and kept.
+    /// What others say to this member in a step: from disk where it was kept, and otherwise asked
+    /// for until it is there, checked, and kept.
     async fn gather(&self, seat: &Seat<'_>, step: Step) -> Result<Messages, CeremonyFailure> {
         let mut messages = self.folder.kept(step, self.plan.participants())?;
         let senders = seat.senders(step);

@@ -115,7 +115,7 @@ impl<'a> Seat<'a> {
         for key in [PERSON, CONTRACT] {
             let opening = match self.plan.repaired() {
                 None => self.polynomial(key).and_then(|own| own.opening()),
-                Some(index) if index == self.own.index => self.request(key),
+                Some(_) if self.is_repaired() => self.request(key),
                 Some(_) => self.helping(key).and_then(|own| own.opening()),
             };
             body.extend(opening.map_err(|fault| self.blame(&fault))?);
@@ -241,23 +241,22 @@ impl<'a> Seat<'a> {
     /// # Errors
     /// [`CeremonyError::Proof`], if the openings were not checked before.
     pub fn shares(&self, openings: &Openings) -> Result<Messages, CeremonyError> {
+        if self.is_repaired() {
+            return Ok(Messages::new());
+        }
         let values = |key| match self.plan.repaired() {
             None => self.values(key, openings),
-            Some(index) if index == self.own.index => Ok(SecretValues::new()),
             Some(_) => self.helping(key).map(Helping::shares),
         };
         let values = |key| values(key).map_err(|fault| self.blame(&fault));
         let (person, contract) = (values(PERSON)?, values(CONTRACT)?);
         let mut messages = Messages::new();
-        for one in self.others() {
-            if let (Some(person), Some(contract)) =
-                (person.get(&one.index), contract.get(&one.index))
-            {
-                messages.insert(
-                    one.name.clone(),
-                    self.say_pair(Step::Share, one, person, contract),
-                );
-            }
+        let repaired = self.plan.repaired();
+        for one in self.others().filter(|one| repaired != Some(one.index)) {
+            let both = person.get(&one.index).zip(contract.get(&one.index));
+            let (person, contract) = both.ok_or(CeremonyError::Unusable)?;
+            let share = self.say_pair(Step::Share, one, person, contract);
+            messages.insert(one.name.clone(), share);
         }
         Ok(messages)
     }
@@ -348,6 +347,10 @@ impl<'a> Seat<'a> {
         Ok(self.outcome(openings, holding))
     }
 
+    fn is_repaired(&self) -> bool {
+        self.plan.repaired() == Some(self.own.index)
+    }
+
     /// Both values that each one sent who says something in this step: of the person key, of the
     /// contract key.
     fn pairs(&self, step: Step, messages: &Messages) -> Result<[SecretValues; 2], CeremonyError> {
@@ -380,11 +383,10 @@ impl<'a> Seat<'a> {
     #[must_use]
     pub fn senders(&self, step: Step) -> Vec<&'a Participant> {
         let repaired = self.plan.repaired();
-        let is_repaired = repaired == Some(self.own.index);
         let receives = match step {
             Step::Commitment | Step::Opening | Step::View | Step::Confirmation => true,
-            Step::Share => !is_repaired,
-            Step::Sigma => is_repaired,
+            Step::Share => !self.is_repaired(),
+            Step::Sigma => self.is_repaired(),
         };
         let says = |one: &Participant| !step.is_for_one() || repaired != Some(one.index);
         self.others().filter(|one| receives && says(one)).collect()
