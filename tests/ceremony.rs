@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use client::session::{Session, SessionParts};
 use client::system;
 use node::evaluator::{Evaluator, JointKey};
-use node::protection::{Method, Protection};
+use node::protection::{Method, Protection, Sealing};
 use proto::oprf::{
     self, BlindedElement, JointPublicKey, PartialEvaluation, PublicShare, ShareIndex, Threshold,
     VerifiedEvaluation,
@@ -153,8 +153,12 @@ impl Table {
     }
 
     fn evaluator(&self, path: &str) -> Evaluator {
-        let credential = self.dir.join("credential");
-        let protection = Protection::load(Method::Credential, Some(&credential)).unwrap();
+        let sealing = Sealing {
+            method: Method::Credential,
+            file: Some(self.dir.join("credential")),
+            ..Sealing::default()
+        };
+        let protection = Protection::load(&sealing).unwrap();
         let sealed = fs::read_to_string(self.dir.join(path)).unwrap();
         let text = protection.open("evaluator key", &sealed).unwrap();
         Evaluator::parse(&text).unwrap()

@@ -1,8 +1,10 @@
-//! The command of the operator: `vitrail-node keygen | init | join | run | ceremony | demo`.
+//! The command of the operator: `vitrail-node keygen | init | join | seal-key | reseal | run |
+//! ceremony | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
 mod failure;
+mod sealing;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,13 +22,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::failure::CommandError;
+use self::sealing::{ResealArgs, SealArgs, SealKeyArgs};
 use crate::ceremony;
 use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
 use crate::config::{Config, Settings};
 use crate::demo::{self, DemoError};
 use crate::init::{self, Following, Founding, InitError, role_of};
 use crate::join::{self, Joining};
-use crate::protection::Method;
 use crate::server::{Addresses, RunningNode};
 
 /// One member's node of a Vitrail federation.
@@ -62,6 +64,10 @@ enum Command {
     Init(InitArgs),
     /// Set up the node of a member that follows: its folder, from the roster and its key.
     Join(JoinArgs),
+    /// Make the key in a PKCS#11 token that seals a node's shares; it never leaves the token.
+    SealKey(SealKeyArgs),
+    /// Seal a stopped node's secrets in another way, or an incident key; goes on where it stopped.
+    Reseal(ResealArgs),
     /// Run the node until SIGTERM or SIGINT.
     Run(RunArgs),
     /// Make the joint keys together with other members, refresh the shares, publish the outcome.
@@ -110,18 +116,6 @@ struct InitArgs {
     /// The incident key of such a member, as `vitrail keygen --incident` prints it.
     #[arg(long, value_name = "NAME=BASE64", value_parser = parse_incident_key)]
     incident: Vec<IncidentKey>,
-}
-
-/// How a new node keeps its shares.
-#[derive(Debug, Args)]
-struct SealArgs {
-    /// How the node's shares are sealed on disk: credential, passphrase, or none (for
-    /// demonstrations: whoever has the disk then has the shares).
-    #[arg(long, env = "VITRAIL_SEAL", value_enum)]
-    seal: Method,
-    /// File that the credential or passphrase is read from; /dev/fd/N for a descriptor.
-    #[arg(long, env = "VITRAIL_SEAL_FILE", value_name = "FILE")]
-    seal_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -215,6 +209,8 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Keygen(args) => keygen(&args.out, cli.output),
         Command::Init(args) => init(args, cli.output),
         Command::Join(args) => join(args, cli.output),
+        Command::SealKey(args) => sealing::seal_key(args, cli.output),
+        Command::Reseal(args) => sealing::reseal(args, cli.output),
         Command::Run(args) => run(args, cli.output),
         Command::Ceremony(command) => ceremony(command, cli.output),
         Command::Demo(args) => demo(&args, cli.output),
@@ -259,8 +255,7 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
         payer: args.payer_number,
         grpc: args.grpc,
         http: args.http,
-        seal: args.sealing.seal,
-        seal_file: args.sealing.seal_file,
+        sealing: args.sealing.sealing(),
         others: args.member,
         incident_keys: args.incident,
     };
@@ -301,8 +296,7 @@ fn join(args: JoinArgs, output: Output) -> Result<(), CommandError> {
         name: args.name,
         roster: args.roster,
         key: args.key,
-        seal: args.sealing.seal,
-        seal_file: args.sealing.seal_file,
+        sealing: args.sealing.sealing(),
     };
     let roster = join::join(&args.dir, &joining)?;
     let report = JoinReport {

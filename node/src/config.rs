@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use proto::ids::{IdError, MemberName};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ceremony::ceremonies;
-use crate::protection::{Method, Protection, ProtectionError};
+use crate::protection::{Method, Protection, ProtectionError, Sealing};
 
 /// The settings file in a node's folder.
 pub const CONFIG_FILE: &str = "node.toml";
@@ -49,14 +49,23 @@ pub struct Settings {
     /// File of the node's shares of the two joint keys (mode 0600).
     #[arg(long, env = "VITRAIL_EVALUATOR_KEY", value_name = "FILE")]
     pub evaluator_key: Option<PathBuf>,
-    /// How the node's shares are sealed on disk: credential, passphrase, or none (for
+    /// How the node's shares are sealed on disk: credential, passphrase, pkcs11, or none (for
     /// demonstrations: whoever has the disk then has the shares).
     #[arg(long, env = "VITRAIL_SEAL", value_enum)]
     pub seal: Option<Method>,
-    /// File that the credential or passphrase is read from; /dev/fd/N for a descriptor. A
-    /// credential of systemd is found without it.
+    /// File that the credential, the passphrase or the token's PIN is read from; /dev/fd/N for a
+    /// descriptor. A credential of systemd is found without it; the others are asked for.
     #[arg(long, env = "VITRAIL_SEAL_FILE", value_name = "FILE")]
     pub seal_file: Option<PathBuf>,
+    /// The PKCS#11 module, a shared library, for seal = "pkcs11".
+    #[arg(long, env = "VITRAIL_SEAL_MODULE", value_name = "FILE")]
+    pub seal_module: Option<PathBuf>,
+    /// Label of the PKCS#11 token.
+    #[arg(long, env = "VITRAIL_SEAL_TOKEN", value_name = "LABEL")]
+    pub seal_token: Option<String>,
+    /// Label of the sealing key in the token; vitrail-seal where nothing is said.
+    #[arg(long, env = "VITRAIL_SEAL_KEY", value_name = "LABEL")]
+    pub seal_key: Option<String>,
     /// File of the federation's first roster, signed.
     #[arg(long, env = "VITRAIL_ROSTER", value_name = "FILE")]
     pub roster: Option<PathBuf>,
@@ -96,9 +105,7 @@ pub struct Config {
     /// File of its shares of the two joint keys.
     pub evaluator_key: PathBuf,
     /// How those shares are sealed.
-    pub seal: Method,
-    /// Where the secret is that seals them; `None` for the credential of systemd.
-    pub seal_file: Option<PathBuf>,
+    pub sealing: Sealing,
     /// Folder of the node's key ceremonies.
     pub ceremonies: PathBuf,
     /// File of the first roster.
@@ -144,7 +151,7 @@ pub enum ConfigError {
     #[error("name is missing")]
     NameMissing,
     /// No layer says how the node's shares are sealed; plain files are only for who asks for them.
-    #[error("seal is missing: it must be credential, passphrase or none")]
+    #[error("seal is missing: it must be credential, passphrase, pkcs11 or none")]
     SealMissing,
     /// The member name is none.
     #[error("name: {0}")]
@@ -189,6 +196,36 @@ impl Settings {
         })
     }
 
+    /// What a file says of how secrets are sealed: as a flag says it, but with paths that do not
+    /// depend on where the flag was given.
+    #[must_use]
+    pub fn of_sealing(sealing: &Sealing) -> Self {
+        let absolute = |path: &PathBuf| path::absolute(path).ok();
+        Self {
+            seal: Some(sealing.method),
+            seal_file: sealing.file.as_ref().and_then(absolute),
+            seal_module: sealing.module.as_ref().and_then(absolute),
+            seal_token: sealing.token.clone(),
+            seal_key: sealing.key.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// How secrets are sealed; paths are from this folder.
+    ///
+    /// # Errors
+    /// [`ConfigError::SealMissing`] alone.
+    pub fn sealing(&self, dir: &Path) -> Result<Sealing, ConfigError> {
+        let from_folder = |path: &PathBuf| dir.join(path);
+        Ok(Sealing {
+            method: self.seal.ok_or(ConfigError::SealMissing)?,
+            file: self.seal_file.as_ref().map(from_folder),
+            module: self.seal_module.as_ref().map(from_folder),
+            token: self.seal_token.clone(),
+            key: self.seal_key.clone(),
+        })
+    }
+
     /// The settings of this layer, and where it says nothing those of the next.
     #[must_use]
     pub fn over(self, next: Self) -> Self {
@@ -198,6 +235,9 @@ impl Settings {
             evaluator_key: self.evaluator_key.or(next.evaluator_key),
             seal: self.seal.or(next.seal),
             seal_file: self.seal_file.or(next.seal_file),
+            seal_module: self.seal_module.or(next.seal_module),
+            seal_token: self.seal_token.or(next.seal_token),
+            seal_key: self.seal_key.or(next.seal_key),
             roster: self.roster.or(next.roster),
             data: self.data.or(next.data),
             grpc: self.grpc.or(next.grpc),
@@ -220,13 +260,13 @@ impl Config {
         Self::complete(dir, flags.over(Settings::read(dir)?))
     }
 
-    /// Reads the credential or passphrase that seals the node's shares. A file descriptor can be
-    /// read once.
+    /// Reads the credential, passphrase or PIN that seals the node's shares, or asks for it. A file
+    /// descriptor can be read once.
     ///
     /// # Errors
     /// [`ProtectionError`].
     pub fn protection(&self) -> Result<Protection, ProtectionError> {
-        Protection::load(self.seal, self.seal_file.as_deref())
+        Protection::load(&self.sealing)
     }
 
     /// Fills in the defaults and checks every setting.
@@ -234,6 +274,9 @@ impl Config {
     /// # Errors
     /// The first setting that is missing, malformed or beyond its limit.
     pub fn complete(dir: &Path, settings: Settings) -> Result<Self, ConfigError> {
+        let name = settings.name.as_deref();
+        let name = name.ok_or(ConfigError::NameMissing)?.parse()?;
+        let sealing = settings.sealing(dir)?;
         let path =
             |path: Option<PathBuf>, default| dir.join(path.unwrap_or(PathBuf::from(default)));
         let admin = settings.admin.unwrap_or(ADMIN_DEFAULT);
@@ -244,11 +287,10 @@ impl Config {
         let delay = settings.sync_delay_ms.unwrap_or(0);
         let fresh = settings.fresh_for_s.unwrap_or(FRESH_FOR_S_MAX);
         Ok(Self {
-            name: settings.name.ok_or(ConfigError::NameMissing)?.parse()?,
+            name,
             key: path(settings.key, "node.key"),
             evaluator_key: path(settings.evaluator_key, "evaluator.key"),
-            seal: settings.seal.ok_or(ConfigError::SealMissing)?,
-            seal_file: settings.seal_file.map(|file| dir.join(file)),
+            sealing,
             ceremonies: ceremonies(dir),
             roster: path(settings.roster, "roster.txt"),
             data: path(settings.data, "data"),

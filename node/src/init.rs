@@ -8,12 +8,12 @@ use std::io::{self, Write as _};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use proto::identity::PayerNumber;
 use proto::ids::{MemberName, Origin};
-use proto::incident::IncidentSecretKey;
+use proto::incident::{INCIDENT_PURPOSE, IncidentSecretKey};
 use proto::note::NoteError;
 use proto::oprf::{DeriveError, JointSecret, SecretShare};
 use proto::roster::{
@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 use crate::ceremony::EVALUATOR_PURPOSE;
 use crate::config::{CONFIG_FILE, Settings};
 use crate::evaluator::Evaluator;
-use crate::protection::{Method, Protection, ProtectionError};
+use crate::protection::{Protection, ProtectionError, Sealing};
 use crate::secret_file::{self, SecretFileError};
 use crate::sequencer::{self, FoundError};
 use crate::store::{Store, StoreError, StoreOptions};
@@ -57,10 +57,8 @@ pub struct Founding {
     pub grpc: Address,
     /// Where others reach its pages.
     pub http: Address,
-    /// How its shares are sealed on disk.
-    pub seal: Method,
-    /// Where the secret is that seals them.
-    pub seal_file: Option<PathBuf>,
+    /// How its secrets are sealed on disk.
+    pub sealing: Sealing,
     /// The members that follow from the start.
     pub others: Vec<Following>,
     /// The incident keys that they have. The founding member's own is made here.
@@ -203,10 +201,12 @@ pub enum InitError {
 pub fn init(dir: &Path, founding: &Founding) -> Result<Founded, InitError> {
     let keys = Keys::generate()?;
     let roster = first_roster(founding, &keys)?;
+    refuse_existing(dir)?; // before somebody types a passphrase for nothing
+    let protection = Protection::load_new(&founding.sealing)?;
     let signed = roster.sign(&founding.name, &keys.secret);
     let signed = SignedRoster::new(roster.clone(), vec![signed])?;
     in_new_folder(dir, |draft| {
-        write_files(draft, founding, &keys, &signed)?;
+        write_files(draft, founding, &keys, &signed, &protection)?;
         found_ledger(draft, founding, &keys, &signed)
     })?;
     Ok(Founded {
@@ -342,21 +342,17 @@ fn first_roster(founding: &Founding, keys: &Keys) -> Result<Roster, InitError> {
     })?)
 }
 
-/// The settings' paths are from the node's folder, a flag's from where it is given.
-pub(crate) fn absolute(file: &Path) -> Option<PathBuf> {
-    path::absolute(file).ok()
-}
-
 fn write_files(
     dir: &Path,
     founding: &Founding,
     keys: &Keys,
     roster: &SignedRoster,
+    protection: &Protection,
 ) -> Result<(), InitError> {
     write_secret(&dir.join("node.key"), &keys.secret.to_pem()?)?;
     let evaluator = Evaluator::new(keys.person.clone(), keys.contract.clone());
-    write_secret(&dir.join(INCIDENT_KEY_FILE), &keys.incident.to_text())?;
-    let protection = Protection::load(founding.seal, founding.seal_file.as_deref())?;
+    let sealed = protection.seal(INCIDENT_PURPOSE, &keys.incident.to_text())?;
+    write_secret(&dir.join(INCIDENT_KEY_FILE), &sealed)?;
     let sealed = protection.seal(EVALUATOR_PURPOSE, &evaluator.to_text())?;
     write_secret(&dir.join("evaluator.key"), &sealed)?;
     write_public(&dir.join("roster.txt"), &roster.to_text())?;
@@ -364,9 +360,7 @@ fn write_files(
         name: Some(founding.name.as_str().to_owned()),
         grpc: Some(listening(&founding.grpc)),
         http: Some(listening(&founding.http)),
-        seal: Some(founding.seal),
-        seal_file: founding.seal_file.as_deref().and_then(absolute),
-        ..Settings::default()
+        ..Settings::of_sealing(&founding.sealing)
     };
     write_public(&dir.join(CONFIG_FILE), &toml::to_string(&settings)?)
 }
@@ -456,8 +450,7 @@ mod tests {
             payer: Some("01".parse().unwrap()),
             grpc: "127.0.0.1:7443".parse().unwrap(),
             http: "node.test:7480".parse().unwrap(),
-            seal: Method::None,
-            seal_file: None,
+            sealing: Sealing::default(),
             others: Vec::new(),
             incident_keys: Vec::new(),
         }

@@ -11,8 +11,8 @@ use proto::signing::{SecretKey, SigningError};
 use thiserror::Error;
 
 use crate::config::{CONFIG_FILE, Settings};
-use crate::init::{InitError, absolute, in_new_folder, listening, write_public, write_secret};
-use crate::protection::Method;
+use crate::init::{InitError, in_new_folder, listening, write_public, write_secret};
+use crate::protection::Sealing;
 use crate::secret_file::{self, SecretFileError};
 
 /// Who joins, and with what.
@@ -25,9 +25,7 @@ pub struct Joining {
     /// File of the member's key, whose public half is in the roster.
     pub key: PathBuf,
     /// How its shares will be sealed on disk.
-    pub seal: Method,
-    /// Where the secret is that seals them.
-    pub seal_file: Option<PathBuf>,
+    pub sealing: Sealing,
 }
 
 /// Why a member's node is not set up. Nothing is then left on disk.
@@ -106,9 +104,7 @@ fn write_files(
         name: Some(own.name.as_str().to_owned()),
         grpc: own.grpc.as_ref().map(listening),
         http: own.http.as_ref().map(listening),
-        seal: Some(joining.seal),
-        seal_file: joining.seal_file.as_deref().and_then(absolute),
-        ..Settings::default()
+        ..Settings::of_sealing(&joining.sealing)
     };
     write_public(&dir.join(CONFIG_FILE), &toml::to_string(&settings)?)
 }
@@ -149,8 +145,7 @@ mod tests {
             name,
             roster,
             key,
-            seal: Method::None,
-            seal_file: None,
+            sealing: Sealing::default(),
         };
         join(&place.join("node"), &joining)
     }

@@ -25,6 +25,7 @@ pub mod order;
 pub mod peer;
 pub mod protection;
 pub mod quota;
+pub mod reseal;
 pub mod secret_file;
 pub mod sequencer;
 pub mod server;

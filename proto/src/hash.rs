@@ -112,7 +112,7 @@ pub enum Context {
     CeremonySecrets,
     /// The hash of a ceremony's transcript, which the roster names.
     CeremonyTranscript,
-    /// The key that seals a node's secrets on its disk, from a credential.
+    /// The key that seals a secret on a disk, from a credential or what a token answers.
     SecretsAtRest,
 }
 

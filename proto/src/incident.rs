@@ -26,6 +26,8 @@ pub const ENVELOPE_BYTES: usize = INCIDENT_KEY_BYTES + CONTENT_BYTES + 16;
 /// The `info` of RFC 9180: an envelope made for something else does not open here.
 const INFO: &[u8] = Context::AccessRecord.string().as_bytes();
 const FILE_TITLE: &str = "vitrail incident key v1";
+/// What the secret half is sealed as, wherever its file lies.
+pub const INCIDENT_PURPOSE: &str = "incident key";
 
 type HpkeKem = hpke::kem::X25519HkdfSha256;
 type HpkeKdf = hpke::kdf::HkdfSha256;

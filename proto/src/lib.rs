@@ -29,6 +29,8 @@ pub mod token;
 
 pub mod incident;
 
+pub mod at_rest;
+
 pub mod note;
 
 pub mod roster;

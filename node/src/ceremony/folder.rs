@@ -41,6 +41,8 @@ pub(super) const PROPOSAL: &str = "roster.txt";
 /// The transcript, in its folder.
 pub(super) const TRANSCRIPT: &str = "transcript.txt";
 const SEED: &str = "seed";
+/// End of the name of a file that is not whole yet.
+const DRAFT: &str = ".draft";
 
 /// The folder of one ceremony.
 #[derive(Debug, Clone)]
@@ -201,12 +203,45 @@ impl Folder {
     }
 }
 
+/// The sealed files of all ceremonies of a node, each with what it is sealed as.
+///
+/// # Errors
+/// A folder that cannot be read; that there is none is no error.
+pub(crate) fn sealed_files(ceremonies: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+    let folders = match fs::read_dir(ceremonies) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        folders => folders?,
+    };
+    let mut sealed = Vec::new();
+    for folder in folders {
+        for file in fs::read_dir(folder?.path())? {
+            let path = file?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let purpose = match name {
+                Some(EVALUATOR_KEY) => EVALUATOR_PURPOSE,
+                Some(name) if is_sealed_name(name) => name,
+                _ => continue,
+            };
+            sealed.push((path.clone(), purpose.to_owned()));
+        }
+    }
+    Ok(sealed)
+}
+
+/// The seed and what other members said to this one alone; a draft that a crash left is neither.
+fn is_sealed_name(name: &str) -> bool {
+    let step = name.split_once('-').map(|(step, _)| step);
+    let mut secret = Step::ALL.into_iter().filter(|step| step.is_for_one());
+    let came = secret.any(|known| step == Some(known.to_string().as_str()));
+    name == SEED || (came && !name.ends_with(DRAFT))
+}
+
 fn message_file(step: Step, from: &MemberName) -> String {
     format!("{step}-{from}")
 }
 
 /// Reads a text file of bounded length; `None` where there is none.
-pub(super) fn read_bounded(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
     use std::io::Read as _;
     let file = match File::open(path) {
         Ok(file) => file,
@@ -226,9 +261,9 @@ pub(super) fn read_bounded(path: &Path) -> io::Result<Option<Zeroizing<String>>>
 
 /// Writes a file of mode 0600 beside its place, syncs it, and moves it there: after a crash it is
 /// whole, or not there.
-pub(super) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let mut draft = path.to_owned().into_os_string();
-    draft.push(".draft");
+    draft.push(DRAFT);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -255,7 +290,7 @@ pub(super) fn wipe(path: &Path) -> io::Result<()> {
 
 /// Overwrites an open file with zeros. On a copy-on-write file system, on flash that remaps, and
 /// in backups the old bytes may remain.
-pub(super) fn overwrite(mut file: &File) -> io::Result<()> {
+pub(crate) fn overwrite(mut file: &File) -> io::Result<()> {
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
     file.write_all(&vec![0; length])?;
     file.sync_all()

@@ -25,6 +25,7 @@ use proto::roster::{ProposalError, SignedRosterError, SuccessionError};
 use thiserror::Error;
 
 pub(crate) use self::folder::EVALUATOR_PURPOSE;
+pub(crate) use self::folder::{overwrite, read_bounded, sealed_files, write_whole};
 pub use self::plan::{Purpose, Wanted};
 pub use self::publication::{publish, sign};
 pub use self::run::{Finished, run};

@@ -9,6 +9,9 @@ use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::init::InitError;
 use crate::join::JoinError;
+use crate::protection::ProtectionError;
+use crate::protection::token::TokenError;
+use crate::reseal::ResealError;
 use crate::secret_file::SecretFileError;
 use crate::server::StartError;
 
@@ -21,6 +24,10 @@ pub(super) enum CommandError {
     Join(#[from] JoinError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
+    #[error(transparent)]
+    Reseal(#[from] ResealError),
     #[error(transparent)]
     Start(#[from] Box<StartError>),
     #[error(transparent)]
@@ -40,9 +47,12 @@ impl CommandError {
             Self::Init(error) | Self::Join(JoinError::Folder(error)) => init_hint(error),
             Self::Join(error) => join_hint(error),
             Self::Config(error) => config_hint(error),
+            Self::Protection(error) | Self::Reseal(ResealError::Protection { error, .. }) => {
+                protection_hint(error)
+            }
             Self::Start(error) => start_hint(error),
             Self::Ceremony(error) => error.hint(),
-            Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
+            Self::Reseal(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
         }
     }
 
@@ -58,10 +68,16 @@ impl CommandError {
                     ..
                 },
             )
-            | Self::Config(_) => 1,
+            | Self::Config(_)
+            | Self::Protection(_)
+            | Self::Reseal(ResealError::Protection { .. }) => 1,
             Self::Join(JoinError::RosterFile { .. } | JoinError::KeyFile { .. }) => 2,
             Self::Join(_) => 1,
-            Self::Init(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => 2,
+            Self::Init(_)
+            | Self::Reseal(_)
+            | Self::Demo(_)
+            | Self::Runtime(_)
+            | Self::Output(_) => 2,
             Self::Ceremony(error) => error.exit_code(),
             Self::Start(error) => match **error {
                 StartError::Key { .. }
@@ -88,6 +104,22 @@ fn init_hint(error: &InitError) -> Option<&'static str> {
             error: SecretFileError::Io(io::ErrorKind::AlreadyExists),
             ..
         } => Some("a key is never overwritten: choose another file"),
+        InitError::Protection(error) => protection_hint(error),
+        _ => None,
+    }
+}
+
+const fn protection_hint(error: &ProtectionError) -> Option<&'static str> {
+    let ProtectionError::Token(error) = error else {
+        return None;
+    };
+    match error {
+        TokenError::NoKey { .. } => Some("`vitrail-node seal-key` makes one; it never leaves"),
+        TokenError::PinWrong { .. } => Some("a token locks itself after a few wrong PINs"),
+        TokenError::PinLocked { .. } | TokenError::LastTry { .. } => {
+            Some("log in with the token's own tool first, or have its officer set a new PIN")
+        }
+        TokenError::KeyMayLeave { .. } => Some("`vitrail-node seal-key` makes one that may not"),
         _ => None,
     }
 }
@@ -124,6 +156,7 @@ fn start_hint(error: &StartError) -> Option<&'static str> {
         StartError::Evidence { .. } => {
             Some("show it to the other members; the node starts once the file is elsewhere")
         }
+        StartError::Protection(error) => protection_hint(error),
         StartError::OtherShares { .. } => Some("the evaluator key belongs to another federation"),
         _ => None,
     }

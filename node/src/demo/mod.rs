@@ -37,7 +37,7 @@ pub use self::cast::{Card, Figure, people};
 use self::narrator::Narrator;
 use crate::config::{Config, ConfigError, Settings};
 use crate::init::{self, FollowingError, Founding, InitError};
-use crate::protection::Method;
+use crate::protection::Sealing;
 use crate::secret_file::{self, SecretFileError};
 use crate::server::{Addresses, RunningNode, StartError};
 
@@ -231,8 +231,7 @@ fn found(house: &Path, cast: &Cast) -> Result<Settings, DemoError> {
         payer: Some(cast::REGIME.parse()?),
         grpc: grpc.to_string().parse()?,
         http: http.to_string().parse()?,
-        seal: Method::None,
-        seal_file: None,
+        sealing: Sealing::default(),
         others: cast.following()?,
         incident_keys: cast.incident_keys()?,
     };

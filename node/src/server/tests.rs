@@ -31,7 +31,7 @@ use super::*;
 use crate::config::Settings;
 use crate::example::{origin, secret};
 use crate::init::{self, Founding};
-use crate::protection::Method;
+use crate::protection::Sealing;
 use crate::secret_file;
 use tls::test_client;
 
@@ -60,8 +60,7 @@ impl Node {
             payer: Some("01".parse().unwrap()),
             grpc: "127.0.0.1:7443".parse().unwrap(),
             http: "127.0.0.1:7480".parse().unwrap(),
-            seal: Method::None,
-            seal_file: None,
+            sealing: Sealing::default(),
             others: vec![
                 follows("amc", "amc", "75000001"),
                 follows("opticians", "federation", "-"),
