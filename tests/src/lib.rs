@@ -35,3 +35,7 @@ pub mod endless;
 pub mod world;
 
 pub mod raw;
+
+pub mod soft_token;
+
+pub mod terminal;

@@ -1,5 +1,6 @@
 //! A node as a process of its own: started, watched from outside, killed.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -44,6 +45,18 @@ impl NodeProcess {
     /// # Errors
     /// What the node said on its standard error when it ended instead.
     pub fn start(dir: &Path, flags: &[&str]) -> Result<Self, String> {
+        Self::start_with(dir, flags, &[])
+    }
+
+    /// As [`Self::start`], with more in the environment of the process.
+    ///
+    /// # Errors
+    /// What the node said on its standard error when it ended instead.
+    pub fn start_with(
+        dir: &Path,
+        flags: &[&str],
+        environment: &[(&str, OsString)],
+    ) -> Result<Self, String> {
         let log = dir.with_extension("log");
         let stderr = OpenOptions::new()
             .create(true)
@@ -56,6 +69,7 @@ impl NodeProcess {
             .arg(dir)
             .args(["-o", "json"])
             .args(flags)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)

@@ -162,6 +162,11 @@ impl Token {
                 Attribute::Sensitive(true),
                 Attribute::Extractable(false),
                 Attribute::Sign(true),
+                Attribute::Encrypt(false),
+                Attribute::Decrypt(false),
+                Attribute::Wrap(false),
+                Attribute::Unwrap(false),
+                Attribute::Derive(false),
             ];
             let made = session.generate_key(&Mechanism::GenericSecretKeyGen, &template);
             made.map_err(|error| failed(&error))?;
