@@ -6,6 +6,7 @@
     reason = "a scenario fails where it stands"
 )]
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use client::connection::CallError;
@@ -18,10 +19,11 @@ use proto::ids::{CoverageKey, SlotKey, UnixMillis};
 use proto::incident::IncidentSecretKey;
 use proto::refusal::Reason;
 use serde_json::{Value, json};
-use tests::binary::vitrail;
+use tests::binary::{vitrail, vitrail_node};
 use tests::bytes::find_in_folder;
 use tests::federation::accepted;
 use tests::planted::{MEMBERS_HEADER, Planted};
+use tests::process::write_secret;
 use tests::workload::fresh_slots;
 use tests::world::World;
 
@@ -140,8 +142,35 @@ fn incident_command(world: &World, since: UnixMillis) -> Command {
         .args(["--till", &world.tills[0].public().to_base64()])
         .args(["--since", &since.to_iso()])
         .arg("--incident-key")
-        .arg(world.federation.node_dir().join("incident.key"));
+        .arg(sealed_key(world))
+        .arg("--seal-file")
+        .arg(world.folder.path().join("credential"));
     command
+}
+
+/// The incident key where incidents are looked into: sealed, as the node's operator hands it over.
+fn sealed_key(world: &World) -> PathBuf {
+    let [key, credential] = ["incident.key", "credential"].map(|n| world.folder.path().join(n));
+    if key.exists() {
+        return key;
+    }
+    let made = world.federation.node_dir().join("incident.key");
+    write_secret(&key, &std::fs::read_to_string(made).unwrap());
+    write_secret(&credential, "what a service manager would keep\n");
+    let mut reseal = Command::new(vitrail_node());
+    reseal.args([
+        "reseal",
+        "--seal",
+        "none",
+        "--to",
+        "credential",
+        "--incident-key",
+    ]);
+    let resealed = reseal.arg(&key).arg("--to-file").arg(&credential).output();
+    assert!(resealed.unwrap().status.success());
+    let sealed = std::fs::read_to_string(&key).unwrap();
+    assert!(sealed.starts_with("vitrail sealed v1\ncredential "));
+    key
 }
 
 fn answer_of(mut command: Command) -> Value {

@@ -13,7 +13,7 @@ use client::session::Session;
 use client::{files, incident::Touched};
 use proto::attestation::LookOutcome;
 use proto::ids::UnixMillis;
-use proto::incident::{IncidentKeyError, IncidentSecretKey};
+use proto::incident::{INCIDENT_PURPOSE, IncidentKeyError, IncidentSecretKey};
 use proto::signing::PublicKey;
 use serde::Serialize;
 use thiserror::Error;
@@ -21,9 +21,10 @@ use zeroize::Zeroizing;
 
 use super::cover::progress_bar;
 use super::report::Report;
+use super::sealed::{self, SealedError};
 use super::{Answer, SettingsArgs};
 
-/// Longest incident key file: title and key have 76 bytes.
+/// Longest incident key file: sealed, title and key have some 250 bytes.
 const KEY_FILE_BYTES_MAX: usize = 4096;
 
 /// Arguments of `incident`.
@@ -43,6 +44,10 @@ pub(super) struct IncidentArgs {
         default_value = "incident.key"
     )]
     incident_key: PathBuf,
+    /// File of the passphrase or credential that the incident key is sealed under; /dev/fd/N for a
+    /// descriptor. Without it a passphrase is asked for at the terminal
+    #[arg(long, env = "VITRAIL_SEAL_FILE", value_name = "FILE")]
+    seal_file: Option<PathBuf>,
     /// The own contracts, as `contracts import` wrote them: names those that were looked at
     #[arg(long, env = "VITRAIL_CONTRACTS", value_name = "FILE")]
     contracts: Option<PathBuf>,
@@ -56,6 +61,8 @@ enum KeyFileError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error("incident key file: {0}")]
+    Sealed(#[from] SealedError),
+    #[error("incident key file: {0}")]
     Key(#[from] IncidentKeyError),
 }
 
@@ -63,6 +70,7 @@ impl Failure for KeyFileError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::File(error) => error.kind(),
+            Self::Sealed(error) => error.kind(),
             Self::Key(_) => FailureKind::Malformed,
         }
     }
@@ -71,6 +79,7 @@ impl Failure for KeyFileError {
         match self {
             Self::File(FileError::Open { .. }) => Some("chmod 600 it"),
             Self::File(_) => Some("name it with --incident-key"),
+            Self::Sealed(error) => error.hint(),
             Self::Key(_) => Some("`vitrail keygen --incident` makes one"),
         }
     }
@@ -78,7 +87,7 @@ impl Failure for KeyFileError {
 
 /// `vitrail incident`
 pub(super) async fn incident(args: IncidentArgs) -> Answer {
-    let key = read_key(&args.incident_key)?;
+    let key = read_key(&args.incident_key, args.seal_file.as_deref())?;
     let session = args.settings.load(Settings::default())?.session(None)?;
     let open = |path: &PathBuf| own_contracts(path, &session);
     let contracts = args.contracts.as_ref().map(open).transpose()?;
@@ -109,10 +118,12 @@ fn own_contracts(path: &Path, session: &Session) -> Result<ContractsFile, Contra
     Ok(file)
 }
 
-fn read_key(path: &Path) -> Result<IncidentSecretKey, KeyFileError> {
+fn read_key(path: &Path, seal_file: Option<&Path>) -> Result<IncidentSecretKey, KeyFileError> {
     let bytes = Zeroizing::new(files::read_secret(path, KEY_FILE_BYTES_MAX)?);
     let text = str::from_utf8(&bytes).map_err(|_| IncidentKeyError::File)?;
-    Ok(IncidentSecretKey::parse(text)?)
+    let text = Zeroizing::new(text.to_owned());
+    let secret = sealed::open(text, INCIDENT_PURPOSE, seal_file)?;
+    Ok(IncidentSecretKey::parse(&secret)?)
 }
 
 /// One look.

@@ -9,12 +9,13 @@ use client::profile::Settings;
 use client::{files, system};
 use proto::attestation::{Grant, GrantClass};
 use proto::ids::{Day, Finess};
-use proto::incident::IncidentSecretKey;
+use proto::incident::{INCIDENT_PURPOSE, IncidentSecretKey};
 use proto::signing::{PublicKey, SecretKey, SigningError};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::report::{IssueReport, KeyReport};
+use super::sealed::{self, Method};
 use super::{Answer, SettingsArgs};
 
 /// Arguments of `keygen`.
@@ -24,8 +25,15 @@ pub(super) struct KeygenArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Make an incident key (X25519) instead: access records are sealed to it
-    #[arg(long)]
+    #[arg(long, requires = "seal")]
     incident: bool,
+    /// How the incident key is sealed on disk
+    #[arg(long, value_enum, requires = "incident")]
+    seal: Option<Method>,
+    /// File of the passphrase or credential; /dev/fd/N for a descriptor. Without it a passphrase is
+    /// asked for at the terminal
+    #[arg(long, value_name = "FILE", requires = "seal")]
+    seal_file: Option<PathBuf>,
 }
 
 /// What a federation admits a key as.
@@ -85,8 +93,8 @@ impl Failure for KeyError {
 
 /// `vitrail keygen`
 pub(super) fn keygen(args: &KeygenArgs) -> Answer {
-    if args.incident {
-        return incident_key(args);
+    if let Some(method) = args.seal {
+        return incident_key(args, method);
     }
     let secret = SecretKey::from_seed(&Zeroizing::new(system::random()?));
     let pem = secret.to_pem().map_err(KeyError::from)?;
@@ -98,9 +106,11 @@ pub(super) fn keygen(args: &KeygenArgs) -> Answer {
     }))
 }
 
-fn incident_key(args: &KeygenArgs) -> Answer {
+fn incident_key(args: &KeygenArgs, method: Method) -> Answer {
     let secret = IncidentSecretKey::from_bytes(system::random()?);
-    files::create_secret(&args.out, secret.to_text().as_bytes())?;
+    let file = args.seal_file.as_ref();
+    let text = sealed::seal(method, INCIDENT_PURPOSE, &secret.to_text(), file)?;
+    files::create_secret(&args.out, text.as_bytes())?;
     let public_key = secret.public().to_base64();
     Ok(Box::new(KeyReport {
         public_key,

@@ -14,6 +14,7 @@ mod key;
 mod print;
 mod receipt;
 mod report;
+mod sealed;
 mod session;
 mod till;
 
