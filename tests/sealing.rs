@@ -199,15 +199,8 @@ fn assert_refused_without_the_token(
     assert_eq!(run(Some(&other), &words(&[&["seal-key"]], &flags)).0, 0);
     let wrong = scratch.join("wrong-pin");
     write_secret(&wrong, "2468013579\n");
-    let loose = ["--seal-key", "loose"];
-    let (loose, expected): (&[&str], _) = if tokens.add_loose_key(module, TOKEN, PIN, "loose") {
-        (&loose, "the key \"loose\" may leave its token")
-    } else {
-        println!("skipped: a key that may leave its token (needs pkcs11-tool, package opensc)");
-        (&loose, "has no secret key with the label \"loose\"")
-    };
     let absent = scratch.join("absent.so");
-    let cases: [(&SoftTokens, &[&str], &str); 6] = [
+    let cases: [(&SoftTokens, &[&str], &str); 5] = [
         (
             tokens,
             &["--seal-file", text(&wrong)],
@@ -215,7 +208,6 @@ fn assert_refused_without_the_token(
         ),
         (&bare, &[], "has no token with the label \"vitrail test\""),
         (&other, &[], "the file does not open"),
-        (tokens, loose, expected),
         (
             tokens,
             &["--seal-module", text(&absent)],
@@ -223,6 +215,7 @@ fn assert_refused_without_the_token(
         ),
         (tokens, &["--seal", "none"], "the file is sealed"),
     ];
+    let cases = cases.into_iter().chain(keys_that_may_leave(module, tokens));
     for (tokens, flags, expected) in cases {
         let run_node = [&["run", "--dir", text(dir)], flags].concat();
         let (code, said) = run(Some(tokens), &run_node);
@@ -238,6 +231,30 @@ fn assert_refused_without_the_token(
     // The right PIN still opens: nothing of this has locked the token or changed a file.
     let mut node = start(dir, tokens, &[]).unwrap();
     assert!(node.terminate().success());
+}
+
+/// One key that can be read out in clear, and one that can be taken out under another key.
+fn keys_that_may_leave<'a>(
+    module: &Path,
+    tokens: &'a SoftTokens,
+) -> Vec<(&'a SoftTokens, &'a [&'a str], &'a str)> {
+    let add = |label, flags: &[&str]| tokens.add_key(module, [TOKEN, PIN, label], flags);
+    if !add("readable", &[]) || !add("extractable", &["--sensitive", "--extractable"]) {
+        println!("skipped: a key that may leave its token (needs pkcs11-tool, package opensc)");
+        return Vec::new();
+    }
+    vec![
+        (
+            tokens,
+            &["--seal-key", "readable"],
+            "the key \"readable\" may leave its token",
+        ),
+        (
+            tokens,
+            &["--seal-key", "extractable"],
+            "the key \"extractable\" may leave its token",
+        ),
+    ]
 }
 
 #[test]

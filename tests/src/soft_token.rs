@@ -59,17 +59,17 @@ impl SoftTokens {
         assert!(said.status.success(), "{said:?}");
     }
 
-    /// Makes a key that may leave the token again, where `pkcs11-tool` is there to do it.
+    /// Makes a key as these flags of `pkcs11-tool` say it, where that is there to do it.
     ///
     /// # Panics
     /// When the token refuses it.
     #[must_use]
-    pub fn add_loose_key(&self, module: &Path, token: &str, pin: &str, label: &str) -> bool {
+    pub fn add_key(&self, module: &Path, [token, pin, label]: [&str; 3], flags: &[&str]) -> bool {
         let mut tool = Command::new("pkcs11-tool");
         tool.envs([self.variable()]).arg("--module").arg(module);
         tool.args(["--login", "--pin", pin, "--token-label", token]);
-        tool.args(["--keygen", "--key-type", "GENERIC:32", "--extractable"]);
-        let Ok(said) = tool.args(["--label", label]).output() else {
+        tool.args(["--keygen", "--key-type", "GENERIC:32"]);
+        let Ok(said) = tool.args(["--label", label]).args(flags).output() else {
             return false;
         };
         assert!(said.status.success(), "{said:?}");
