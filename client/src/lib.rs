@@ -37,8 +37,6 @@ pub mod tokens;
 
 pub mod lookup;
 
-pub mod incident;
-
 pub mod issue;
 
 pub mod erasure;
@@ -50,6 +48,8 @@ pub mod coverage_file;
 pub mod insurer;
 
 pub mod contracts;
+
+pub mod incident;
 
 pub mod catalogue;
 

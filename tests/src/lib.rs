@@ -14,6 +14,8 @@ pub mod binary;
 
 pub mod process;
 
+pub mod disk;
+
 pub mod bytes;
 
 pub mod federation;
@@ -29,6 +31,8 @@ pub mod workload;
 pub mod planted;
 
 pub mod wiretap;
+
+pub mod tapped;
 
 pub mod endless;
 

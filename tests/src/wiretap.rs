@@ -1,4 +1,4 @@
-//! A wire between a till and a node that keeps a copy of every byte, both ways.
+//! A wire to a node, from a till or from another node, that keeps a copy of every byte, both ways.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,16 +18,30 @@ pub struct Wiretap {
 }
 
 impl Wiretap {
-    /// Taps the wire to this node.
+    /// A wire whose far end is set by [`lead_to`](Self::lead_to).
     ///
     /// # Panics
     /// When no port is free.
-    pub async fn to(node: SocketAddr) -> Self {
+    pub async fn new() -> (Self, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::default();
-        let tap = Self { address, heard };
-        let wire = tap.clone();
+        (Self { address, heard }, listener)
+    }
+
+    /// Taps the wire to this address.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub async fn to(address: SocketAddr) -> Self {
+        let (tap, listener) = Self::new().await;
+        tap.lead_to(listener, address);
+        tap
+    }
+
+    /// Leads to this address from now on. Where nobody listens yet, a connection ends at once.
+    pub fn lead_to(&self, listener: TcpListener, node: SocketAddr) {
+        let wire = self.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = TcpStream::connect(node).await else {
@@ -39,7 +53,6 @@ impl Wiretap {
                 tokio::spawn(wire.clone().pass(from_far, to_near));
             }
         });
-        tap
     }
 
     async fn pass(self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
