@@ -26,6 +26,8 @@ pub mod liar;
 
 pub mod line;
 
+pub mod shifted;
+
 pub mod workload;
 
 pub mod planted;
