@@ -170,10 +170,15 @@ fn identities_and_tokens_are_those_of_the_page() {
 
 #[test]
 fn catalogue_and_payload_are_those_of_the_page() {
-    let start = PAGE.find("vitrail-catalogue/v1\n").unwrap();
-    let (text, _) = PAGE[start..].split_once("```").unwrap();
-    let catalogue = Catalogue::from_bytes(text.as_bytes()).unwrap();
-    assert_is_example("catalogue hash", catalogue.hash().as_bytes());
+    for (first_line, name) in [
+        ("vitrail-catalogue/v1\n", "catalogue hash"),
+        ("vitrail-catalogue/v2\n", "catalogue hash with pairs"),
+    ] {
+        let start = PAGE.find(first_line).unwrap();
+        let (text, _) = PAGE[start..].split_once("```").unwrap();
+        let catalogue = Catalogue::from_bytes(text.as_bytes()).unwrap();
+        assert_is_example(name, catalogue.hash().as_bytes());
+    }
     assert_is_example("coverage terms", &terms());
     let hash = merkle::leaf(&payload().to_bytes());
     assert_is_example("payload hash", hash.as_bytes());
