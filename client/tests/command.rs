@@ -238,3 +238,71 @@ fn an_identity_of_a_bad_card_is_not_repeated() {
         );
     }
 }
+
+/// A till that has never asked anybody: its card, its key, and a catalogue of these lines.
+fn till(lines: &str) -> TempDir {
+    let folder = folder();
+    let catalogue = format!(
+        "vitrail-catalogue/v2\nversion;LPP-1\nvalid-from;2020-01-01\n\
+         code;grouped;label;base;plv;age-max;end\n{lines}"
+    );
+    let card = "nir = \"2 95 10 99 126 111 93\"\nbirth_date = \"19951012\"\n";
+    fs::write(folder.path().join("catalogue.txt"), catalogue).unwrap();
+    fs::write(folder.path().join("card.toml"), card).unwrap();
+    let made = run(vitrail(folder.path()).args(["keygen", "--out", "key.pem"]));
+    assert_eq!(made.0, 0, "{}", made.2);
+    folder
+}
+
+#[test]
+fn items_that_a_rule_refuses_are_answered_with_place_reason_and_sentence() {
+    let till = till(
+        "2209738;SV1;ADAPTATION;;;;2020-02-01\n\
+         2222124;M01;MONTURE A;;30.00;;\n\
+         2263927;V01;VERRE NEUTRE;;;;\n\
+         code;incompatible-with\n\
+         2222124;2263927\n\
+         code;compatible-with\n",
+    );
+    let frame = "2222124=30";
+    for (command, items, reason, places) in [
+        ("check", [frame, "2209738=1"], "LPP_CODE_EXPIRED", "2"),
+        ("check", ["2264861=1", frame], "LPP_CODE_UNKNOWN", "1"),
+        ("check", [frame, "2264862=1"], "LPP_CODE_MISTYPED", "2"),
+        ("claim", [frame, "2264862=1"], "LPP_CODE_MISTYPED", "2"),
+        (
+            "check",
+            [frame, "2263927/left=9"],
+            "ITEMS_INCOMPATIBLE",
+            "1,2",
+        ),
+    ] {
+        let arguments = [
+            command,
+            "--card",
+            "card.toml",
+            "--item",
+            items[0],
+            "--item",
+            items[1],
+        ];
+        let (code, stdout, _) = run(vitrail(till.path()).args(arguments).args(["-o", "json"]));
+        assert_eq!(code, 1, "{reason}");
+        let sentence = proto::refusal::Reason::from_code(reason).unwrap().french();
+        let object = format!(
+            "{{\"covered\":false,\"refusal\":{{\"code\":\"{reason}\",\
+             \"sentence\":\"{sentence}\",\"items\":[{places}]}}}}\n"
+        );
+        assert_eq!(stdout, object);
+        let (code, stdout, _) = run(vitrail(till.path()).args(arguments));
+        assert_eq!(code, 1, "{reason}");
+        assert!(
+            stdout.contains(sentence) && stdout.contains(reason),
+            "{stdout}"
+        );
+    }
+    let malformed = ["check", "--card", "card.toml", "--item", "222212=30"];
+    let (code, stdout, stderr) = run(vitrail(till.path()).args(malformed));
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert_eq!(stderr, "error: item 1: an LPP code must be 7 digits\n");
+}

@@ -1,5 +1,7 @@
 //! The shapes of the answers. As JSON they are an interface: tests below hold each of them.
 
+mod items;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use proto::lpp::Side;
 use proto::receipt::Step;
 use proto::roster::Role;
 use serde::Serialize;
+
+pub(super) use self::items::ItemsReport;
 
 /// An answer: text for people, JSON for programs, and whether it is a yes.
 pub(super) trait Report {

@@ -7,7 +7,7 @@ use client::device;
 use client::failure::{Failure, FailureKind};
 use client::files;
 use client::issue::Issued;
-use client::pos::{Item, Pos};
+use client::pos::{CheckError, Insured, Pos, Quote, read_items};
 use client::profile::{Profile, Settings};
 use client::system;
 use proto::ids::LeafIndex;
@@ -15,7 +15,7 @@ use proto::lpp::Slot;
 use proto::receipt::{RECEIPT_BYTES_MAX, ReceiptError, ReceiptFile};
 use thiserror::Error;
 
-use super::report::{ClaimReport, IssueReport, QuoteReport};
+use super::report::{ClaimReport, IssueReport, ItemsReport, QuoteReport};
 use super::{Answer, Failed, SettingsArgs, card};
 
 /// What is sold, and to whom.
@@ -31,7 +31,7 @@ struct SaleArgs {
         value_name = "CODE[/right|/left]=PRICE",
         required = true
     )]
-    items: Vec<Item>,
+    items: Vec<String>,
 }
 
 /// Arguments of `check`.
@@ -109,8 +109,30 @@ pub(super) async fn check(args: CheckArgs) -> Answer {
     let profile = device::renewed(args.settings.load(Settings::default())?).await?;
     let insured = card::read(&args.sale.card)?;
     let pos = Pos::open(&profile, None)?;
-    let quote = pos.check(&insured, &args.sale.items).await?;
-    Ok(Box::new(QuoteReport::new(&quote, pos.session())))
+    match quote(&pos, &insured, &args.sale.items).await? {
+        Ok(quote) => Ok(Box::new(QuoteReport::new(&quote, pos.session()))),
+        Err(refused) => Ok(Box::new(refused)),
+    }
+}
+
+/// The quote for these items, or the rule that refuses them before anybody is asked.
+async fn quote(
+    pos: &Pos,
+    insured: &Insured,
+    items: &[String],
+) -> Result<Result<Quote, ItemsReport>, Failed> {
+    let quoted = match read_items(items) {
+        Ok(items) => pos.check(insured, &items).await,
+        Err(error) => Err(CheckError::Items(error)),
+    };
+    match quoted {
+        Ok(quote) => Ok(Ok(quote)),
+        Err(CheckError::Items(error)) => match error.refusal() {
+            Some(refused) => Ok(Err(ItemsReport::from(refused))),
+            None => Err(error.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `vitrail claim`
@@ -118,7 +140,10 @@ pub(super) async fn claim(args: ClaimArgs) -> Answer {
     let profile = load(args.settings, args.receipts).await?;
     let insured = card::read(&args.sale.card)?;
     let pos = Pos::open(&profile, None)?;
-    let quote = pos.check(&insured, &args.sale.items).await?;
+    let quote = match quote(&pos, &insured, &args.sale.items).await? {
+        Ok(quote) => quote,
+        Err(refused) => return Ok(Box::new(refused)),
+    };
     let issued = pos.claim(&quote).await?;
     let claim = keep(&profile, "claim", &issued)?;
     Ok(Box::new(ClaimReport {

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 pub use self::claim::{ClaimError, ClaimOutcome, RESERVATION_DAYS};
 pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
-pub use self::product::{Item, ItemError, ItemTextError, Product};
+pub use self::product::{Item, ItemError, ItemTextError, ItemsRefused, Product, read_items};
 pub use self::quote::{LineRefusal, Payment, Quote, QuoteLine};
 use crate::failure::{Failure, FailureKind};
 use crate::issue::{IssueError, Issued};
@@ -75,7 +75,8 @@ pub enum CheckError {
 impl Failure for CheckError {
     fn kind(&self) -> FailureKind {
         match self {
-            Self::Items(_) | Self::OtherCatalogue => FailureKind::Malformed,
+            Self::Items(error) => error.kind(),
+            Self::OtherCatalogue => FailureKind::Malformed,
             Self::View(error) => error.kind(),
             Self::Tokens(error) => error.kind(),
             Self::Lookup(error) => error.kind(),
@@ -87,7 +88,7 @@ impl Failure for CheckError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::OtherCatalogue => Some("fetch the catalogue that the CNAM published last"),
+            Self::OtherCatalogue => Some("fetch the one in force: vitrail catalogue fetch"),
             Self::View(error) => error.hint(),
             Self::Tokens(error) => error.hint(),
             Self::Lookup(error) => error.hint(),

@@ -9,9 +9,11 @@ use proto::ids::{Cents, Day, IdError};
 use proto::lpp::{
     Catalogue, GroupedCode, LppCode, LppCodeError, LppRefusal, Side, Slot, SlotError,
 };
+use proto::refusal::Reason;
 use thiserror::Error;
 
 use super::Insured;
+use crate::failure::{Failure, FailureKind};
 
 /// One thing to be sold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,14 @@ pub enum ItemError {
         /// How many there are.
         got: usize,
     },
+    /// It is not written as an item is.
+    #[error("item {position}: {reason}")]
+    Text {
+        /// Which item.
+        position: usize,
+        /// What is wrong.
+        reason: ItemTextError,
+    },
     /// The catalogue does not have the product, or no more.
     #[error("item {position}: {reason}")]
     Product {
@@ -92,6 +102,72 @@ pub enum ItemError {
         /// The later one.
         position: usize,
     },
+    /// Two items may not be billed together.
+    #[error("items {earlier} and {later} may not be billed together")]
+    Incompatible {
+        /// The one that stands first.
+        earlier: usize,
+        /// The other.
+        later: usize,
+    },
+}
+
+/// Items that a rule refuses before anybody is asked: the answer is no, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemsRefused {
+    /// The rule.
+    pub reason: Reason,
+    /// The items that it is about, counted from 1.
+    pub positions: Vec<usize>,
+}
+
+impl ItemError {
+    /// The refusal that this is. `None` when the items cannot be read or put together: then
+    /// there is nothing that a rule could say no to.
+    #[must_use]
+    pub fn refusal(&self) -> Option<ItemsRefused> {
+        let (reason, positions) = match *self {
+            Self::Text {
+                position,
+                reason: ItemTextError::Code(LppCodeError::CheckDigit),
+            } => (Reason::LppCodeMistyped, vec![position]),
+            Self::Product { position, reason } => {
+                let reason = match reason {
+                    LppRefusal::Unknown => Reason::LppCodeUnknown,
+                    LppRefusal::Expired { .. } => Reason::LppCodeExpired,
+                };
+                (reason, vec![position])
+            }
+            Self::Incompatible { earlier, later } => {
+                (Reason::ItemsIncompatible, vec![earlier, later])
+            }
+            Self::Text { .. } | Self::Count { .. } | Self::Side { .. } | Self::SameSlot { .. } => {
+                return None;
+            }
+        };
+        Some(ItemsRefused { reason, positions })
+    }
+}
+
+impl Failure for ItemError {
+    fn kind(&self) -> FailureKind {
+        match self.refusal() {
+            Some(_) => FailureKind::Refused,
+            None => FailureKind::Malformed,
+        }
+    }
+}
+
+/// Reads the items of a user's list.
+///
+/// # Errors
+/// [`ItemError::Text`], which names the first item that is not one.
+pub fn read_items<T: AsRef<str>>(texts: &[T]) -> Result<Vec<Item>, ItemError> {
+    let item = |(position, text): (usize, &T)| {
+        let read = text.as_ref().parse();
+        read.map_err(|reason| ItemError::Text { position, reason })
+    };
+    (1..).zip(texts).map(item).collect()
 }
 
 /// An item with what the catalogue says of it.
@@ -130,7 +206,20 @@ pub(super) fn look_up(
         }
         products.push(product);
     }
+    together(catalogue, items)?;
     Ok(products)
+}
+
+/// Refuses the first pair of items that may not be billed together.
+fn together(catalogue: &Catalogue, items: &[Item]) -> Result<(), ItemError> {
+    for (later, item) in (1..).zip(items) {
+        for (earlier, other) in (1..later).zip(items) {
+            if catalogue.incompatible(other.code, item.code) {
+                return Err(ItemError::Incompatible { earlier, later });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn look_up_one(
@@ -184,7 +273,14 @@ pub(super) mod example {
             line("2263927", "V01", None, None),
             line("2209738", "SV1", None, None),
         ];
-        Catalogue::new(header, lines).unwrap()
+        let pair = |one: &str, other: &str| {
+            proto::lpp::CodePair::new(one.parse().unwrap(), other.parse().unwrap())
+        };
+        let incompatible = pair("2222124", "2263927").into_iter().collect();
+        let catalogue = Catalogue::new(header, lines).unwrap();
+        catalogue
+            .with_pairs(incompatible, Default::default())
+            .unwrap()
     }
 
     pub(in crate::pos) const TODAY: Day = Day::new(20_500);
@@ -254,6 +350,50 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn an_incompatible_pair_is_named_by_both_positions() {
+        let pair = |earlier, later| Err(ItemError::Incompatible { earlier, later });
+        let lenses = ["2263927/right=32", "2222124=30", "2263927/left=32"];
+        assert_eq!(products(&lenses), pair(1, 2));
+        assert_eq!(products(&[lenses[1], lenses[2], lenses[0]]), pair(1, 2));
+        assert!(products(&[lenses[0], lenses[2]]).is_ok());
+        let other_frame = ["2264861=95", lenses[0], lenses[2]];
+        assert!(products(&other_frame).is_ok());
+    }
+
+    #[test]
+    fn a_mistyped_an_unknown_and_an_expired_code_have_their_own_reasons() {
+        let refusal = |items: &[&str]| {
+            let read = read_items(items);
+            let looked_up = read.and_then(|read| look_up(&catalogue(), &insured(), &read, TODAY));
+            looked_up.unwrap_err().refusal()
+        };
+        let refused = |reason, positions: &[usize]| {
+            let positions = positions.to_vec();
+            Some(ItemsRefused { reason, positions })
+        };
+        let frame = "2264861=95";
+        for (item, reason) in [
+            ("2263928/right=1", Reason::LppCodeMistyped),
+            ("2254242=1", Reason::LppCodeUnknown),
+            ("2209738=1", Reason::LppCodeExpired),
+        ] {
+            assert_eq!(refusal(&[frame, item]), refused(reason, &[2]), "{item}");
+            assert_eq!(refusal(&[item, frame]), refused(reason, &[1]), "{item}");
+        }
+        let pair = ["2222124=1", "2263927/right=1"];
+        assert_eq!(refusal(&pair), refused(Reason::ItemsIncompatible, &[1, 2]));
+        // These are slips of whoever calls, and no rule of the nomenclature.
+        for items in [&["226486=1"][..], &["2264861"], &[frame, frame], &[]] {
+            assert_eq!(refusal(items), None, "{items:?}");
+        }
+        let malformed = read_items(&[frame, "226486=1"]).unwrap_err();
+        assert_eq!(
+            malformed.to_string(),
+            "item 2: an LPP code must be 7 digits"
+        );
     }
 
     #[test]

@@ -1,0 +1,75 @@
+//! Items that a rule refuses before anybody is asked.
+
+use client::pos::ItemsRefused;
+use serde::Serialize;
+
+use super::{Report, to_json};
+
+/// What `check` and `claim` answer when the items themselves are refused: there is no quote.
+#[derive(Debug, Serialize)]
+pub(in crate::command) struct ItemsReport {
+    covered: bool,
+    refusal: ItemsRefusalReport,
+}
+
+/// The rule that said no, and to which items.
+#[derive(Debug, Serialize)]
+struct ItemsRefusalReport {
+    code: &'static str,
+    sentence: &'static str,
+    /// Positions in the list of items, counted from 1.
+    items: Vec<usize>,
+}
+
+impl From<ItemsRefused> for ItemsReport {
+    fn from(refused: ItemsRefused) -> Self {
+        let ItemsRefused { reason, positions } = refused;
+        Self {
+            covered: false,
+            refusal: ItemsRefusalReport {
+                code: reason.code(),
+                sentence: reason.french(),
+                items: positions,
+            },
+        }
+    }
+}
+
+impl Report for ItemsReport {
+    fn text(&self) -> String {
+        let ItemsRefusalReport {
+            code,
+            sentence,
+            items,
+        } = &self.refusal;
+        let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+        format!("item {}: {sentence} ({code})\n", items.join(", "))
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use proto::refusal::Reason;
+
+    use super::*;
+
+    #[test]
+    fn refused_items_are_named_by_their_places() {
+        let refused = ItemsReport::from(ItemsRefused {
+            reason: Reason::ItemsIncompatible,
+            positions: vec![1, 3],
+        });
+        assert!(!refused.is_yes());
+        assert_snapshot!(refused.json(), @r#"{"covered":false,"refusal":{"code":"ITEMS_INCOMPATIBLE","sentence":"Deux articles de la demande ne peuvent pas être facturés ensemble.","items":[1,3]}}"#);
+        assert_snapshot!(refused.text(), @"item 1, 3: Deux articles de la demande ne peuvent pas être facturés ensemble. (ITEMS_INCOMPATIBLE)");
+    }
+}
