@@ -59,16 +59,35 @@ impl Column {
 /// A record's line, counted from 1 with the header row, and its fields.
 type Record = (u64, Result<Product, SkipReason>);
 
-/// Reads every record after the header row.
-pub(super) fn products(bytes: &[u8]) -> Result<Vec<Record>, CatalogueFileError> {
+/// The bytes after a byte order mark, if there is one.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// The line that a record begins on, counted from 1. After CR LF the reader's own count is still
+/// on the line before: it takes the LF with the next record.
+pub(super) fn line(bytes: &[u8], record: &csv::ByteRecord) -> u64 {
+    let Some(position) = record.position() else {
+        return 0;
+    };
+    let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    position.line() + u64::from(bytes.get(start) == Some(&b'\n'))
+}
+
+/// Reads a file as CSV, whichever separator it has. It has no byte order mark.
+pub(super) fn reader(bytes: &[u8]) -> Result<csv::Reader<&[u8]>, CatalogueFileError> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(CatalogueFileError::TooManyBytes);
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter(bytes))
-        .flexible(true)
-        .from_reader(bytes);
+    let mut builder = csv::ReaderBuilder::new();
+    builder.delimiter(delimiter(bytes)).flexible(true);
+    Ok(builder.from_reader(bytes))
+}
+
+/// Reads every record after the header row.
+pub(super) fn products(bytes: &[u8]) -> Result<Vec<Record>, CatalogueFileError> {
+    let bytes = without_mark(bytes);
+    let mut reader = reader(bytes)?;
     let headers = reader
         .byte_headers()
         .map_err(|_| CatalogueFileError::Csv)?
@@ -80,7 +99,7 @@ pub(super) fn products(bytes: &[u8]) -> Result<Vec<Record>, CatalogueFileError> 
         if products.len() == FILE_RECORDS_MAX {
             return Err(CatalogueFileError::TooManyRecords);
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = line(bytes, &record);
         products.push((line, product(&record, &columns)));
     }
     Ok(products)
@@ -130,7 +149,7 @@ fn product(record: &csv::ByteRecord, columns: &[Option<Column>]) -> Result<Produ
 }
 
 /// UTF-8, or Latin-1 where it is not that: what French administrations export.
-fn text(field: &[u8]) -> String {
+pub(super) fn text(field: &[u8]) -> String {
     match std::str::from_utf8(field) {
         Ok(text) => text.to_owned(),
         Err(_) => field.iter().map(|b| char::from(*b)).collect(),

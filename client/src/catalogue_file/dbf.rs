@@ -11,6 +11,14 @@ const BLOCK_BYTES: usize = 32;
 /// What follows the last field descriptor.
 const DESCRIPTORS_END: u8 = 0x0d;
 
+/// The first bytes of the tables that are read: dBASE III without and with a memo file, FoxPro.
+const VERSIONS: [u8; 3] = [0x03, 0x83, 0x30];
+
+/// Whether a file is taken for a table, and not for text.
+pub(super) fn is_table(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| VERSIONS.contains(first))
+}
+
 /// Why a dBASE table cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DbfError {
@@ -73,8 +81,7 @@ impl<'a> Table<'a> {
         let (header, _) = bytes
             .split_first_chunk::<BLOCK_BYTES>()
             .ok_or(DbfError::Header)?;
-        // dBASE III without and with a memo file, and FoxPro.
-        if !matches!(header[0], 0x03 | 0x83 | 0x30) {
+        if !VERSIONS.contains(&header[0]) {
             return Err(DbfError::Version.into());
         }
         let code_page = match header[29] {

@@ -8,9 +8,15 @@
 //!
 //! In the dBASE tables the grouped code is the tariff's `NAT_PREST` (nature de prestation). The
 //! product's `TYPE_PREST` says purchase, hire or service, and its `ARBO` columns are chapters.
+//!
+//! Pairs of products are read from `lpp_incomp_tot` and `lpp_comp_tot`, which have two columns,
+//! `CODE1` and `CODE2`, or from a CSV with these columns. The tables are of the whole
+//! nomenclature: a pair counts when both codes are products of the catalogue.
 
 mod csv_table;
 mod dbf;
+mod label;
+mod pairs;
 mod product;
 
 use std::collections::BTreeMap;
@@ -24,18 +30,25 @@ use proto::lpp::{
 use thiserror::Error;
 
 pub use dbf::DbfError;
-use product::{Product, Tariff, read_date};
+pub use pairs::PairFiles;
+use product::{Product, ReadProduct, Tariff, read_date};
 
 /// Most bytes of one file: the whole LPP's history has about ten million.
 pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Most records of one file: the whole LPP has twenty thousand products and a few tariffs each.
-pub const FILE_RECORDS_MAX: usize = 200_000;
+/// Most records of one file: the whole LPP has twenty thousand products and a few tariffs each;
+/// the rest is room for pairs of products.
+pub const FILE_RECORDS_MAX: usize = 500_000;
 
 /// A catalogue, and what could not be taken into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
     /// The catalogue of all usable records.
     pub catalogue: Catalogue,
+    /// How many products have their grouped code from their label, as the file has none. The
+    /// rule is that of the nomenclature; what the CNAM's own tables say was not compared.
+    pub derived: usize,
+    /// How many pairs have a code that is no product of the catalogue: those of other trades.
+    pub foreign_pairs: usize,
     /// The records that were left out, in the order of the file.
     pub skipped: Vec<Skipped>,
 }
@@ -58,6 +71,10 @@ pub enum SourceFile {
     Products,
     /// `lpp_histo_tot`.
     Tariffs,
+    /// `lpp_incomp_tot`.
+    Incompatible,
+    /// `lpp_comp_tot`.
+    Compatible,
 }
 
 /// Why a record was left out.
@@ -96,6 +113,12 @@ pub enum SkipReason {
     /// No tariff of the product has started by the date of the catalogue.
     #[error("no tariff of the product is in force yet")]
     NoTariff,
+    /// A product is paired with itself.
+    #[error("a pair must have two different codes")]
+    SameCode,
+    /// A compatible pair is among the incompatible ones, which count.
+    #[error("the pair is among the incompatible ones, which count")]
+    Incompatible,
 }
 
 /// Why a whole file cannot be read.
@@ -170,7 +193,7 @@ pub fn read_dbf(
             let code = record.text(code);
             let tariff = tariffs.get(&code).ok_or(SkipReason::NoTariff)?;
             let (tariff, tariff_end) = in_force(tariff, header.valid_from)?;
-            let mut line = Product {
+            let mut read = Product {
                 code,
                 grouped_code: tariff.grouped_code.clone(),
                 label: record.text(label),
@@ -180,8 +203,8 @@ pub fn read_dbf(
                 end: record.text(end),
             }
             .read()?;
-            line.end = line.end.into_iter().chain(tariff_end).min();
-            Ok(line)
+            read.line.end = read.line.end.into_iter().chain(tariff_end).min();
+            Ok(read)
         });
         import.product(line, read);
     }
@@ -203,15 +226,17 @@ fn in_force(tariffs: &[Tariff], on: Day) -> Result<(&Tariff, Option<Day>), SkipR
 #[derive(Default)]
 struct Collector {
     lines: BTreeMap<LppCode, CatalogueLine>,
+    derived: usize,
     skipped: Vec<Skipped>,
 }
 
 impl Collector {
     /// Takes a product, or the reason why there is none.
-    fn product(&mut self, line: u64, read: Result<CatalogueLine, SkipReason>) {
-        let kept = read.and_then(|product| match self.lines.entry(product.code) {
+    fn product(&mut self, line: u64, read: Result<ReadProduct, SkipReason>) {
+        let kept = read.and_then(|read| match self.lines.entry(read.line.code) {
             Entry::Vacant(place) => {
-                place.insert(product);
+                place.insert(read.line);
+                self.derived += usize::from(read.is_derived);
                 Ok(())
             }
             Entry::Occupied(_) => Err(SkipReason::DuplicateCode),
@@ -257,383 +282,14 @@ impl Collector {
 
     fn finish(self, header: CatalogueHeader) -> Result<Import, CatalogueFileError> {
         let catalogue = Catalogue::new(header, self.lines.into_values().collect())?;
-        let skipped = self.skipped;
-        Ok(Import { catalogue, skipped })
+        Ok(Import {
+            catalogue,
+            derived: self.derived,
+            foreign_pairs: 0,
+            skipped: self.skipped,
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::num::NonZeroU8;
-
-    use proptest::prelude::*;
-    use proto::ids::Cents;
-    use proto::lpp::GroupedCode;
-
-    use super::*;
-
-    fn header(valid_from: &str) -> CatalogueHeader {
-        CatalogueHeader {
-            version: "TEST-1".parse().unwrap(),
-            valid_from: valid_from.parse().unwrap(),
-        }
-    }
-
-    fn csv(text: &str) -> Import {
-        read_csv(text.as_bytes(), header("2020-07-01")).unwrap()
-    }
-
-    fn codes(import: &Import) -> Vec<String> {
-        let lines = import.catalogue.lines();
-        lines.iter().map(|line| line.code.to_string()).collect()
-    }
-
-    fn reasons(import: &Import) -> Vec<(u64, SkipReason)> {
-        let skipped = import.skipped.iter();
-        skipped
-            .map(|skipped| (skipped.line, skipped.reason))
-            .collect()
-    }
-
-    const CSV: &str = "\
-        lpp_code,label,classe,code_regroupement,base_remboursement_eur,plv_eur,age_max_0_is_none,end_date\n\
-        2264861,\"OPTIQUE, MONTURE ADULTE DE CLASSE B\",B,M03,0.05,,0,\n\
-        2222124,\"OPTIQUE, MONTURE ADULTE DE CLASSE A\",A,M01,,30.00,0,01JAN2031:00:00:00\n\
-        2276870,\"OPTIQUE, MONTURE ENFANT DE CLASSE B\",B,,0.05,,15,\n";
-
-    #[test]
-    fn a_csv_is_read_by_the_names_of_its_columns() {
-        let import = csv(CSV);
-        assert_eq!(codes(&import), ["2222124", "2264861", "2276870"]);
-        assert_eq!(import.skipped, []);
-        let [class_a, class_b, child] = import.catalogue.lines() else {
-            panic!("three lines");
-        };
-        assert_eq!((class_a.base, class_a.plv), (None, Some(Cents::new(3000))));
-        assert_eq!(class_a.end, "2031-01-01".parse().ok());
-        assert_eq!((class_b.base, class_b.plv), (Some(Cents::new(5)), None));
-        assert_eq!(child.grouped_code.as_str(), "M04");
-        assert_eq!(child.age_max, NonZeroU8::new(15));
-    }
-
-    #[test]
-    fn a_french_export_gives_the_same_catalogue() {
-        let french = "\u{feff}DATE_FIN;TARIF;AGE_MAX;PUREGLEMEN;NAT_PREST;NOM_COURT;CODE_TIPS\r\n\
-            ;0,05;0;0;M03;OPTIQUE, MONTURE ADULTE DE CLASSE B;2264861\r\n\
-            20310101;0,00;0;30;M01;OPTIQUE, MONTURE ADULTE DE CLASSE A;2222124\r\n\
-            ;,05;15;;;OPTIQUE, MONTURE ENFANT DE CLASSE B;2276870\r\n";
-        assert_eq!(csv(french), csv(CSV));
-    }
-
-    #[test]
-    fn latin_1_is_read_where_the_text_is_not_utf_8() {
-        let bytes = b"code;label;code_regroupement\n2264861;LUNETTES CIN\xc9MA;M03\n";
-        let import = read_csv(bytes, header("2020-07-01")).unwrap();
-        assert_eq!(
-            import.catalogue.lines()[0].label.as_str(),
-            "LUNETTES CINÉMA"
-        );
-    }
-
-    #[test]
-    fn bad_records_are_reported_with_their_line_and_the_others_imported() {
-        let import = csv(
-            "code,label,code_regroupement,tarif,plv_eur,age_max,end_date\n\
-            2264862,x,M03,,,,\n\
-            226486,x,M03,,,,\n\
-            2264861,x,M03,,,\n\
-            2264861,x,,,,,\n\
-            2264861,x,DVO,,,,\n\
-            2264861,\"x;y\",M03,,,,\n\
-            2264861,,M03,,,,\n\
-            2264861,x,M03,-1,,,\n\
-            2264861,x,M03,,1.005,,\n\
-            2264861,x,M03,,,16 ans,\n\
-            2264861,x,M03,,,,01/01/2020\n\
-            2264861,kept,M03,,,,\n\
-            2264861,later,M03,,,,\n\
-            2222124,\"two\nlines\",M01,,,,\n\
-            2222124,kept,M01,,,,\n",
-        );
-        assert_eq!(codes(&import), ["2222124", "2264861"]);
-        let labels = import.catalogue.lines().iter().map(|l| l.label.as_str());
-        assert!(labels.eq(["kept", "kept"]));
-        let expected = [
-            (2, SkipReason::Code(LppCodeError::CheckDigit)),
-            (3, SkipReason::Code(LppCodeError::Digits)),
-            (4, SkipReason::Shape),
-            (5, SkipReason::GroupedCodeMissing),
-            (6, SkipReason::GroupedCode(GroupedCodeError::Unknown)),
-            (7, SkipReason::Label(LabelError::Character)),
-            (8, SkipReason::Label(LabelError::Length)),
-            (9, SkipReason::Base),
-            (10, SkipReason::Plv),
-            (11, SkipReason::AgeMax),
-            (12, SkipReason::Date),
-            (14, SkipReason::DuplicateCode),
-            (15, SkipReason::Label(LabelError::Character)),
-        ];
-        assert_eq!(reasons(&import), expected);
-    }
-
-    #[test]
-    fn a_csv_without_its_columns_is_refused() {
-        let error = |text: &str| read_csv(text.as_bytes(), header("2020-07-01")).unwrap_err();
-        let missing = |name| CatalogueFileError::MissingColumn { name };
-        assert_eq!(error(""), missing("lpp_code"));
-        assert_eq!(error("label\nx\n"), missing("lpp_code"));
-        assert_eq!(error("code\n2264861\n"), missing("label"));
-        let name = "lpp_code";
-        let twice = CatalogueFileError::DuplicateColumn { name };
-        assert_eq!(error("code,label,CODE_TIPS\n"), twice);
-    }
-
-    #[test]
-    fn a_csv_beyond_the_limits_is_refused() {
-        let bytes = vec![b'\n'; FILE_BYTES_MAX + 1];
-        let error = read_csv(&bytes, header("2020-07-01")).unwrap_err();
-        assert_eq!(error, CatalogueFileError::TooManyBytes);
-        let many = format!("code,label\n{}", "1,x\n".repeat(FILE_RECORDS_MAX + 1));
-        let error = read_csv(many.as_bytes(), header("2020-07-01")).unwrap_err();
-        assert_eq!(error, CatalogueFileError::TooManyRecords);
-    }
-
-    /// The columns of the CNAM's tables that matter, and two that must not be taken for them.
-    fn fiche(records: &[(char, &[&str])]) -> Vec<u8> {
-        let columns = [
-            ("CODE_TIPS", 'C', 7),
-            ("NOM_COURT", 'C', 80),
-            ("RMO1", 'C', 3),
-            ("DATE_FIN", 'D', 8),
-            ("AGE_MAX", 'N', 3),
-            ("TYPE_PREST", 'C', 1),
-        ];
-        dbf::tests::table(&columns, records)
-    }
-
-    fn histo(records: &[(char, &[&str])]) -> Vec<u8> {
-        let columns = [
-            ("CODE_TIPS", 'C', 7),
-            ("DEBUTVALID", 'D', 8),
-            ("FINHISTO", 'D', 8),
-            ("NAT_PREST", 'C', 3),
-            ("TARIF", 'N', 10),
-            ("PUREGLEMEN", 'N', 10),
-        ];
-        dbf::tests::table(&columns, records)
-    }
-
-    const ADULT: &[&str] = &["2264861", "OPTIQUE, MONTURE ADULTE", "", "", "0", "A"];
-
-    #[test]
-    fn the_two_tables_are_joined_on_their_code() {
-        let fiche = fiche(&[
-            (
-                ' ',
-                &[
-                    "2276870",
-                    "MONTURE ENFANT, CINÉMA",
-                    "",
-                    "20310101",
-                    "15",
-                    "A",
-                ],
-            ),
-            (' ', ADULT),
-            ('*', &["2222124", "DELETED", "", "", "0", "A"]),
-        ]);
-        let histo = histo(&[
-            (' ', &["2264861", "20200101", "", "M03", "0.05", "0.00"]),
-            (' ', &["2276870", "20200101", "", "M04", "0.05", "110.00"]),
-            (' ', &["2222124", "20200101", "", "M01", "9.00", "30.00"]),
-        ]);
-        let import = read_dbf(&fiche, &histo, header("2020-07-01")).unwrap();
-        assert_eq!(codes(&import), ["2264861", "2276870"]);
-        assert_eq!(import.skipped, []);
-        let child = &import.catalogue.lines()[1];
-        assert_eq!(child.grouped_code.as_str(), "M04");
-        assert_eq!(child.label.as_str(), "MONTURE ENFANT, CINÉMA");
-        assert_eq!(child.base, Some(Cents::new(5)));
-        assert_eq!(child.plv, Some(Cents::new(11_000)));
-        assert_eq!(child.age_max, NonZeroU8::new(15));
-        assert_eq!(child.end, "2031-01-01".parse().ok());
-        assert_eq!(import.catalogue.lines()[0].plv, None);
-    }
-
-    #[test]
-    fn the_tariff_of_the_day_is_taken() {
-        let fiche = fiche(&[(' ', ADULT)]);
-        let histo = histo(&[
-            (
-                ' ',
-                &["2264861", "20220101", "20231231", "M03", "0.30", "0"],
-            ),
-            (
-                ' ',
-                &["2264861", "20180101", "20191231", "OPT", "0.10", "0"],
-            ),
-            (
-                ' ',
-                &["2264861", "20200101", "20211231", "M03", "0.20", "0"],
-            ),
-        ]);
-        let on = |day: &str| {
-            let import = read_dbf(&fiche, &histo, header(day)).unwrap();
-            let line = import.catalogue.lines().first()?;
-            let end = line.end.map(Day::to_iso);
-            Some((line.grouped_code.as_str(), line.base?.get(), end))
-        };
-        assert_eq!(on("2017-12-31"), None);
-        assert_eq!(on("2018-01-01"), Some(("OPT", 10, None)));
-        assert_eq!(on("2019-12-31"), Some(("OPT", 10, None)));
-        assert_eq!(on("2020-01-01"), Some(("M03", 20, None)));
-        // The last tariff has no successor, so the product ends with it, seen from any later day.
-        let end = Some("2024-01-01".to_owned());
-        assert_eq!(on("2023-12-31"), Some(("M03", 30, end.clone())));
-        assert_eq!(on("2025-01-01"), Some(("M03", 30, end)));
-    }
-
-    #[test]
-    fn a_product_between_two_tariffs_is_not_in_force() {
-        let fiche = fiche(&[(' ', ADULT)]);
-        let histo = histo(&[
-            (
-                ' ',
-                &["2264861", "20200101", "20201231", "M03", "0.05", "0"],
-            ),
-            (' ', &["2264861", "20220101", "", "M03", "0.05", "0"]),
-        ]);
-        let import = read_dbf(&fiche, &histo, header("2021-06-01")).unwrap();
-        assert_eq!(import.catalogue.lines()[0].end, "2021-01-01".parse().ok());
-    }
-
-    #[test]
-    fn bad_records_of_either_table_are_reported() {
-        let fiche = fiche(&[
-            (' ', &["2264862", "BAD CODE", "", "", "0", "A"]),
-            (' ', &["2222124", "NO TARIFF", "", "", "0", "A"]),
-            ('?', ADULT),
-            (' ', &["4222803", "A CHAIR", "", "", "0", "A"]),
-            (' ', ADULT),
-        ]);
-        let histo = histo(&[
-            (' ', &["2264861", "20200101", "", "M03", "0.05", "0"]),
-            (' ', &["2222124", "", "", "M01", "0.05", "0"]),
-            (' ', &["2264862", "20200101", "", "M03", "0.05", "0"]),
-            (' ', &["4222803", "20030908", "", "VEH", "631.17", "0"]),
-            (
-                ' ',
-                &["2264861", "20200101", "99999999", "M03", "0.05", "0"],
-            ),
-        ]);
-        let import = read_dbf(&fiche, &histo, header("2020-07-01")).unwrap();
-        assert_eq!(codes(&import), ["2264861"]);
-        let skipped: Vec<_> = import
-            .skipped
-            .iter()
-            .map(|s| (s.file, s.line, s.reason))
-            .collect();
-        use SourceFile::{Products, Tariffs};
-        let expected = [
-            (Tariffs, 2, SkipReason::Date),
-            (Tariffs, 5, SkipReason::Date),
-            (Products, 1, SkipReason::Code(LppCodeError::CheckDigit)),
-            (Products, 2, SkipReason::NoTariff),
-            (Products, 3, SkipReason::Shape),
-            (
-                Products,
-                4,
-                SkipReason::GroupedCode(GroupedCodeError::Unknown),
-            ),
-        ];
-        assert_eq!(skipped, expected);
-    }
-
-    #[test]
-    fn a_table_taken_for_the_other_is_refused() {
-        let fiche = fiche(&[]);
-        let name = "NAT_PREST";
-        assert_eq!(
-            read_dbf(&fiche, &fiche, header("2020-07-01")),
-            Err(CatalogueFileError::MissingColumn { name })
-        );
-    }
-
-    /// A file of the shared data, or `None` with a word about it.
-    fn shared(name: &str) -> Option<Vec<u8>> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/");
-        let read = std::fs::read(format!("{folder}{name}")).ok();
-        if read.is_none() {
-            println!("skipped: ../shared/data/{name} is not there");
-        }
-        read
-    }
-
-    #[test]
-    fn the_generic_lines_of_the_public_list_are_imported() {
-        let Some(bytes) = shared("lpp_optique.csv") else {
-            return;
-        };
-        let import = read_csv(&bytes, header("2020-07-01")).unwrap();
-        assert_eq!(import.catalogue.lines().len(), 194);
-        assert_eq!(import.skipped.len(), 76);
-        let missing = |s: &Skipped| s.reason == SkipReason::GroupedCodeMissing;
-        assert!(import.skipped.iter().all(missing));
-    }
-
-    #[test]
-    fn a_grouped_code_from_a_label_is_the_one_that_the_public_list_gives() {
-        let Some(bytes) = shared("lpp_optique.csv") else {
-            return;
-        };
-        let listed = read_csv(&bytes, header("2020-07-01")).unwrap();
-        // Without the column, only the labels are left to go by.
-        let text = String::from_utf8(bytes).unwrap();
-        let blind = csv(&text.replacen("code_regroupement,", "hidden,", 1));
-        assert_eq!(blind.catalogue.lines().len(), 10);
-        for line in blind.catalogue.lines() {
-            assert!(listed.catalogue.lines().contains(line), "{}", line.code);
-        }
-    }
-
-    #[test]
-    fn the_frames_of_the_makers_are_imported_and_their_lenses_reported() {
-        let Some(bytes) = shared("lpp_optique_individuels.csv") else {
-            return;
-        };
-        let import = read_csv(&bytes, header("2020-07-01")).unwrap();
-        let mut counts: BTreeMap<GroupedCode, usize> = BTreeMap::new();
-        for line in import.catalogue.lines() {
-            *counts.entry(line.grouped_code).or_default() += 1;
-        }
-        let counts: Vec<_> = counts.iter().map(|(c, n)| (c.as_str(), *n)).collect();
-        let expected = [
-            ("M01", 219),
-            ("M02", 169),
-            ("M03", 476),
-            ("M04", 228),
-            ("MS1", 2),
-            ("MS2", 2),
-            ("V01", 1),
-        ];
-        assert_eq!(counts, expected);
-        let missing = |s: &Skipped| s.reason == SkipReason::GroupedCodeMissing;
-        assert!(import.skipped.iter().all(missing));
-        assert_eq!(import.skipped.len() + import.catalogue.lines().len(), 5312);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read_csv(&bytes, header("2020-07-01"));
-            let _ = read_dbf(&bytes, &bytes, header("2020-07-01"));
-        }
-
-        #[test]
-        fn any_records_are_read_or_reported(rows in proptest::collection::vec("\\PC{0,40}", 0..8)) {
-            let text = format!("code,label,nat_prest,tarif\n{}\n", rows.join("\n"));
-            let _ = read_csv(text.as_bytes(), header("2020-07-01"));
-        }
-    }
-}
+mod tests;

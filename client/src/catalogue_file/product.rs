@@ -3,9 +3,9 @@
 use std::num::NonZeroU8;
 
 use proto::ids::{Cents, Day};
-use proto::lpp::{CatalogueLine, GroupedCode};
+use proto::lpp::CatalogueLine;
 
-use super::SkipReason;
+use super::{SkipReason, label};
 
 /// A product's fields as they stand in a file, trimmed; empty when absent.
 #[derive(Default)]
@@ -29,18 +29,27 @@ pub(super) struct Tariff {
     pub plv: String,
 }
 
+/// A product that can be used.
+pub(super) struct ReadProduct {
+    pub line: CatalogueLine,
+    /// Whether its grouped code follows from its label, and does not stand in the file.
+    pub is_derived: bool,
+}
+
 impl Product {
     /// Reads every field.
-    pub(super) fn read(&self) -> Result<CatalogueLine, SkipReason> {
+    pub(super) fn read(&self) -> Result<ReadProduct, SkipReason> {
         let code = self.code.parse().map_err(SkipReason::Code)?;
         let age_max = read_age_max(&self.age_max)?;
-        let grouped_code = if self.grouped_code.is_empty() {
-            from_label(&self.label, age_max).ok_or(SkipReason::GroupedCodeMissing)?
+        let is_derived = self.grouped_code.is_empty();
+        let grouped_code = if is_derived {
+            let derived = label::grouped_code(&self.label, age_max);
+            derived.ok_or(SkipReason::GroupedCodeMissing)?
         } else {
             let read = self.grouped_code.parse();
             read.map_err(SkipReason::GroupedCode)?
         };
-        Ok(CatalogueLine {
+        let line = CatalogueLine {
             code,
             grouped_code,
             label: self.label.parse().map_err(SkipReason::Label)?,
@@ -48,47 +57,9 @@ impl Product {
             plv: read_amount(&self.plv).ok_or(SkipReason::Plv)?,
             age_max,
             end: read_date(&self.end)?,
-        })
+        };
+        Ok(ReadProduct { line, is_derived })
     }
-}
-
-/// What the CNAM's label of a generic line or a maker's product begins with, whether the product
-/// has an age limit, and the grouped code that this leaves no choice about.
-///
-/// Corrective lenses are not among them: their code follows from bounds in diopters, and reading
-/// those out of a shortened label would be a guess about an amount of money.
-const BEGINNINGS: [(&str, bool, &str); 12] = [
-    ("MONTURE ADULTE DE CLASSE A", false, "M01"),
-    ("MONTURE ENFANT DE CLASSE A", true, "M02"),
-    ("MONTURE ADULTE DE CLASSE B", false, "M03"),
-    ("MONTURE ENFANT DE CLASSE B", true, "M04"),
-    (
-        "SUPPLEMENT POUR MONTURE (DE CLASSE A) DE LUNETTES A COQUE",
-        true,
-        "MS1",
-    ),
-    ("SUPPL PR MONTURE (CLASSE A) LUNETTES A COQUE", true, "MS1"),
-    (
-        "SUPPLEMENT POUR MONTURE (DE CLASSE B) DE LUNETTES A COQUE",
-        true,
-        "MS2",
-    ),
-    ("SUPPL PR MONTURE (CLASSE B) LUNETTES A COQUE", true, "MS2"),
-    ("PRESTATION ADAPTATION VERRES DE CLASSE A", false, "S01"),
-    ("PRESTATION ADAPTATION VERRES DE CLASSE B", false, "SV1"),
-    ("VERRE NEUTRE DE CLASSE A", false, "V01"),
-    ("VERRE NEUTRE DE CLASSE B", false, "VU1"),
-];
-
-/// The grouped code that follows from a label, where class and kind are spelled out in it.
-fn from_label(label: &str, age_max: Option<NonZeroU8>) -> Option<GroupedCode> {
-    let text = label.strip_prefix("OPTIQUE,")?.trim_start();
-    let (.., code) = BEGINNINGS.iter().find(|(beginning, has_age_limit, _)| {
-        let rest = text.strip_prefix(beginning);
-        let whole = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(','));
-        whole && *has_age_limit == age_max.is_some()
-    })?;
-    code.parse().ok()
 }
 
 /// Reads euros; an empty field and a zero are both `None`, since the CNAM writes 0 for "on quote"
@@ -210,38 +181,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_label_gives_a_grouped_code_only_when_nothing_else_fits() {
-        let read =
-            |label: &str, age: u8| from_label(label, NonZeroU8::new(age)).map(GroupedCode::as_str);
-        let adult = "OPTIQUE, MONTURE ADULTE DE CLASSE B,A MAKER";
-        let child = "OPTIQUE,MONTURE ENFANT DE CLASSE A";
-        assert_eq!(read(adult, 0), Some("M03"));
-        assert_eq!(read(child, 15), Some("M02"));
-        assert_eq!(read(adult, 15), None);
-        assert_eq!(read(child, 0), None);
-        for other in [
-            "MONTURE ADULTE DE CLASSE B",
-            "OPTIQUE, MONTURE ADULTE DE CLASSE BIS",
-            "OPTIQUE, VERRE UNIFOCAL CLASSE A, SPHERE > +12,00",
-            "",
-        ] {
-            assert_eq!(read(other, 0), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn every_code_that_a_label_gives_exists() {
-        for (.., code) in BEGINNINGS {
-            assert!(code.parse::<GroupedCode>().is_ok(), "{code}");
-        }
-    }
-
     proptest! {
         #[test]
         fn any_field_is_read_or_refused(text in "\\PC{0,20}") {
             let _ = (read_date(&text), read_amount(&text), read_age_max(&text));
-            let _ = from_label(&text, None);
         }
     }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use client::catalogue;
-use client::catalogue_file::{self, CatalogueFileError, FILE_BYTES_MAX, Import, SourceFile};
+use client::catalogue_file::{
+    self, CatalogueFileError, FILE_BYTES_MAX, Import, PairFiles, SourceFile,
+};
 use client::failure::{Failure, FailureKind};
 use client::files;
 use client::profile::Settings;
@@ -18,7 +20,7 @@ use super::{Answer, Failed, SettingsArgs, till};
 /// What can be done with a catalogue.
 #[derive(Subcommand)]
 pub(super) enum CatalogueCommand {
-    /// Reads the CNAM's CSV, or its two DBF tables, into one catalogue file
+    /// Reads the CNAM's CSV, or its DBF tables, into one catalogue file
     Import(ImportArgs),
     /// Names the catalogue in the ledger, as the CNAM
     Publish(PublishArgs),
@@ -30,6 +32,12 @@ pub(super) struct ImportArgs {
     /// One CSV file, or lpp_fiche_tot and lpp_histo_tot as DBF, in this order
     #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
     files: Vec<PathBuf>,
+    /// What may not be billed together: lpp_incomp_tot, or a CSV with the columns CODE1 and CODE2
+    #[arg(long, value_name = "FILE")]
+    incompatible: Option<PathBuf>,
+    /// What is listed as compatible: lpp_comp_tot, or such a CSV
+    #[arg(long, value_name = "FILE")]
+    compatible: Option<PathBuf>,
     /// The catalogue file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -81,7 +89,24 @@ fn import(args: ImportArgs) -> Answer {
         version: args.name,
         valid_from: args.valid_from,
     };
-    let Import { catalogue, skipped } = read(&args.files, header)?;
+    let pairs = |path: &Option<PathBuf>| {
+        let bytes = path
+            .as_deref()
+            .map(|path| files::read(path, FILE_BYTES_MAX));
+        bytes.transpose()
+    };
+    let (incompatible, compatible) = (pairs(&args.incompatible)?, pairs(&args.compatible)?);
+    let import = read(&args.files, header)?;
+    let import = import.with_pairs(PairFiles {
+        incompatible: incompatible.as_deref(),
+        compatible: compatible.as_deref(),
+    });
+    let Import {
+        catalogue,
+        derived,
+        foreign_pairs,
+        skipped,
+    } = import.map_err(ImportError::from)?;
     if catalogue.lines().is_empty() {
         return Err(ImportError::Nothing.into());
     }
@@ -90,6 +115,8 @@ fn import(args: ImportArgs) -> Answer {
         let table = match skipped.file {
             SourceFile::Products => "products",
             SourceFile::Tariffs => "tariffs",
+            SourceFile::Incompatible => "incompatible pairs",
+            SourceFile::Compatible => "compatible pairs",
         };
         ProblemReport {
             line: skipped.line,
@@ -100,6 +127,10 @@ fn import(args: ImportArgs) -> Answer {
         version: catalogue.version().to_string(),
         valid_from: catalogue.valid_from().to_iso(),
         products: catalogue.lines().len(),
+        derived,
+        incompatible_pairs: catalogue.incompatible_pairs().as_slice().len(),
+        compatible_pairs: catalogue.compatible_pairs().as_slice().len(),
+        foreign_pairs,
         hash: catalogue.hash().to_base64(),
         out: args.out,
         skipped: skipped.collect(),

@@ -1,5 +1,6 @@
 //! The shapes of the answers. As JSON they are an interface: tests below hold each of them.
 
+mod catalogue;
 mod items;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use proto::receipt::Step;
 use proto::roster::Role;
 use serde::Serialize;
 
+pub(super) use self::catalogue::ImportReport;
 pub(super) use self::items::ItemsReport;
 
 /// An answer: text for people, JSON for programs, and whether it is a yes.
@@ -363,43 +365,6 @@ impl Report for CoverReport {
 
     fn is_yes(&self) -> bool {
         self.problems.is_empty()
-    }
-}
-
-/// What `catalogue import` answers.
-#[derive(Debug, Serialize)]
-pub(super) struct ImportReport {
-    pub(super) version: String,
-    pub(super) valid_from: String,
-    pub(super) products: usize,
-    pub(super) hash: String,
-    pub(super) out: PathBuf,
-    pub(super) skipped: Vec<ProblemReport>,
-}
-
-impl Report for ImportReport {
-    fn text(&self) -> String {
-        let Self {
-            version,
-            valid_from,
-            products,
-            hash,
-            out,
-            skipped,
-        } = self;
-        let mut text = format!(
-            "catalogue {version}, valid from {valid_from}, {products} products\nhash {hash}\n\
-             written to {}\n",
-            out.display()
-        );
-        for ProblemReport { line, problem } in skipped {
-            let _ = writeln!(text, "skipped line {line}: {problem}");
-        }
-        text
-    }
-
-    fn json(&self) -> String {
-        to_json(self)
     }
 }
 

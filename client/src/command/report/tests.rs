@@ -147,25 +147,6 @@ fn a_file_of_coverages_is_counted_and_its_problems_are_listed() {
 }
 
 #[test]
-fn an_imported_catalogue_is_named_by_its_hash() {
-    let report = ImportReport {
-        version: "LPP-577".to_owned(),
-        valid_from: "2020-07-01".to_owned(),
-        products: 270,
-        hash: "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned(),
-        out: "catalogue.txt".into(),
-        skipped: problems(),
-    };
-    assert_snapshot!(report.json(), @r#"{"version":"LPP-577","valid_from":"2020-07-01","products":270,"hash":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","out":"catalogue.txt","skipped":[{"line":3,"problem":"a NIR must have 13 characters and a key of 2 digits"}]}"#);
-    assert_snapshot!(report.text(), @"
-    catalogue LPP-577, valid from 2020-07-01, 270 products
-    hash AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
-    written to catalogue.txt
-    skipped line 3: a NIR must have 13 characters and a key of 2 digits
-    ");
-}
-
-#[test]
 fn a_key_is_told_by_its_public_half() {
     let report = KeyReport {
         public_key: "AQEB=".to_owned(),
