@@ -39,7 +39,8 @@ const EMPTY_NAMES: [&str; 8] = [
 /// Beginnings of function names that say nothing about what the function promises.
 const EMPTY_VERBS: [&str; 3] = ["get_", "process_", "handle_"];
 /// Functions whose names are the schema's, where `Get` is the standard method's name.
-const NAMED_BY_THE_SCHEMA: [(&str, &str); 2] = [
+const NAMED_BY_THE_SCHEMA: [(&str, &str); 3] = [
+    ("node/src/service/log.rs", "get_catalogue"),
     ("node/src/service/log.rs", "get_checkpoint"),
     ("node/src/service/log.rs", "get_entry"),
 ];

@@ -7,7 +7,10 @@
 //!
 //! Only what passed all three comes out.
 
-use proto::attestation::{Attestation, Coverage, SlotState, State, coverage_index, slot_index};
+use proto::attestation::{
+    Attestation, CatalogueNotice, Coverage, SlotState, State, catalogue_index, coverage_index,
+    slot_index,
+};
 use proto::checkpoint::{CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
 use proto::entry::VerifiedEntry;
 use proto::follower::{MAX_AGE_SECONDS, MAX_AHEAD_SECONDS};
@@ -145,6 +148,15 @@ pub struct CoverageProof {
     pub payload: Option<(SealedPayload, Salt)>,
 }
 
+/// A catalogue that the ledger names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedCatalogue {
+    /// The entry that names it.
+    pub index: LeafIndex,
+    /// Its hash, and its first day.
+    pub notice: CatalogueNotice,
+}
+
 impl Session {
     /// Asks the home node for the state of slots and coverages and verifies all of the answer.
     ///
@@ -175,6 +187,16 @@ impl Session {
             slots,
             coverages,
         })
+    }
+
+    /// Asks the home node which catalogue is in force; `None` when none was named yet.
+    ///
+    /// # Errors
+    /// [`LookupError`], the first check that fails.
+    pub async fn catalogue_in_force(&self) -> Result<Option<NamedCatalogue>, LookupError> {
+        let (answer, checkpoint) = self.home().catalogue().await?;
+        let checkpoint = self.verify_checkpoint(&checkpoint)?;
+        verify_catalogue(&answer, &checkpoint).map_err(|reason| self.wrong(reason))
     }
 
     /// Asks the home node for one entry and verifies signature and place.
@@ -292,6 +314,24 @@ fn verify_coverage(
         coverage,
         payload: answer.payload,
     }))
+}
+
+fn verify_catalogue(
+    answer: &StateAnswer,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Option<NamedCatalogue>, WrongAnswer> {
+    let (by, first_day) = match proved_state(&catalogue_index(), &answer.map_proof, checkpoint)? {
+        None => return no_entry(answer).map(|()| None),
+        Some(State::Catalogue { valid_from, by }) => (by, valid_from),
+        Some(_) => return Err(WrongAnswer::State),
+    };
+    let entry = named_entry(answer, by)?.verify(checkpoint, &mut |_| {})?;
+    match Attestation::read(entry.header()) {
+        Ok(Attestation::Catalogue(notice)) if notice.valid_from == first_day => {
+            Ok(Some(NamedCatalogue { index: by, notice }))
+        }
+        _ => Err(WrongAnswer::Unlike { index: by }),
+    }
 }
 
 fn proved_state(
@@ -426,6 +466,32 @@ mod tests {
         let old = answer(&ledger, &coverage_index(&COVERED), Some(3));
         let refused = verify_coverage(&COVERED, old, &verified(&ledger));
         assert_eq!(refused.err(), Some(WrongAnswer::OtherEntry));
+    }
+
+    #[test]
+    fn the_catalogue_in_force_is_the_one_that_the_map_names() {
+        let (first, mut ledger) = (Ledger::furnished(), Ledger::furnished());
+        let notice = CatalogueNotice {
+            hash: proto::hash::Hash::from_bytes([9; 32]),
+            valid_from: example::today(),
+        };
+        let index = ledger.append("amo", &Attestation::Catalogue(notice));
+        let found = answer(&ledger, &catalogue_index(), Some(index.get()));
+        let named = verify_catalogue(&found, &verified(&ledger)).unwrap();
+        assert_eq!(named, Some(NamedCatalogue { index, notice }));
+        // The one before is no longer in force, and cannot be hidden.
+        let old = answer(&ledger, &catalogue_index(), Some(1));
+        let refused = verify_catalogue(&old, &verified(&ledger));
+        assert_eq!(refused, Err(WrongAnswer::OtherEntry));
+        let stale = answer(&first, &catalogue_index(), Some(1));
+        let refused = verify_catalogue(&stale, &verified(&ledger));
+        assert!(matches!(refused, Err(WrongAnswer::MapProof(_))));
+        let nameless = answer(&ledger, &catalogue_index(), None);
+        let refused = verify_catalogue(&nameless, &verified(&ledger));
+        assert_eq!(refused, Err(WrongAnswer::OtherEntry));
+        let none = Ledger::new();
+        let absent = answer(&none, &catalogue_index(), None);
+        assert_eq!(verify_catalogue(&absent, &verified(&none)), Ok(None));
     }
 
     #[test]

@@ -288,15 +288,15 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::File`] or [`ProfileError::Catalogue`].
     pub fn catalogue(&self) -> Result<Catalogue, ProfileError> {
-        let path = self
-            .settings
-            .catalogue
-            .as_deref()
-            .unwrap_or(Path::new("catalogue.txt"));
-        Ok(Catalogue::from_bytes(&files::read(
-            path,
-            CATALOGUE_BYTES_MAX,
-        )?)?)
+        let bytes = files::read(self.catalogue_file(), CATALOGUE_BYTES_MAX)?;
+        Ok(Catalogue::from_bytes(&bytes)?)
+    }
+
+    /// The file of the LPP catalogue; by default `catalogue.txt`.
+    #[must_use]
+    pub fn catalogue_file(&self) -> &Path {
+        let file = self.settings.catalogue.as_deref();
+        file.unwrap_or(Path::new("catalogue.txt"))
     }
 
     /// The entry that names the catalogue.

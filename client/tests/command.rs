@@ -291,7 +291,7 @@ fn items_that_a_rule_refuses_are_answered_with_place_reason_and_sentence() {
         let sentence = proto::refusal::Reason::from_code(reason).unwrap().french();
         let object = format!(
             "{{\"covered\":false,\"refusal\":{{\"code\":\"{reason}\",\
-             \"sentence\":\"{sentence}\",\"items\":[{places}]}}}}\n"
+             \"sentence\":\"{sentence}\",\"items\":[{places}]}},\"catalogue_in_force\":null}}\n"
         );
         assert_eq!(stdout, object);
         let (code, stdout, _) = run(vitrail(till.path()).args(arguments));

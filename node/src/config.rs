@@ -108,6 +108,8 @@ pub struct Config {
     pub sealing: Sealing,
     /// Folder of the node's key ceremonies.
     pub ceremonies: PathBuf,
+    /// Folder of the catalogues that are served by their hash, if there are any.
+    pub catalogues: PathBuf,
     /// File of the first roster.
     pub roster: PathBuf,
     /// Folder of the ledger.
@@ -292,6 +294,7 @@ impl Config {
             evaluator_key: path(settings.evaluator_key, "evaluator.key"),
             sealing,
             ceremonies: ceremonies(dir),
+            catalogues: dir.join("catalogues"),
             roster: path(settings.roster, "roster.txt"),
             data: path(settings.data, "data"),
             grpc: settings.grpc.unwrap_or(GRPC_DEFAULT),

@@ -3,9 +3,11 @@
 //! Everything served from the log is public, self-verifying, and the same for everybody, so no
 //! TLS and no admission stand before it; a mirror or a CDN may.
 
+mod catalogue;
 mod listener;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub struct Pages {
     pub sequencer: Sequencer,
     /// Its store, for the count of its syncs.
     pub store: Store,
+    /// The folder of the catalogues that are served.
+    pub catalogues: PathBuf,
     /// How old a checkpoint may be before tills are refused.
     pub fresh_for: Duration,
     /// What is counted.
@@ -56,6 +60,7 @@ impl Pages {
             .route("/checkpoint", get(checkpoint))
             .route("/roster", get(roster))
             .route("/tile/{*path}", get(tile))
+            .route("/catalogue/{hash}", get(catalogue::text))
             .route("/metrics", get(metrics))
             .route(
                 "/livez",

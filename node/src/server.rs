@@ -200,7 +200,7 @@ impl RunningNode {
         let (addresses, origin) = (bound.addresses, ready.origin.clone());
         let (sequencer, store) = (ready.sequencer.clone(), ready.store.clone());
         let (stop, stopping) = watch::channel(false);
-        let servers = serve(ready, bound, config.fresh_for, &metrics, &stopping)?;
+        let servers = serve(ready, bound, &config, &metrics, &stopping)?;
         tracing::info!(
             name = %config.name, %origin, size = %sequencer.snapshot().size(),
             grpc = %addresses.grpc, http = %addresses.http, admin = %addresses.admin,
@@ -304,7 +304,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 fn serve(
     ready: Ready,
     bound: Bound,
-    fresh_for: Duration,
+    config: &Config,
     metrics: &Arc<Metrics>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<JoinSet<()>, StartError> {
@@ -328,7 +328,7 @@ fn serve(
         recorder: Recorder::start(sequencer.clone(), upstream.clone(), secret),
         evaluator,
         upstream,
-        fresh_for,
+        fresh_for: config.fresh_for,
         metrics: metrics.clone(),
     };
     let (reporter, health) = health::service();
@@ -357,7 +357,8 @@ fn serve(
     let pages = Pages {
         sequencer: sequencer.clone(),
         store,
-        fresh_for,
+        catalogues: config.catalogues.clone(),
+        fresh_for: config.fresh_for,
         metrics: metrics.clone(),
     };
     let pages = axum::serve(PageListener::new(bound.http), pages.router());

@@ -8,7 +8,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use proto::attestation::{GrantState, State, coverage_index, grant_index, slot_index};
+use proto::attestation::{
+    GrantState, State, catalogue_index, coverage_index, grant_index, slot_index,
+};
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::{Entry, Kind};
 use proto::hash::Hash;
@@ -237,6 +239,14 @@ impl Snapshot {
             answer.payload = self.payload(&proved.entry, proved.index)?;
         }
         Ok(answer)
+    }
+
+    /// Which catalogue is in force, with its map proof and the entry that names it.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn catalogue(&self) -> Result<StateAnswer, ReadError> {
+        self.answer(&catalogue_index())
     }
 
     /// The sealed record of an access entry, while it is not erased.

@@ -3,18 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use client::auditor::HttpSource;
 use client::catalogue;
 use client::catalogue_file::{
     self, CatalogueFileError, FILE_BYTES_MAX, Import, PairFiles, SourceFile,
 };
 use client::failure::{Failure, FailureKind};
 use client::files;
-use client::profile::Settings;
+use client::profile::{Profile, ProfileError, Settings};
 use proto::ids::Day;
-use proto::lpp::{CatalogueHeader, CatalogueVersion};
+use proto::ids::LeafIndex;
+use proto::lpp::{CatalogueHeader, CataloguePath, CatalogueVersion};
+use proto::roster::{Role, Roster};
 use thiserror::Error;
 
-use super::report::{ImportReport, ProblemReport};
+use super::report::{FetchReport, ImportReport, ProblemReport, StatusReport};
 use super::{Answer, Failed, SettingsArgs, till};
 
 /// What can be done with a catalogue.
@@ -24,6 +27,10 @@ pub(super) enum CatalogueCommand {
     Import(ImportArgs),
     /// Names the catalogue in the ledger, as the CNAM
     Publish(PublishArgs),
+    /// Says which catalogue the ledger has in force, and whether the own file is that one
+    Status(StatusArgs),
+    /// Gets the catalogue in force from a member, and verifies it by its hash
+    Fetch(FetchArgs),
 }
 
 /// Arguments of `catalogue import`.
@@ -57,6 +64,33 @@ pub(super) struct PublishArgs {
     /// The folder that the receipt is written to [default: receipts]
     #[arg(long, env = "VITRAIL_RECEIPTS", value_name = "DIR")]
     receipts: Option<PathBuf>,
+    /// The folder `catalogues` of the own node: the text is put there first, so that everybody
+    /// can fetch what the ledger names
+    #[arg(long, value_name = "DIR")]
+    pages: Option<PathBuf>,
+}
+
+/// Arguments of `catalogue status`.
+#[derive(Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Arguments of `catalogue fetch`.
+#[derive(Args)]
+pub(super) struct FetchArgs {
+    /// The entry that names the catalogue, such as an older coverage does [default: in force]
+    #[arg(long, value_name = "INDEX")]
+    entry: Option<u64>,
+    /// The file to write [default: the catalogue of the profile]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Where a member serves catalogues [default: that of the CNAM, from the roster]
+    #[arg(long, env = "VITRAIL_HTTP", value_name = "URL")]
+    http: Option<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// Why no catalogue comes out.
@@ -81,6 +115,8 @@ pub(super) async fn run(command: CatalogueCommand) -> Answer {
     match command {
         CatalogueCommand::Import(args) => import(args),
         CatalogueCommand::Publish(args) => publish(args).await,
+        CatalogueCommand::Status(args) => status(args).await,
+        CatalogueCommand::Fetch(args) => fetch(args).await,
     }
 }
 
@@ -154,6 +190,52 @@ async fn publish(args: PublishArgs) -> Answer {
     };
     let profile = args.settings.load(more)?;
     let catalogue = profile.catalogue()?;
+    if let Some(folder) = &args.pages {
+        files::create_folder(folder)?;
+        let name = CataloguePath(catalogue.hash()).file_name();
+        files::replace(&folder.join(name), catalogue.to_text().as_bytes())?;
+    }
     let issued = catalogue::publish(&profile.session(None)?, &catalogue).await?;
     Ok(Box::new(till::keep(&profile, "catalogue", &issued)?))
+}
+
+async fn status(args: StatusArgs) -> Answer {
+    let profile = args.settings.load(Settings::default())?;
+    let own = profile.catalogue()?.hash();
+    let session = profile.session(None)?;
+    let named = catalogue::named(&session, None).await?;
+    Ok(Box::new(StatusReport::new(&named, own)))
+}
+
+async fn fetch(args: FetchArgs) -> Answer {
+    let profile = args.settings.load(Settings {
+        http: args.http,
+        ..Settings::default()
+    })?;
+    let session = profile.session(None)?;
+    let source = HttpSource::new(&address(&profile, session.roster())?)?;
+    let named = catalogue::named(&session, args.entry.map(LeafIndex::new)).await?;
+    let catalogue = catalogue::fetch(&source, named.notice.hash).await?;
+    let out = args.out.as_deref();
+    let out = out.unwrap_or_else(|| profile.catalogue_file()).to_owned();
+    files::replace(&out, catalogue.to_text().as_bytes())?;
+    Ok(Box::new(FetchReport {
+        version: catalogue.version().to_string(),
+        valid_from: catalogue.valid_from().to_iso(),
+        products: catalogue.lines().len(),
+        entry: named.index.get(),
+        hash: named.notice.hash.to_base64(),
+        out,
+    }))
+}
+
+/// The address that was set, or that of the CNAM, which publishes the catalogues.
+fn address(profile: &Profile, roster: &Roster) -> Result<String, ProfileError> {
+    if let Some(http) = &profile.settings().http {
+        return Ok(http.clone());
+    }
+    let mut members = roster.members().iter().filter(|m| m.role == Role::Amo);
+    let address = members.find_map(|member| member.http.as_ref());
+    let address = address.ok_or(ProfileError::Missing { name: "http" })?;
+    Ok(format!("http://{}", address.as_str()))
 }

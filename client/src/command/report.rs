@@ -15,7 +15,7 @@ use proto::receipt::Step;
 use proto::roster::Role;
 use serde::Serialize;
 
-pub(super) use self::catalogue::ImportReport;
+pub(super) use self::catalogue::{FetchReport, ImportReport, StatusReport};
 pub(super) use self::items::ItemsReport;
 
 /// An answer: text for people, JSON for programs, and whether it is a yes.

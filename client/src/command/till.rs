@@ -13,6 +13,7 @@ use client::system;
 use proto::ids::LeafIndex;
 use proto::lpp::Slot;
 use proto::receipt::{RECEIPT_BYTES_MAX, ReceiptError, ReceiptFile};
+use proto::refusal::Reason;
 use thiserror::Error;
 
 use super::report::{ClaimReport, IssueReport, ItemsReport, QuoteReport};
@@ -128,7 +129,14 @@ async fn quote(
     match quoted {
         Ok(quote) => Ok(Ok(quote)),
         Err(CheckError::Items(error)) => match error.refusal() {
-            Some(refused) => Ok(Err(ItemsReport::from(refused))),
+            Some(refused) => {
+                // A wrong check digit is wrong in every catalogue.
+                let is_current = match refused.reason {
+                    Reason::LppCodeMistyped => None,
+                    _ => pos.catalogue_is_current().await,
+                };
+                Ok(Err(ItemsReport::new(refused, is_current)))
+            }
             None => Err(error.into()),
         },
         Err(error) => Err(error.into()),

@@ -379,6 +379,26 @@ impl Connection {
         read().map_err(|e| self.unreadable(e))
     }
 
+    /// Asks which catalogue is in force.
+    ///
+    /// # Errors
+    /// [`CallError`]. Neither the proof nor the checkpoint is verified yet.
+    pub async fn catalogue(&self) -> Result<(StateAnswer, SignedCheckpoint), CallError> {
+        let request = v1::GetCatalogueRequest {};
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.LogService/GetCatalogue", request, |request| {
+            let mut client = v1::log_service_client::LogServiceClient::new(channel.clone());
+            async move { client.get_catalogue(request).await }
+        });
+        let answer = answer.await?;
+        let read = || -> Result<_, WireError> {
+            let missing = WireError::Missing { field: "catalogue" };
+            let state = read::state(answer.catalogue.as_ref().ok_or(missing)?)?;
+            Ok((state, read::checkpoint(&answer.checkpoint)?))
+        };
+        read().map_err(|e| self.unreadable(e))
+    }
+
     /// Asks for a page of access entries with their sealed records.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod product;
 mod quote;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::attestation::{Attestation, CatalogueNotice, Release};
 use proto::ids::{LeafIndex, SlotKey};
@@ -24,6 +25,10 @@ use crate::session::Session;
 use crate::system;
 use crate::tokens::TokenError;
 use crate::view::{View, ViewError};
+
+/// How long a till that refuses an item asks which catalogue is in force: the answer stands, and
+/// this is a hint beside it.
+pub const CATALOGUE_QUESTION_MAX: Duration = Duration::from_millis(500);
 
 /// A till in a shop.
 pub struct Pos {
@@ -181,6 +186,16 @@ impl Pos {
         Ok(Quote::new(
             products, payers, &asked, found, &offers, catalogue, today,
         ))
+    }
+
+    /// Whether the ledger has the till's catalogue in force; `None` when nobody says so within
+    /// [`CATALOGUE_QUESTION_MAX`], or none was named. A till that refuses an item by its own
+    /// catalogue wants to know.
+    pub async fn catalogue_is_current(&self) -> Option<bool> {
+        let asked = self.session.catalogue_in_force();
+        let answer = tokio::time::timeout(CATALOGUE_QUESTION_MAX, asked).await;
+        let named = answer.ok()?.ok()??;
+        Some(named.notice.hash == self.catalogue.hash())
     }
 
     /// Reserves the slots of all claimable lines of a quote, or none.

@@ -48,4 +48,16 @@ impl LogService for Log {
             checkpoint: snapshot.checkpoint_text().to_owned(),
         }))
     }
+
+    async fn get_catalogue(
+        &self,
+        _request: Request<v1::GetCatalogueRequest>,
+    ) -> Result<Response<v1::GetCatalogueResponse>, Status> {
+        let snapshot = self.0.snapshot();
+        let catalogue = snapshot.catalogue().map_err(CallError::Read)?;
+        Ok(Response::new(v1::GetCatalogueResponse {
+            catalogue: Some(write::state(&catalogue)),
+            checkpoint: snapshot.checkpoint_text().to_owned(),
+        }))
+    }
 }

@@ -10,9 +10,9 @@ mod slot;
 
 pub use catalogue::{
     CATALOGUE_AMOUNT_MAX, CATALOGUE_BYTES_MAX, CATALOGUE_LINES_MAX, CATALOGUE_VERSION_BYTES_MAX,
-    CODE_PAIRS_MAX, Catalogue, CatalogueError, CatalogueHeader, CatalogueLine, CatalogueVersion,
-    CatalogueVersionError, CodePair, CodePairError, CodePairs, LABEL_CHARS_MAX, Label, LabelError,
-    LineError, LppRefusal,
+    CODE_PAIRS_MAX, Catalogue, CatalogueError, CatalogueHeader, CatalogueLine, CataloguePath,
+    CataloguePathError, CatalogueVersion, CatalogueVersionError, CodePair, CodePairError,
+    CodePairs, LABEL_CHARS_MAX, Label, LabelError, LineError, LppRefusal,
 };
 pub use code::{LPP_CODE_BYTES, LppCode, LppCodeError};
 pub use slot::{GroupedCode, GroupedCodeError, Side, Slot, SlotError, UnknownSlot};

@@ -10,6 +10,8 @@ use super::{Report, to_json};
 pub(in crate::command) struct ItemsReport {
     covered: bool,
     refusal: ItemsRefusalReport,
+    /// Whether the own catalogue is the one in force; `None` when that could not be asked.
+    catalogue_in_force: Option<bool>,
 }
 
 /// The rule that said no, and to which items.
@@ -21,8 +23,8 @@ struct ItemsRefusalReport {
     items: Vec<usize>,
 }
 
-impl From<ItemsRefused> for ItemsReport {
-    fn from(refused: ItemsRefused) -> Self {
+impl ItemsReport {
+    pub(in crate::command) fn new(refused: ItemsRefused, catalogue_in_force: Option<bool>) -> Self {
         let ItemsRefused { reason, positions } = refused;
         Self {
             covered: false,
@@ -31,6 +33,7 @@ impl From<ItemsRefused> for ItemsReport {
                 sentence: reason.french(),
                 items: positions,
             },
+            catalogue_in_force,
         }
     }
 }
@@ -53,6 +56,15 @@ impl Report for ItemsReport {
     fn is_yes(&self) -> bool {
         false
     }
+
+    fn warnings(&self) -> Vec<String> {
+        let outdated = "the catalogue file is not the one in force: run `vitrail catalogue fetch`";
+        let is_outdated = self.catalogue_in_force == Some(false);
+        is_outdated
+            .then(|| outdated.to_owned())
+            .into_iter()
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -64,12 +76,16 @@ mod tests {
 
     #[test]
     fn refused_items_are_named_by_their_places() {
-        let refused = ItemsReport::from(ItemsRefused {
+        let items = ItemsRefused {
             reason: Reason::ItemsIncompatible,
             positions: vec![1, 3],
-        });
+        };
+        let outdated = ItemsReport::new(items.clone(), Some(false));
+        assert!(outdated.warnings()[0].ends_with("run `vitrail catalogue fetch`"));
+        let refused = ItemsReport::new(items, None);
+        assert!(refused.warnings().is_empty());
         assert!(!refused.is_yes());
-        assert_snapshot!(refused.json(), @r#"{"covered":false,"refusal":{"code":"ITEMS_INCOMPATIBLE","sentence":"Deux articles de la demande ne peuvent pas être facturés ensemble.","items":[1,3]}}"#);
+        assert_snapshot!(refused.json(), @r#"{"covered":false,"refusal":{"code":"ITEMS_INCOMPATIBLE","sentence":"Deux articles de la demande ne peuvent pas être facturés ensemble.","items":[1,3]},"catalogue_in_force":null}"#);
         assert_snapshot!(refused.text(), @"item 1, 3: Deux articles de la demande ne peuvent pas être facturés ensemble. (ITEMS_INCOMPATIBLE)");
     }
 }

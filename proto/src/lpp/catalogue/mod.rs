@@ -23,6 +23,8 @@
 
 mod line;
 mod pairs;
+mod path;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -34,6 +36,7 @@ pub use self::line::{
 };
 use self::pairs::PAIR_LINE_BYTES;
 pub use self::pairs::{CODE_PAIRS_MAX, CodePair, CodePairError, CodePairs};
+pub use self::path::{CataloguePath, CataloguePathError};
 use super::LppCode;
 use crate::hash::{self, Context, Hash};
 use crate::ids::Day;
@@ -306,7 +309,13 @@ impl Catalogue {
     /// The hash by which the ledger names this catalogue: over its canonical text.
     #[must_use]
     pub fn hash(&self) -> Hash {
-        hash::derive(Context::Catalogue, &[self.to_text().as_bytes()])
+        Self::hash_of_text(self.to_text().as_bytes())
+    }
+
+    /// The hash of a catalogue with this text. Whether it is one is not looked at.
+    #[must_use]
+    pub fn hash_of_text(text: &[u8]) -> Hash {
+        hash::derive(Context::Catalogue, &[text])
     }
 
     /// The canonical text.
