@@ -9,6 +9,8 @@ use std::ops::{Range, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use sled::{Batch, Db, IVec};
 
@@ -19,6 +21,11 @@ use super::{StoreError, Stored};
 /// The database puts a page above a quarter of this into a file of its own, which it never syncs.
 /// Sixteen values share a page; ours are at most 768 KiB (sixteen entries of 48 KiB).
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long an opening waits for one that is closing: the last calls of a node that stops may hold
+/// its store for moments after it has said that it stopped.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// One open database: one tree, and its file once more, since nobody but us syncs it.
 pub(super) struct Database {
@@ -190,13 +197,17 @@ impl From<sled::Error> for StoreError {
 }
 
 /// Holds the folder for this process, before anything in it is changed: the database's own lock
-/// comes only when it opens.
+/// comes only when it opens. One that is just closing is waited for.
 fn lock(dir: &Path) -> Result<File, StoreError> {
     let file = File::create(dir.join("lock"))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked),
-        Err(error) => Err(io::Error::from(error).into()),
+    let until = Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => sleep(LOCK_PAUSE),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::Locked),
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
     }
 }
 
