@@ -47,6 +47,8 @@ pub mod refusal;
 
 pub mod renewal;
 
+pub mod benefit;
+
 pub mod attestation;
 
 pub mod receipt;
