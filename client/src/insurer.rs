@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proto::attestation::{Attestation, Coverage, CoverageTerms};
+use proto::benefit::Terms;
 use proto::identity::{Contract, PayerNumber};
 use proto::ids::LeafIndex;
 use proto::seal::{self, Salt, SealError};
@@ -168,11 +169,7 @@ impl Insurer {
         row: &CoverageRow,
         token: &ContractToken,
     ) -> Result<Issued, CoverError> {
-        let terms = CoverageTerms {
-            grouped_code: row.grouped_code,
-            amount: row.amount,
-            renewal_months: row.renewal_months,
-        };
+        let terms = CoverageTerms(Terms::cap(row.grouped_code, row.amount, row.renewal_months));
         let salt = Salt::from_bytes(system::random()?);
         let payload = seal::seal(&[(&token.sealing_secret(), &terms.to_bytes())], &salt)?;
         let coverage = Coverage {

@@ -12,6 +12,7 @@
 //! state = "state"              # what has been verified so far
 //! receipts = "receipts"        # where receipts are written
 //! http = "http://127.0.0.1:7480"  # a member's log, for auditors
+//! networks = ["Optique-Plus"]  # the payers' networks that the shop is in
 //!
 //! [addresses]                  # in place of those of the roster
 //! cnam = "127.0.0.1:7443"
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use proto::benefit::{NetworkName, NetworkNameError};
 use proto::ids::{LeafIndex, MemberName};
 use proto::lpp::{CATALOGUE_BYTES_MAX, Catalogue, CatalogueError};
 use proto::note::{NOTE_BYTES_MAX, Note, NoteError};
@@ -73,6 +75,8 @@ pub struct Settings {
     pub receipts: Option<PathBuf>,
     /// Where a member serves its log.
     pub http: Option<String>,
+    /// The payers' networks that the shop is in.
+    pub networks: Option<Vec<String>>,
     /// Addresses in place of those of the roster, by member.
     pub addresses: BTreeMap<String, String>,
 }
@@ -95,6 +99,7 @@ impl Settings {
             state: self.state.or(lower.state),
             receipts: self.receipts.or(lower.receipts),
             http: self.http.or(lower.http),
+            networks: self.networks.or(lower.networks),
             addresses: self.addresses,
         }
     }
@@ -297,6 +302,19 @@ impl Profile {
     pub fn catalogue_file(&self) -> &Path {
         let file = self.settings.catalogue.as_deref();
         file.unwrap_or(Path::new("catalogue.txt"))
+    }
+
+    /// The payers' networks that the shop is in; by default none.
+    ///
+    /// # Errors
+    /// [`ProfileError::Value`] when one is no name of a network.
+    pub fn networks(&self) -> Result<Vec<NetworkName>, ProfileError> {
+        let names = self.settings.networks.iter().flatten();
+        let parsed: Result<_, NetworkNameError> = names.map(|name| name.parse()).collect();
+        parsed.map_err(|_| ProfileError::Value {
+            name: "networks",
+            want: "a list of names of networks",
+        })
     }
 
     /// The entry that names the catalogue.

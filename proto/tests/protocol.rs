@@ -20,7 +20,7 @@ use proto::attestation::{
 use proto::entry::{Entry, VerifiedEntry};
 use proto::hash::Hash;
 use proto::identity::{Contract, Person};
-use proto::ids::{Cents, Day, LeafIndex, Origin, RequestId, TreeSize, UnixMillis};
+use proto::ids::{Day, LeafIndex, Origin, RequestId, TreeSize, UnixMillis};
 use proto::lpp::{Catalogue, GroupedCode, Slot};
 use proto::map::{Bucket, BucketSource, Crown, MapIndex, MapUpdate, MapValue, Prefix};
 use proto::merkle;
@@ -93,12 +93,13 @@ fn frame() -> GroupedCode {
 }
 
 fn terms() -> Vec<u8> {
-    let terms = CoverageTerms {
-        grouped_code: frame(),
-        amount: Cents::new(3000),
-        renewal_months: 24,
-    };
-    terms.to_bytes()
+    // Version 1, which is read for good and no longer written.
+    hex::decode("014d30310000000000000bb80018").unwrap()
+}
+
+/// The same as version 2 says it.
+fn terms_2() -> Vec<u8> {
+    CoverageTerms::from_bytes(&terms()).unwrap().to_bytes()
 }
 
 const SALT: Salt = Salt::from_bytes([9; 32]);
@@ -180,6 +181,7 @@ fn catalogue_and_payload_are_those_of_the_page() {
         assert_is_example(name, catalogue.hash().as_bytes());
     }
     assert_is_example("coverage terms", &terms());
+    assert_is_example("coverage terms 2", &terms_2());
     let hash = merkle::leaf(&payload().to_bytes());
     assert_is_example("payload hash", hash.as_bytes());
     let commitment = payload().commitment(&SALT);

@@ -10,6 +10,7 @@ use proto::attestation::{
     Attestation, CatalogueNotice, Claim, ClaimLine, ClaimTerms, CodeOpening, Coverage,
     CoverageTerms,
 };
+use proto::benefit::Terms;
 use proto::entry::{Entry, VerifiedEntry};
 use proto::hash::Hash;
 use proto::ids::{Cents, CoverageKey, LeafIndex, Origin, RequestId, SlotKey};
@@ -229,11 +230,7 @@ async fn cover(
     grouped_code: GroupedCode,
     catalogue: LeafIndex,
 ) -> Issued {
-    let terms = CoverageTerms {
-        grouped_code,
-        amount: Cents::new(10_000),
-        renewal_months: 24,
-    };
+    let terms = CoverageTerms(Terms::cap(grouped_code, Cents::new(10_000), 24));
     let salt = Salt::from_bytes(system::random().unwrap());
     let payload = seal::seal(&[(&token.sealing_secret(), &terms.to_bytes())], &salt).unwrap();
     let coverage = Coverage {

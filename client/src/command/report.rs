@@ -2,21 +2,21 @@
 
 mod catalogue;
 mod items;
+mod quote;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use client::issue::{Issued, Refused};
-use client::pos::{LineRefusal, Quote, QuoteLine};
-use client::session::Session;
-use proto::lpp::Side;
+use client::pos::LineRefusal;
+use proto::ids::Day;
 use proto::receipt::Step;
-use proto::roster::Role;
 use serde::Serialize;
 
 pub(super) use self::catalogue::{FetchReport, ImportReport, StatusReport};
 pub(super) use self::items::ItemsReport;
+pub(super) use self::quote::QuoteReport;
 
 /// An answer: text for people, JSON for programs, and whether it is a yes.
 pub(super) trait Report {
@@ -60,14 +60,11 @@ pub(super) struct RefusalReport {
 
 impl RefusalReport {
     fn of_line(refusal: LineRefusal, holder: Option<u64>) -> Self {
-        let until = match refusal {
-            LineRefusal::Taken { until, .. } => Some(until.to_iso()),
-            _ => None,
-        };
+        let LineRefusal { reason, until } = refusal;
         Self {
-            code: refusal.code(),
-            sentence: refusal.french(),
-            until,
+            code: reason.code(),
+            sentence: reason.french(),
+            until: until.map(Day::to_iso),
             holder,
         }
     }
@@ -98,152 +95,6 @@ impl RefusalReport {
             until.unwrap_or_default(),
             holder.unwrap_or_default()
         )
-    }
-}
-
-/// What one payer pays of one line.
-#[derive(Debug, Serialize)]
-pub(super) struct PaymentReport {
-    member: String,
-    role: &'static str,
-    amount_cents: u64,
-    coverage: u64,
-}
-
-/// One line of a quote.
-#[derive(Debug, Serialize)]
-pub(super) struct LineReport {
-    lpp_code: String,
-    grouped_code: &'static str,
-    label: &'static str,
-    slot: &'static str,
-    side: Option<&'static str>,
-    price_cents: u64,
-    amo_cents: u64,
-    amc_cents: u64,
-    rest_cents: u64,
-    payments: Vec<PaymentReport>,
-    refusal: Option<RefusalReport>,
-}
-
-impl LineReport {
-    fn new(line: &QuoteLine) -> Self {
-        let product = &line.product;
-        let holder = line.taken.as_ref().map(|taken| taken.holder.index.get());
-        let payments = line.payments().iter().map(|payment| PaymentReport {
-            member: payment.member.to_string(),
-            role: payment.role.as_str(),
-            amount_cents: payment.amount.get(),
-            coverage: payment.coverage.get(),
-        });
-        Self {
-            lpp_code: product.item.code.to_string(),
-            grouped_code: product.grouped_code.as_str(),
-            label: product.grouped_code.label(),
-            slot: product.slot.as_str(),
-            side: product.item.side.map(|side| match side {
-                Side::Right => "right",
-                Side::Left => "left",
-            }),
-            price_cents: product.item.price.get(),
-            amo_cents: line.paid_by(Role::Amo).get(),
-            amc_cents: line.paid_by(Role::Amc).get(),
-            rest_cents: line.rest().get(),
-            payments: payments.collect(),
-            refusal: line
-                .refusal
-                .map(|refusal| RefusalReport::of_line(refusal, holder)),
-        }
-    }
-}
-
-/// What `check` answers.
-#[derive(Debug, Serialize)]
-pub(super) struct QuoteReport {
-    covered: bool,
-    lines: Vec<LineReport>,
-    amo_cents: u64,
-    amc_cents: u64,
-    rest_cents: u64,
-    checkpoint_size: u64,
-    checkpoint_time: u64,
-    /// Members whose answers failed their check.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    wrong_members: Vec<String>,
-}
-
-impl QuoteReport {
-    pub(super) fn new(quote: &Quote, session: &Session) -> Self {
-        let wrong = session.wrong_members();
-        Self {
-            covered: quote.is_covered(),
-            lines: quote.lines().iter().map(LineReport::new).collect(),
-            amo_cents: quote.paid_by(Role::Amo).get(),
-            amc_cents: quote.paid_by(Role::Amc).get(),
-            rest_cents: quote.rest().get(),
-            checkpoint_size: quote.checkpoint().size().get(),
-            checkpoint_time: quote.checkpoint().time().get(),
-            wrong_members: wrong.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-fn euros(cents: u64) -> String {
-    proto::ids::Cents::new(cents).to_euros()
-}
-
-impl Report for QuoteReport {
-    fn text(&self) -> String {
-        let mut text = format!(
-            "{:<8} {:<4} {:<20} {:>9} {:>9} {:>9} {:>9}\n",
-            "code", "", "slot", "price", "AMO", "AMC", "to pay"
-        );
-        let mut row = |code: &str, grouped: &str, slot: &str, amounts: [u64; 4]| {
-            let [price, amo, amc, rest] = amounts.map(euros);
-            let _ = writeln!(
-                text,
-                "{code:<8} {grouped:<4} {slot:<20} {price:>9} {amo:>9} {amc:>9} {rest:>9}"
-            );
-        };
-        for line in &self.lines {
-            let amounts = [
-                line.price_cents,
-                line.amo_cents,
-                line.amc_cents,
-                line.rest_cents,
-            ];
-            row(&line.lpp_code, line.grouped_code, line.slot, amounts);
-        }
-        let price = self.lines.iter().map(|line| line.price_cents).sum();
-        row(
-            "total",
-            "",
-            "",
-            [price, self.amo_cents, self.amc_cents, self.rest_cents],
-        );
-        for line in &self.lines {
-            if let Some(refusal) = &line.refusal {
-                let _ = writeln!(text, "{}: {}", line.lpp_code, refusal.text());
-            }
-        }
-        text
-    }
-
-    fn json(&self) -> String {
-        to_json(self)
-    }
-
-    fn is_yes(&self) -> bool {
-        self.covered
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let wrong = self.wrong_members.iter();
-        wrong
-            .map(|member| {
-                format!("{member} answered wrongly and was replaced: tell the federation")
-            })
-            .collect()
     }
 }
 

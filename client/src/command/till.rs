@@ -7,13 +7,15 @@ use client::device;
 use client::failure::{Failure, FailureKind};
 use client::files;
 use client::issue::Issued;
-use client::pos::{CheckError, Insured, Pos, Quote, read_items};
-use client::profile::{Profile, Settings};
+use client::pos::{CheckError, Insured, Occasion, Pos, Quote, read_items};
+use client::profile::{Profile, ProfileError, Settings};
 use client::system;
-use proto::ids::LeafIndex;
+use proto::benefit::NetworkName;
+use proto::ids::{Day, LeafIndex};
 use proto::lpp::Slot;
 use proto::receipt::{RECEIPT_BYTES_MAX, ReceiptError, ReceiptFile};
 use proto::refusal::Reason;
+use proto::renewal::EarlyRenewal;
 use thiserror::Error;
 
 use super::report::{ClaimReport, IssueReport, ItemsReport, QuoteReport};
@@ -33,6 +35,29 @@ struct SaleArgs {
         required = true
     )]
     items: Vec<String>,
+    /// The date of the prescription, YYYY-MM-DD; without it the prescription is not checked
+    #[arg(long, value_name = "DATE")]
+    prescription: Option<Day>,
+    /// What opens a renewal before its time: sight-change, child, medical or frame-fit.
+    /// The optician attests it; no diopter is asked
+    #[arg(long, value_name = "CONDITION", default_value_t)]
+    early_renewal: EarlyRenewal,
+    /// A payer's network that the shop is in; may be repeated [default: networks of the profile]
+    #[arg(long = "network", value_name = "NAME")]
+    networks: Vec<NetworkName>,
+}
+
+impl SaleArgs {
+    fn occasion(&self, profile: &Profile) -> Result<Occasion, ProfileError> {
+        Ok(Occasion {
+            prescription: self.prescription,
+            early_renewal: self.early_renewal,
+            networks: match self.networks.as_slice() {
+                [] => profile.networks()?,
+                named => named.to_vec(),
+            },
+        })
+    }
 }
 
 /// Arguments of `check`.
@@ -110,7 +135,7 @@ pub(super) async fn check(args: CheckArgs) -> Answer {
     let profile = device::renewed(args.settings.load(Settings::default())?).await?;
     let insured = card::read(&args.sale.card)?;
     let pos = Pos::open(&profile, None)?;
-    match quote(&pos, &insured, &args.sale.items).await? {
+    match quote(&pos, &insured, &args.sale, &profile).await? {
         Ok(quote) => Ok(Box::new(QuoteReport::new(&quote, pos.session()))),
         Err(refused) => Ok(Box::new(refused)),
     }
@@ -120,10 +145,12 @@ pub(super) async fn check(args: CheckArgs) -> Answer {
 async fn quote(
     pos: &Pos,
     insured: &Insured,
-    items: &[String],
+    sale: &SaleArgs,
+    profile: &Profile,
 ) -> Result<Result<Quote, ItemsReport>, Failed> {
-    let quoted = match read_items(items) {
-        Ok(items) => pos.check(insured, &items).await,
+    let occasion = sale.occasion(profile)?;
+    let quoted = match read_items(&sale.items) {
+        Ok(items) => pos.check_sale(insured, &items, &occasion).await,
         Err(error) => Err(CheckError::Items(error)),
     };
     match quoted {
@@ -148,7 +175,7 @@ pub(super) async fn claim(args: ClaimArgs) -> Answer {
     let profile = load(args.settings, args.receipts).await?;
     let insured = card::read(&args.sale.card)?;
     let pos = Pos::open(&profile, None)?;
-    let quote = match quote(&pos, &insured, &args.sale.items).await? {
+    let quote = match quote(&pos, &insured, &args.sale, &profile).await? {
         Ok(quote) => quote,
         Err(refused) => return Ok(Box::new(refused)),
     };

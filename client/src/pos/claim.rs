@@ -166,27 +166,24 @@ fn terms_for(
 
 #[cfg(test)]
 mod tests {
-    use proto::attestation::SlotStatus;
+    use proto::refusal::Reason;
     use proto::seal::{OpenError, PayloadCommitment};
 
-    use super::super::insured::example::insured;
-    use super::super::product::example::{TODAY, catalogue};
-    use super::super::quote::example::{lines, offer, payer, quote};
-    use super::super::{Item, LineRefusal, product};
+    use super::super::offer::example::{offer, payer};
+    use super::super::product::example::TODAY;
+    use super::super::quote::example::{lines, quote, sale};
     use super::*;
 
     /// A frame that both payers pay for, and two lenses that the complementary one pays for.
     fn quoted() -> Quote {
         let texts = ["2264861=95.00", "2263927/right=32.00", "2263927/left=32.00"];
-        let items: Vec<Item> = texts.iter().map(|text| text.parse().unwrap()).collect();
-        let products = product::look_up(&catalogue(), &insured(), &items, TODAY).unwrap();
         let payers = vec![payer(Role::Amo, 1), payer(Role::Amc, 2)];
         let offers = [
             offer(0, "M03", 3),
             offer(1, "M03", 5_000),
             offer(1, "V01", 3_200),
         ];
-        quote(lines(&products, &offers, &payers), payers)
+        quote(lines(sale(&texts), &offers, &payers), payers)
     }
 
     fn opened(draft: &Draft, seed: u8) -> Result<ClaimTerms, OpenError> {
@@ -231,10 +228,9 @@ mod tests {
     #[test]
     fn a_taken_line_is_claimed_and_an_uncovered_one_is_left_out() {
         let mut lines = quoted().lines().to_vec();
-        let (status, until) = (SlotStatus::Reserved, TODAY);
-        lines[0].refusal = Some(LineRefusal::Taken { status, until });
+        lines[0].refusal = Some(Reason::SlotReserved.into());
         lines[1].payments.clear();
-        lines[1].refusal = Some(LineRefusal::NotCovered);
+        lines[1].refusal = Some(Reason::NotCovered.into());
         let taken = quote(lines, quoted().payers);
         assert_eq!(Draft::new(&taken, TODAY).unwrap().claim.slots.len(), 2);
     }

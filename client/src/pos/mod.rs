@@ -2,8 +2,10 @@
 
 mod claim;
 mod insured;
+mod offer;
 mod product;
 mod quote;
+mod sale;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +18,11 @@ use tokio::sync::Mutex;
 
 pub use self::claim::{ClaimError, ClaimOutcome, RESERVATION_DAYS};
 pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
+use self::offer::{Offer, Questions};
 pub use self::product::{Item, ItemError, ItemTextError, ItemsRefused, Product, read_items};
-pub use self::quote::{LineRefusal, Payment, Quote, QuoteLine};
+pub use self::quote::{LineRefusal, PayerTotal, Payment, Quote, QuoteLine, Renewal, Unpaid};
+pub use self::sale::Occasion;
+use self::sale::Sale;
 use crate::failure::{Failure, FailureKind};
 use crate::issue::{IssueError, Issued};
 use crate::lookup::LookupError;
@@ -45,6 +50,9 @@ pub enum CheckError {
     /// The items cannot be taken together.
     #[error(transparent)]
     Items(#[from] ItemError),
+    /// The prescription is dated later than today.
+    #[error("prescription: its date is not to come")]
+    PrescriptionAhead,
     /// The own view of the ledger does not advance.
     #[error(transparent)]
     View(#[from] ViewError),
@@ -81,7 +89,7 @@ impl Failure for CheckError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Items(error) => error.kind(),
-            Self::OtherCatalogue => FailureKind::Malformed,
+            Self::PrescriptionAhead | Self::OtherCatalogue => FailureKind::Malformed,
             Self::View(error) => error.kind(),
             Self::Tokens(error) => error.kind(),
             Self::Lookup(error) => error.kind(),
@@ -159,33 +167,46 @@ impl Pos {
         &self.session
     }
 
+    /// Whether the items are covered, who pays what, and what is left to pay, without a
+    /// prescription's date, an attested condition or a network: [`Pos::check_sale`].
+    ///
+    /// # Errors
+    /// [`CheckError`]. An item that is not covered or taken is a line of the quote, no error.
+    pub async fn check(&self, insured: &Insured, items: &[Item]) -> Result<Quote, CheckError> {
+        self.check_sale(insured, items, &Occasion::default()).await
+    }
+
     /// Whether the items are covered, who pays what, and what is left to pay.
     ///
-    /// 1. The items are looked up in the catalogue: grouped codes, slots, age, highest price.
+    /// 1. The items are looked up in the catalogue: grouped codes, slots, base, highest price.
     /// 2. The own view of the ledger advances, so that a rollback or a fork is noticed.
     /// 3. The identity is blinded, evaluated by `t` members and turned into tokens.
     /// 4. The slots and the coverages of every payer are looked up and verified.
     /// 5. Each coverage must be its payer's own, valid today, and opens to its terms.
     /// 6. The catalogue that the coverages name must be the local one.
-    /// 7. Amounts: the mandatory insurer first, each payer what it covers of what is left.
+    /// 7. Amounts, by the rules of [`proto::benefit`]: the mandatory insurer first, each payer
+    ///    what its terms give of what is left; and where each slot's renewal clock stands.
     ///
     /// # Errors
     /// [`CheckError`]. An item that is not covered or taken is a line of the quote, no error.
-    pub async fn check(&self, insured: &Insured, items: &[Item]) -> Result<Quote, CheckError> {
+    pub async fn check_sale(
+        &self,
+        insured: &Insured,
+        items: &[Item],
+        occasion: &Occasion,
+    ) -> Result<Quote, CheckError> {
         let today = system::now().day();
-        let products = product::look_up(&self.catalogue, insured, items, today)?;
+        let sale = Sale::new(&self.catalogue, insured, items, occasion, today)?;
         self.view.lock().await.advance(self.session.home()).await?;
         let person = self.session.person_token(insured.person()).await?;
         let contracts = insured.contracts();
         let tokens = self.session.contract_tokens(&contracts).await?;
-        let payers = quote::payers(&contracts, &tokens, self.session.roster());
-        let asked = quote::Questions::new(&products, &person, &tokens);
+        let payers = offer::payers(&contracts, &tokens, self.session.roster());
+        let asked = Questions::new(&sale.products, &person, &tokens);
         let found = self.session.lookup(&asked.slots, &asked.coverages).await?;
         let offers = asked.read_offers(&found, &payers, today)?;
         let catalogue = self.catalogue_in_force(&offers).await?;
-        Ok(Quote::new(
-            products, payers, &asked, found, &offers, catalogue, today,
-        ))
+        Ok(Quote::new(sale, payers, &asked, found, &offers, catalogue))
     }
 
     /// Whether the ledger has the till's catalogue in force; `None` when nobody says so within
@@ -225,10 +246,7 @@ impl Pos {
     }
 
     /// The newest catalogue entry that the offers name, once its hash is found to be ours.
-    async fn catalogue_in_force(
-        &self,
-        offers: &[quote::Offer],
-    ) -> Result<Option<LeafIndex>, CheckError> {
+    async fn catalogue_in_force(&self, offers: &[Offer]) -> Result<Option<LeafIndex>, CheckError> {
         let Some(newest) = offers.iter().max_by_key(|offer| offer.catalogue) else {
             return Ok(None);
         };

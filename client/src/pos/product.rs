@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use proto::attestation::CLAIM_LINES_MAX;
-use proto::identity::BirthDate;
+use proto::benefit;
 use proto::ids::{Cents, Day, IdError};
 use proto::lpp::{
     Catalogue, GroupedCode, LppCode, LppCodeError, LppRefusal, Side, Slot, SlotError,
@@ -12,7 +12,6 @@ use proto::lpp::{
 use proto::refusal::Reason;
 use thiserror::Error;
 
-use super::Insured;
 use crate::failure::{Failure, FailureKind};
 
 /// One thing to be sold.
@@ -179,16 +178,32 @@ pub struct Product {
     pub grouped_code: GroupedCode,
     /// What its renewal clock applies to.
     pub slot: Slot,
+    /// The amount that rates apply to.
+    pub base: Option<Cents>,
     /// The highest price it may be sold at.
     pub price_limit: Option<Cents>,
-    /// Whether it is for a person of this age.
-    pub fits_age: bool,
+    /// The last age in completed years that it is for.
+    pub age_max: Option<u16>,
+}
+
+impl Product {
+    /// What the rules of benefit see of it.
+    #[must_use]
+    pub const fn priced(&self) -> benefit::Item {
+        benefit::Item {
+            grouped_code: self.grouped_code,
+            slot: self.slot,
+            price: self.item.price,
+            base: self.base,
+            price_limit: self.price_limit,
+            age_max: self.age_max,
+        }
+    }
 }
 
 /// Looks the items up in the catalogue.
 pub(super) fn look_up(
     catalogue: &Catalogue,
-    insured: &Insured,
     items: &[Item],
     today: Day,
 ) -> Result<Vec<Product>, ItemError> {
@@ -196,11 +211,10 @@ pub(super) fn look_up(
     if !(1..=CLAIM_LINES_MAX).contains(&got) {
         return Err(ItemError::Count { got });
     }
-    let born = &insured.person().birth_date;
     let mut slots = BTreeSet::new();
     let mut products = Vec::with_capacity(got);
     for (position, item) in (1..).zip(items) {
-        let product = look_up_one(catalogue, born, item, today, position)?;
+        let product = look_up_one(catalogue, item, today, position)?;
         if !slots.insert(product.slot) {
             return Err(ItemError::SameSlot { position });
         }
@@ -224,7 +238,6 @@ fn together(catalogue: &Catalogue, items: &[Item]) -> Result<(), ItemError> {
 
 fn look_up_one(
     catalogue: &Catalogue,
-    born: &BirthDate,
     item: &Item,
     today: Day,
     position: usize,
@@ -240,8 +253,9 @@ fn look_up_one(
         item: *item,
         grouped_code: line.grouped_code,
         slot,
+        base: line.base,
         price_limit: line.plv,
-        fits_age: line.is_for_age(born.completed_years(today)),
+        age_max: line.age_max.map(|age| u16::from(age.get())),
     })
 }
 
@@ -251,7 +265,7 @@ pub(super) mod example {
 
     use super::*;
 
-    /// A class A frame at 30 EUR at most, a class B frame, a child's frame, a neutral lens.
+    /// A class A frame at 30 EUR at most, a class B frame with a base of 0.05, a child's frame, a neutral lens.
     pub(in crate::pos) fn catalogue() -> Catalogue {
         let header = CatalogueHeader {
             version: "TEST-1".parse().unwrap(),
@@ -261,7 +275,7 @@ pub(super) mod example {
             code: code.parse().unwrap(),
             grouped_code: grouped.parse().unwrap(),
             label: "Article".parse().unwrap(),
-            base: None,
+            base: (grouped == "M03").then_some(Cents::new(5)),
             plv: plv.map(Cents::new),
             age_max: age.and_then(std::num::NonZeroU8::new),
             end: (code == "2209738").then(|| Day::new(19_000)),
@@ -288,13 +302,12 @@ pub(super) mod example {
 
 #[cfg(test)]
 mod tests {
-    use super::super::insured::example::insured;
     use super::example::{TODAY, catalogue};
     use super::*;
 
     fn products(items: &[&str]) -> Result<Vec<Product>, ItemError> {
         let items: Vec<Item> = items.iter().map(|item| item.parse().unwrap()).collect();
-        look_up(&catalogue(), &insured(), &items, TODAY)
+        look_up(&catalogue(), &items, TODAY)
     }
 
     #[test]
@@ -367,7 +380,7 @@ mod tests {
     fn a_mistyped_an_unknown_and_an_expired_code_have_their_own_reasons() {
         let refusal = |items: &[&str]| {
             let read = read_items(items);
-            let looked_up = read.and_then(|read| look_up(&catalogue(), &insured(), &read, TODAY));
+            let looked_up = read.and_then(|read| look_up(&catalogue(), &read, TODAY));
             looked_up.unwrap_err().refusal()
         };
         let refused = |reason, positions: &[usize]| {
@@ -397,7 +410,9 @@ mod tests {
     }
 
     #[test]
-    fn a_childs_frame_does_not_fit_an_adult() {
-        assert!(!products(&["2276870=9"]).unwrap()[0].fits_age);
+    fn what_the_catalogue_says_of_an_item_is_what_the_rules_see() {
+        let seen = products(&["2276870=9"]).unwrap()[0].priced();
+        assert_eq!((seen.slot, seen.age_max), (Slot::Frame, Some(15)));
+        assert_eq!(seen.price, Cents::new(900));
     }
 }

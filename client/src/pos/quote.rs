@@ -1,160 +1,18 @@
-//! What is asked of the ledger for a set of products, and what the answers add up to.
+//! What the answers of the ledger add up to: who pays what of each line, and until when it holds.
 
-use proto::attestation::{CoverageTerms, SlotStatus};
+use proto::attestation::{SlotState, SlotStatus};
+use proto::benefit::{self, Benefit, ItemBenefit, Terms};
 use proto::checkpoint::VerifiedCheckpoint;
-use proto::identity::Contract;
-use proto::ids::{Cents, CoverageKey, Day, LeafIndex, MemberName, SlotKey};
-use proto::lpp::GroupedCode;
+use proto::ids::{Cents, Day, LeafIndex, MemberName, SlotKey};
+use proto::lpp::Slot;
 use proto::refusal::Reason;
-use proto::roster::{Role, Roster};
-use proto::seal::PayloadCommitment;
-use proto::signing::PublicKey;
-use proto::token::{ContractToken, PersonToken, SealingSecret};
+use proto::renewal::{self, EarlyRenewal};
+use proto::roster::Role;
 
-use super::{CheckError, Product};
-use crate::lookup::{CoverageProof, Found, SlotProof};
-
-/// Who may pay, in the order of paying.
-#[derive(Debug, Clone)]
-pub(super) struct Payer {
-    /// The member that the number belongs to; coverages of anybody else are not believed.
-    member: Option<(MemberName, PublicKey)>,
-    pub(super) role: Role,
-    pub(super) sealing_secret: SealingSecret,
-}
-
-/// The payers of these contracts. The first contract is the mandatory insurer's.
-pub(super) fn payers(
-    contracts: &[Contract],
-    tokens: &[ContractToken],
-    roster: &Roster,
-) -> Vec<Payer> {
-    let payer = |(position, (contract, token)): (usize, (&Contract, &ContractToken))| {
-        let role = if position == 0 { Role::Amo } else { Role::Amc };
-        let member = roster
-            .payer(&contract.payer_number)
-            .filter(|m| m.role == role);
-        Payer {
-            member: member.map(|m| (m.name.clone(), m.public_key)),
-            role,
-            sealing_secret: token.sealing_secret(),
-        }
-    };
-    contracts
-        .iter()
-        .zip(tokens)
-        .enumerate()
-        .map(payer)
-        .collect()
-}
-
-/// The keys to look up for a set of products.
-pub(super) struct Questions {
-    /// One for each product.
-    pub(super) slots: Vec<SlotKey>,
-    /// One for each payer and grouped code.
-    pub(super) coverages: Vec<CoverageKey>,
-    /// What each coverage key stands for: position of the payer, and grouped code.
-    meanings: Vec<(usize, GroupedCode)>,
-}
-
-impl Questions {
-    pub(super) fn new(
-        products: &[Product],
-        person: &PersonToken,
-        contracts: &[ContractToken],
-    ) -> Self {
-        let mut codes: Vec<GroupedCode> = products.iter().map(|p| p.grouped_code).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        let mut questions = Self {
-            slots: products
-                .iter()
-                .map(|product| person.slot_key(product.slot))
-                .collect(),
-            coverages: Vec::new(),
-            meanings: Vec::new(),
-        };
-        for (payer, token) in contracts.iter().enumerate() {
-            for code in &codes {
-                questions.coverages.push(token.coverage_key(*code));
-                questions.meanings.push((payer, *code));
-            }
-        }
-        questions
-    }
-
-    /// The coverages that a claim may rest on today, opened.
-    pub(super) fn read_offers(
-        &self,
-        found: &Found,
-        payers: &[Payer],
-        today: Day,
-    ) -> Result<Vec<Offer>, CheckError> {
-        let mut offers = Vec::new();
-        for ((payer_position, code), proof) in self.meanings.iter().zip(&found.coverages) {
-            let Some((proof, payer)) = proof.as_ref().zip(payers.get(*payer_position)) else {
-                continue;
-            };
-            if let Some(offer) = read_offer(proof, payer, *code, today)? {
-                offers.push(Offer {
-                    payer_position: *payer_position,
-                    ..offer
-                });
-            }
-        }
-        Ok(offers)
-    }
-}
-
-/// What one payer pays for one grouped code.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Offer {
-    payer_position: usize,
-    grouped_code: GroupedCode,
-    amount: Cents,
-    renewal_months: u16,
-    /// The entry that says so.
-    pub(super) coverage: LeafIndex,
-    /// The catalogue that it was computed with.
-    pub(super) catalogue: LeafIndex,
-}
-
-/// The terms of a coverage; `None` when it has run out or its payload has been erased.
-fn read_offer(
-    proof: &CoverageProof,
-    payer: &Payer,
-    grouped_code: GroupedCode,
-    today: Day,
-) -> Result<Option<Offer>, CheckError> {
-    let index = proof.index;
-    let issuer = proof.entry.header().issuer;
-    if payer.member.as_ref().is_none_or(|(_, key)| *key != issuer) {
-        return Err(CheckError::OtherPayer { index });
-    }
-    let Some((sealed, salt)) = &proof.payload else {
-        return Ok(None);
-    };
-    if proof.coverage.until < today {
-        return Ok(None);
-    }
-    let commitment = PayloadCommitment::from_hash(proof.coverage.commitment);
-    let opened = sealed
-        .open(&payer.sealing_secret, salt, &commitment)
-        .map_err(|_| CheckError::Terms { index })?;
-    let terms = CoverageTerms::from_bytes(opened.as_bytes())
-        .ok()
-        .filter(|terms| terms.grouped_code == grouped_code)
-        .ok_or(CheckError::Terms { index })?;
-    Ok(Some(Offer {
-        payer_position: 0, // set by the caller, who knows it
-        grouped_code,
-        amount: terms.amount,
-        renewal_months: terms.renewal_months,
-        coverage: index,
-        catalogue: proof.coverage.catalogue,
-    }))
-}
+use super::Product;
+use super::offer::{Offer, Payer, Questions};
+use super::sale::Sale;
+use crate::lookup::{Found, SlotProof};
 
 /// What one payer pays of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,63 +25,135 @@ pub struct Payment {
     pub amount: Cents,
     /// The coverage that commits the payer to it.
     pub coverage: LeafIndex,
-    /// Months from delivery to the renewal date.
+    /// The last day on which a claim may rest on it and the contract's rights run.
+    pub valid_until: Day,
+    /// Months from delivery to the renewal date, at the person's age.
     pub renewal_months: u16,
     /// Position among the payers of the quote.
     pub(super) payer_position: usize,
 }
 
-/// Why nothing is paid for a line.
+/// A payer whose terms say something of a line, and why it pays nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpaid {
+    /// Who does not pay.
+    pub member: MemberName,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What one payer pays of all lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayerTotal {
+    /// Who; `None` when no member of the federation has the payer's number.
+    pub member: Option<MemberName>,
+    /// As mandatory or as complementary insurer.
+    pub role: Role,
+    /// How much of the lines that are not refused.
+    pub amount: Cents,
+}
+
+/// Where the renewal clock of a slot stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineRefusal {
-    /// Somebody has the slot until a day.
-    Taken {
-        /// Reserved or held.
-        status: SlotStatus,
+pub enum Renewal {
+    /// The last covered item is old enough, or there was none (predicate P1).
+    Free,
+    /// A claim reserves the slot.
+    Reserved {
         /// The last day of it.
         until: Day,
     },
-    /// The price is above the highest that is allowed.
-    AbovePriceLimit {
-        /// The highest price.
-        limit: Cents,
+    /// A delivered item holds the slot.
+    Held {
+        /// When it was delivered.
+        delivered: Day,
+        /// The last day of it.
+        until: Day,
+        /// The first day on which the attested condition opens the slot, if it does.
+        opens: Option<Day>,
     },
-    /// The product is for younger people.
-    NotForThisAge,
-    /// No payer has a coverage for it.
-    NotCovered,
+    /// A delivered item holds the slot, and the attested condition opens it (predicate P2).
+    Early {
+        /// When it was delivered.
+        delivered: Day,
+        /// The last day on which it holds the slot without a condition.
+        until: Day,
+        /// Since when the condition opens it.
+        opens: Day,
+    },
+}
+
+impl Renewal {
+    /// The name that JSON output uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Reserved { .. } => "reserved",
+            Self::Held { .. } => "held",
+            Self::Early { .. } => "early",
+        }
+    }
+
+    /// The last day on which the slot is taken.
+    #[must_use]
+    pub const fn until(self) -> Option<Day> {
+        match self {
+            Self::Free => None,
+            Self::Reserved { until } | Self::Held { until, .. } | Self::Early { until, .. } => {
+                Some(until)
+            }
+        }
+    }
+
+    /// When the item that holds the slot was delivered.
+    #[must_use]
+    pub const fn delivered(self) -> Option<Day> {
+        match self {
+            Self::Held { delivered, .. } | Self::Early { delivered, .. } => Some(delivered),
+            Self::Free | Self::Reserved { .. } => None,
+        }
+    }
+
+    /// The first day on which the attested condition opens the slot.
+    #[must_use]
+    pub const fn opens(self) -> Option<Day> {
+        match self {
+            Self::Held { opens, .. } => opens,
+            Self::Early { opens, .. } => Some(opens),
+            Self::Free | Self::Reserved { .. } => None,
+        }
+    }
+}
+
+/// Why nothing is paid for a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineRefusal {
+    /// The first rule that said no.
+    pub reason: Reason,
+    /// The last day of a taken slot.
+    pub until: Option<Day>,
 }
 
 impl LineRefusal {
-    /// The name that JSON output uses.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Taken { status, .. } => taken_reason(status).code(),
-            Self::AbovePriceLimit { .. } => "ABOVE_PRICE_LIMIT",
-            Self::NotForThisAge => "NOT_FOR_THIS_AGE",
-            Self::NotCovered => "NOT_COVERED",
-        }
-    }
-
-    /// The sentence for the counter.
-    #[must_use]
-    pub const fn french(self) -> &'static str {
-        match self {
-            Self::Taken { status, .. } => taken_reason(status).french(),
-            Self::AbovePriceLimit { .. } => {
-                "Le prix dépasse le prix limite de vente de cet équipement."
-            }
-            Self::NotForThisAge => "Cet équipement est réservé à des assurés plus jeunes.",
-            Self::NotCovered => "Aucun organisme ne prend cet équipement en charge.",
-        }
+    /// Whether a claim of the line would be refused by the ledger, with a proof.
+    const fn is_taken(self) -> bool {
+        matches!(
+            self.reason,
+            Reason::SlotReserved
+                | Reason::SlotHeld
+                | Reason::EarlyRenewalTooSoon
+                | Reason::EarlyRenewalNotOpen
+        )
     }
 }
 
-const fn taken_reason(status: SlotStatus) -> Reason {
-    match status {
-        SlotStatus::Reserved => Reason::SlotReserved,
-        SlotStatus::Held => Reason::SlotHeld,
+impl From<Reason> for LineRefusal {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            until: None,
+        }
     }
 }
 
@@ -234,8 +164,12 @@ pub struct QuoteLine {
     pub product: Product,
     /// Who has the slot today, with the proof; `None` when it is free.
     pub taken: Option<SlotProof>,
+    /// Where its renewal clock stands.
+    pub renewal: Renewal,
     /// Why nothing is paid, if so.
     pub refusal: Option<LineRefusal>,
+    /// Payers whose terms do not apply to it today.
+    pub unpaid: Vec<Unpaid>,
     /// What each payer committed to, were the line not refused.
     pub(super) payments: Vec<Payment>,
     pub(super) slot_key: SlotKey,
@@ -255,26 +189,29 @@ impl QuoteLine {
     /// What the payers of one role pay together.
     #[must_use]
     pub fn paid_by(&self, role: Role) -> Cents {
-        let of_role = self
-            .payments()
-            .iter()
-            .filter(|payment| payment.role == role);
-        of_role.fold(Cents::default(), |sum, payment| sum.plus(payment.amount))
+        self.paid(|payment| payment.role == role)
+    }
+
+    /// What one payer, by its place in the order, pays.
+    #[must_use]
+    pub fn paid_by_payer(&self, position: usize) -> Cents {
+        self.paid(|payment| payment.payer_position == position)
     }
 
     /// What is left to pay at the counter.
     #[must_use]
     pub fn rest(&self) -> Cents {
-        let price = self.product.item.price;
-        self.payments()
-            .iter()
-            .fold(price, |left, payment| left.minus(payment.amount))
+        self.product.item.price.minus(self.paid(|_| true))
+    }
+
+    fn paid(&self, by: impl Fn(&Payment) -> bool) -> Cents {
+        let payments = self.payments().iter().filter(|payment| by(payment));
+        payments.fold(Cents::default(), |sum, payment| sum.plus(payment.amount))
     }
 
     /// Whether a claim has this line: somebody pays, and at most a taken slot is in the way.
     pub(super) fn is_claimable(&self) -> bool {
-        let only_taken = matches!(self.refusal, None | Some(LineRefusal::Taken { .. }));
-        only_taken && !self.payments.is_empty()
+        self.refusal.is_none_or(LineRefusal::is_taken) && !self.payments.is_empty()
     }
 }
 
@@ -286,36 +223,24 @@ pub struct Quote {
     checkpoint: VerifiedCheckpoint,
     pub(super) payers: Vec<Payer>,
     pub(super) catalogue: Option<LeafIndex>,
+    early_renewal: EarlyRenewal,
+    prescription_until: Option<Day>,
 }
 
 impl Quote {
     pub(super) fn new(
-        products: Vec<Product>,
+        sale: Sale,
         payers: Vec<Payer>,
         asked: &Questions,
         found: Found,
         offers: &[Offer],
         catalogue: Option<LeafIndex>,
-        today: Day,
     ) -> Self {
-        let slots = asked.slots.iter().zip(found.slots);
-        let lines = products
-            .into_iter()
-            .zip(slots)
-            .map(|(product, (slot_key, slot))| {
-                let payments = share_out(&product, offers, &payers);
-                let taken = slot.filter(|slot| slot.state.is_taken(today));
-                let refusal = refusal(&product, taken.as_ref(), &payments);
-                QuoteLine {
-                    product,
-                    taken,
-                    refusal,
-                    payments,
-                    slot_key: *slot_key,
-                }
-            });
+        let slots = asked.slots.iter().copied().zip(found.slots).collect();
         Self {
-            lines: lines.collect(),
+            early_renewal: sale.occasion.early_renewal,
+            prescription_until: sale.prescription_until(),
+            lines: lines(sale, &payers, offers, slots),
             checkpoint: found.checkpoint,
             payers,
             catalogue,
@@ -334,10 +259,40 @@ impl Quote {
         &self.checkpoint
     }
 
+    /// What the optician attested to renew before the time.
+    #[must_use]
+    pub const fn early_renewal(&self) -> EarlyRenewal {
+        self.early_renewal
+    }
+
+    /// The last day on which the prescription counts, if its date was given.
+    #[must_use]
+    pub const fn prescription_until(&self) -> Option<Day> {
+        self.prescription_until
+    }
+
+    /// The last day on which every payment of it can still be claimed; `None` without one.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Day> {
+        let payments = self.lines.iter().flat_map(QuoteLine::payments);
+        payments.map(|payment| payment.valid_until).min()
+    }
+
     /// Whether every line is paid for by somebody.
     #[must_use]
     pub fn is_covered(&self) -> bool {
         self.lines.iter().all(|line| line.refusal.is_none())
+    }
+
+    /// What each payer pays for all lines, in the order of paying.
+    #[must_use]
+    pub fn payer_totals(&self) -> Vec<PayerTotal> {
+        let total = |(position, payer): (usize, &Payer)| PayerTotal {
+            member: payer.member.as_ref().map(|(name, _)| name.clone()),
+            role: payer.role,
+            amount: self.sum(|line| line.paid_by_payer(position)),
+        };
+        self.payers.iter().enumerate().map(total).collect()
     }
 
     /// What the payers of one role pay for all lines.
@@ -359,189 +314,171 @@ impl Quote {
     }
 }
 
-/// Each payer pays what it covers of what is left, the mandatory insurer first.
-fn share_out(product: &Product, offers: &[Offer], payers: &[Payer]) -> Vec<Payment> {
-    let mut left = product.item.price;
-    let mut payments = Vec::new();
-    for (payer_position, payer) in payers.iter().enumerate() {
-        let offer = offers.iter().find(|offer| {
-            offer.payer_position == payer_position && offer.grouped_code == product.grouped_code
-        });
-        let (Some(offer), Some((member, _))) = (offer, &payer.member) else {
-            continue;
-        };
-        let amount = offer.amount.min(left);
-        if amount == Cents::default() {
-            continue;
-        }
-        left = left.minus(amount);
-        payments.push(Payment {
-            member: member.clone(),
-            role: payer.role,
-            amount,
-            coverage: offer.coverage,
-            renewal_months: offer.renewal_months,
-            payer_position,
-        });
-    }
-    payments
-}
-
-fn refusal(
-    product: &Product,
-    taken: Option<&SlotProof>,
-    payments: &[Payment],
-) -> Option<LineRefusal> {
-    if let Some(limit) = product
-        .price_limit
-        .filter(|limit| product.item.price > *limit)
-    {
-        return Some(LineRefusal::AbovePriceLimit { limit });
-    }
-    if !product.fits_age {
-        return Some(LineRefusal::NotForThisAge);
-    }
-    if let Some(SlotProof { state, .. }) = taken {
-        return Some(LineRefusal::Taken {
-            status: state.status,
-            until: state.until,
-        });
-    }
-    payments.is_empty().then_some(LineRefusal::NotCovered)
-}
-
-#[cfg(test)]
-pub(super) mod example {
-    use super::*;
-
-    pub(in crate::pos) fn payer(role: Role, seed: u8) -> Payer {
-        let key = proto::signing::SecretKey::from_seed(&[seed; 32]).public();
-        Payer {
-            member: Some((format!("member-{seed}").parse().unwrap(), key)),
-            role,
-            sealing_secret: SealingSecret::from_bytes([seed; 32]),
-        }
-    }
-
-    pub(in crate::pos) fn offer(payer_position: usize, code: &str, amount: u64) -> Offer {
-        Offer {
-            payer_position,
-            grouped_code: code.parse().unwrap(),
-            amount: Cents::new(amount),
-            renewal_months: 24,
-            coverage: LeafIndex::new(10 + payer_position as u64),
-            catalogue: LeafIndex::new(1),
-        }
-    }
-
-    /// A quote of these lines.
-    pub(in crate::pos) fn quote(lines: Vec<QuoteLine>, payers: Vec<Payer>) -> Quote {
-        let ledger = crate::example::Ledger::furnished();
-        let checkpoint = ledger.checkpoint().verify(&ledger.roster).unwrap();
-        Quote {
-            lines,
-            checkpoint,
+/// The lines of a sale. The amounts are those of the whole sale, so the limits of a pair count a
+/// line whose slot is taken too: a claim has all of them or none.
+fn lines(
+    sale: Sale,
+    payers: &[Payer],
+    offers: &[Offer],
+    slots: Vec<(SlotKey, Option<SlotProof>)>,
+) -> Vec<QuoteLine> {
+    let Benefit { items } = compute(&sale, payers, offers);
+    let Sale {
+        products,
+        today,
+        age,
+        occasion,
+        ..
+    } = sale;
+    let made = products.into_iter().zip(items).zip(slots);
+    made.map(|((product, benefit), (slot_key, slot))| {
+        let terms = Committed {
             payers,
-            catalogue: Some(LeafIndex::new(1)),
+            offers: of_code(offers, &product),
+            age,
+        };
+        let taken = slot.filter(|slot| slot.state.is_taken(today));
+        let payments = terms.payments(&benefit);
+        let clock = taken.as_ref().map_or(Renewal::Free, |taken| {
+            let delivered = taken.holder.entry.header().issued_at.day();
+            let condition = occasion.early_renewal;
+            terms.renewal(product.slot, taken.state, delivered, condition, today)
+        });
+        QuoteLine {
+            refusal: refusal(&benefit, clock, occasion.early_renewal),
+            unpaid: terms.unpaid(&benefit),
+            renewal: clock,
+            product,
+            taken,
+            payments,
+            slot_key,
         }
+    })
+    .collect()
+}
+
+fn compute(sale: &Sale, payers: &[Payer], offers: &[Offer]) -> Benefit {
+    let items: Vec<benefit::Item> = sale.products.iter().map(Product::priced).collect();
+    let of_payer = |position: usize| -> Vec<&Terms> {
+        let own = offers.iter().filter(|o| o.payer_position == position);
+        own.map(|offer| &offer.terms).collect()
+    };
+    let terms: Vec<Vec<&Terms>> = (0..payers.len()).map(of_payer).collect();
+    benefit::compute(&items, &terms, &sale.situation())
+}
+
+fn of_code<'a>(offers: &'a [Offer], product: &Product) -> Vec<&'a Offer> {
+    let same = |offer: &&Offer| offer.terms.grouped_code == product.grouped_code;
+    offers.iter().filter(same).collect()
+}
+
+/// What the payers committed to for one grouped code.
+struct Committed<'a> {
+    payers: &'a [Payer],
+    offers: Vec<&'a Offer>,
+    age: u16,
+}
+
+impl Committed<'_> {
+    /// Each payer that pays something, with the coverage behind it.
+    fn payments(&self, benefit: &ItemBenefit) -> Vec<Payment> {
+        let paid = self.offers.iter().filter_map(|offer| {
+            let (member, role) = self.payer(offer)?;
+            let share = benefit.shares.get(offer.payer_position)?;
+            (share.amount > Cents::default()).then(|| Payment {
+                member,
+                role,
+                amount: share.amount,
+                coverage: offer.coverage,
+                valid_until: offer.until.min(offer.terms.rights.to),
+                renewal_months: offer.terms.renewal.at(self.age),
+                payer_position: offer.payer_position,
+            })
+        });
+        let mut payments: Vec<Payment> = paid.collect();
+        payments.sort_by_key(|payment| payment.payer_position);
+        payments
     }
 
-    /// Lines as a quote has them when every slot is free.
-    pub(in crate::pos) fn lines(
-        products: &[Product],
-        offers: &[Offer],
-        payers: &[Payer],
-    ) -> Vec<QuoteLine> {
-        let line = |(place, product): (u8, &Product)| {
-            let payments = share_out(product, offers, payers);
-            let refusal = refusal(product, None, &payments);
-            let slot_key = SlotKey::from_bytes([255 - place; 32]);
-            QuoteLine {
-                product: product.clone(),
-                taken: None,
-                refusal,
-                payments,
-                slot_key,
-            }
-        };
-        (0..).zip(products).map(line).collect()
+    /// Each payer that has terms, and pays nothing for a reason of its own.
+    fn unpaid(&self, benefit: &ItemBenefit) -> Vec<Unpaid> {
+        let unpaid = self.offers.iter().filter_map(|offer| {
+            let (member, _) = self.payer(offer)?;
+            let reason = benefit.shares.get(offer.payer_position)?.reason?;
+            Some(Unpaid { member, reason })
+        });
+        unpaid
+            .filter(|u| benefit.refusal != Some(u.reason))
+            .collect()
     }
+
+    fn payer(&self, offer: &Offer) -> Option<(MemberName, Role)> {
+        let payer = self.payers.get(offer.payer_position)?;
+        let (name, _) = payer.member.as_ref()?;
+        Some((name.clone(), payer.role))
+    }
+
+    /// Where the clock of a taken slot stands, `delivered` being the day of the entry that has it.
+    /// Of several payers the last one to open the slot counts.
+    fn renewal(
+        &self,
+        slot: Slot,
+        SlotState { status, until, .. }: SlotState,
+        delivered: Day,
+        condition: EarlyRenewal,
+        today: Day,
+    ) -> Renewal {
+        if status == SlotStatus::Reserved {
+            return Renewal::Reserved { until };
+        }
+        let published = renewal::earliest_early_renewal(condition, slot, self.age);
+        let own = self.offers.iter().filter_map(|offer| {
+            let months = offer.terms.renewal;
+            months.early(condition, slot, self.age)
+        });
+        let months = own.max().or(published);
+        let opens = months.map(|months| renewal::plus_months(delivered, months));
+        match opens {
+            Some(opens) if opens <= today => Renewal::Early {
+                delivered,
+                until,
+                opens,
+            },
+            _ => Renewal::Held {
+                delivered,
+                until,
+                opens,
+            },
+        }
+    }
+}
+
+/// Price, age and prescription first, then the slot, then that nobody pays.
+fn refusal(benefit: &ItemBenefit, clock: Renewal, condition: EarlyRenewal) -> Option<LineRefusal> {
+    let of_item = [
+        Reason::AbovePriceLimit,
+        Reason::NotForThisAge,
+        Reason::PrescriptionExpired,
+    ];
+    let first = benefit.refusal.filter(|reason| of_item.contains(reason));
+    if let Some(reason) = first {
+        return Some(reason.into());
+    }
+    let taken = match clock {
+        Renewal::Free | Renewal::Early { .. } => None,
+        Renewal::Reserved { .. } => Some(Reason::SlotReserved),
+        Renewal::Held { .. } if condition == EarlyRenewal::None => Some(Reason::SlotHeld),
+        Renewal::Held { opens: None, .. } => Some(Reason::EarlyRenewalNotOpen),
+        Renewal::Held { .. } => Some(Reason::EarlyRenewalTooSoon),
+    };
+    let taken = taken.map(|reason| LineRefusal {
+        reason,
+        until: clock.until(),
+    });
+    taken.or(benefit.refusal.map(LineRefusal::from))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::insured::example::insured;
-    use super::super::product;
-    use super::super::product::example::{TODAY, catalogue};
-    use super::example::{lines, offer, payer};
-    use super::*;
-
-    fn payers_of_two() -> Vec<Payer> {
-        vec![payer(Role::Amo, 1), payer(Role::Amc, 2)]
-    }
-
-    fn quoted(item: &str, offers: &[Offer]) -> QuoteLine {
-        let items = [item.parse().unwrap()];
-        let products = product::look_up(&catalogue(), &insured(), &items, TODAY).unwrap();
-        lines(&products, offers, &payers_of_two()).remove(0)
-    }
-
-    #[test]
-    fn the_mandatory_insurer_pays_first_and_nobody_more_than_is_left() {
-        let line = quoted(
-            "2264861=95.00",
-            &[offer(1, "M03", 10_000), offer(0, "M03", 3)],
-        );
-        assert_eq!(line.paid_by(Role::Amo), Cents::new(3));
-        assert_eq!(line.paid_by(Role::Amc), Cents::new(9_497));
-        assert_eq!(line.rest(), Cents::new(0));
-        let line = quoted(
-            "2264861=120.00",
-            &[offer(0, "M03", 3), offer(1, "M03", 10_000)],
-        );
-        assert_eq!(line.rest(), Cents::new(1_997));
-    }
-
-    #[test]
-    fn a_payer_with_nothing_left_to_pay_is_not_in_the_claim() {
-        let line = quoted(
-            "2264861=95.00",
-            &[offer(0, "M03", 9_500), offer(1, "M03", 10_000)],
-        );
-        assert_eq!(line.payments().len(), 1);
-    }
-
-    #[test]
-    fn a_coverage_of_another_grouped_code_pays_nothing() {
-        let line = quoted("2264861=95.00", &[offer(0, "M01", 3_000)]);
-        assert_eq!(line.refusal, Some(LineRefusal::NotCovered));
-        assert_eq!(line.rest(), Cents::new(9_500));
-        assert!(!line.is_claimable());
-    }
-
-    #[test]
-    fn above_the_highest_price_nothing_is_paid() {
-        let line = quoted("2222124=30.01", &[offer(0, "M01", 3_000)]);
-        let limit = Cents::new(3_000);
-        assert_eq!(line.refusal, Some(LineRefusal::AbovePriceLimit { limit }));
-        assert_eq!(line.paid_by(Role::Amo), Cents::new(0));
-        assert_eq!(line.rest(), Cents::new(3_001));
-        assert!(!line.is_claimable());
-        assert_eq!(
-            quoted("2222124=30.00", &[offer(0, "M01", 3_000)]).refusal,
-            None
-        );
-    }
-
-    #[test]
-    fn a_childs_frame_is_not_paid_for_an_adult() {
-        let line = quoted("2276870=30.00", &[offer(0, "M04", 3_000)]);
-        assert_eq!(line.refusal, Some(LineRefusal::NotForThisAge));
-    }
-
-    #[test]
-    fn debug_of_a_payer_shows_no_secret() {
-        let shown = format!("{:?}", payers_of_two());
-        assert!(shown.contains("SealingSecret(<secret>)"), "{shown}");
-    }
-}
+pub(super) mod example;
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ impl Narrator {
                 line.paid_by(Role::Amo).to_euros(),
                 line.paid_by(Role::Amc).to_euros(),
                 line.rest().to_euros(),
-                line.refusal.map_or("", |refusal| refusal.french()),
+                line.refusal.map_or("", |refusal| refusal.reason.french()),
             ));
         }
         self.line(&format!(

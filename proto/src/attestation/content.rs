@@ -1,6 +1,6 @@
-//! What is sealed: the terms of a coverage and, for each payer, the terms of a claim.
+//! What is sealed in a claim: its terms, as each payer sees them.
 //!
-//! Both are opened only by who has the contract's sealing secret and the entry's salt. They hold
+//! They are opened only by who has the contract's sealing secret and the entry's salt. They hold
 //! grouped codes and amounts; an individual LPP code travels as a salted commitment, and only
 //! the part for the CNAM carries its opening (design rule: the grouped code is enough for an AMC).
 
@@ -39,17 +39,6 @@ pub enum ContentError {
         /// Position of the line, from 0.
         line: usize,
     },
-}
-
-/// What a payer commits to for one grouped code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CoverageTerms {
-    /// The grouped code it is for.
-    pub grouped_code: GroupedCode,
-    /// The most that is paid for one item of it.
-    pub amount: Cents,
-    /// Months from delivery to the renewal date.
-    pub renewal_months: u16,
 }
 
 /// The individual LPP code of a line and the salt of its commitment.
@@ -97,37 +86,6 @@ pub struct ClaimTerms {
     pub lines: Vec<ClaimLine>,
 }
 
-impl CoverageTerms {
-    /// `1 || grouped code (3) || amount (8) || renewal months (2)`.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(self.grouped_code.as_str().as_bytes());
-        bytes.extend_from_slice(&self.amount.get().to_be_bytes());
-        bytes.extend_from_slice(&self.renewal_months.to_be_bytes());
-        bytes
-    }
-
-    /// Reads the opened payload of a coverage.
-    ///
-    /// # Errors
-    /// [`ContentError::Form`] when the bytes are anything else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
-        let mut reader = Reader {
-            rest: bytes,
-            what: "coverage terms",
-        };
-        reader.version()?;
-        let terms = Self {
-            grouped_code: reader.grouped_code()?,
-            amount: Cents::new(u64::from_be_bytes(reader.array()?)),
-            renewal_months: u16::from_be_bytes(reader.array()?),
-        };
-        reader.end()?;
-        Ok(terms)
-    }
-}
-
 impl ClaimTerms {
     /// `1 || count (1) || lines`, a line being
     /// `grouped code (3) || price (8) || amount (8) || commitment (32) || 0` or, with an opening,
@@ -173,17 +131,19 @@ impl ClaimTerms {
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-    what: &'static str,
+/// Reads opened bytes, field by field.
+pub(super) struct Reader<'a> {
+    pub(super) rest: &'a [u8],
+    /// What they should be, for the error.
+    pub(super) what: &'static str,
 }
 
 impl Reader<'_> {
-    const fn form(&self) -> ContentError {
+    pub(super) const fn form(&self) -> ContentError {
         ContentError::Form { what: self.what }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], ContentError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ContentError> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(self.form())?;
         self.rest = rest;
         Ok(*taken)
@@ -195,11 +155,11 @@ impl Reader<'_> {
             .ok_or(self.form())
     }
 
-    fn end(&self) -> Result<(), ContentError> {
+    pub(super) fn end(&self) -> Result<(), ContentError> {
         self.rest.is_empty().then_some(()).ok_or(self.form())
     }
 
-    fn grouped_code(&mut self) -> Result<GroupedCode, ContentError> {
+    pub(super) fn grouped_code(&mut self) -> Result<GroupedCode, ContentError> {
         let bytes: [u8; 3] = self.array()?;
         let text = str::from_utf8(&bytes).map_err(|_| self.form())?;
         text.parse().map_err(|_| self.form())
@@ -259,12 +219,6 @@ mod tests {
     #[test]
     fn terms_read_back() {
         assert_eq!(ClaimTerms::from_bytes(&claim().to_bytes()), Ok(claim()));
-        let terms = CoverageTerms {
-            grouped_code: "VU1".parse().unwrap(),
-            amount: Cents::new(4_250),
-            renewal_months: 24,
-        };
-        assert_eq!(CoverageTerms::from_bytes(&terms.to_bytes()), Ok(terms));
     }
 
     #[test]
@@ -290,7 +244,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (ClaimTerms::from_bytes(&bytes), CoverageTerms::from_bytes(&bytes));
+            let _ = ClaimTerms::from_bytes(&bytes);
         }
     }
 }

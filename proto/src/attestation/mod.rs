@@ -7,6 +7,7 @@
 
 mod access;
 mod content;
+mod coverage_terms;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,8 @@ use thiserror::Error;
 pub use self::access::{
     AccessRecord, LOOK_KEYS_MAX, Look, LookOutcome, RECORD_LOOKS_MAX, RecordError, looks_that_fit,
 };
-pub use self::content::{
-    CLAIM_LINES_MAX, ClaimLine, ClaimTerms, CodeOpening, ContentError, CoverageTerms,
-};
+pub use self::content::{CLAIM_LINES_MAX, ClaimLine, ClaimTerms, CodeOpening, ContentError};
+pub use self::coverage_terms::CoverageTerms;
 pub use self::state::{
     CoverageState, GrantState, SlotState, SlotStatus, State, StateError, catalogue_index,
     coverage_index, grant_index, roster_index, slot_index,

@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::quote::{LineReport, PayerReport, PaymentReport, RenewalReport, UnpaidReport};
 use super::*;
 
 fn refusal() -> RefusalReport {
@@ -13,31 +14,69 @@ fn refusal() -> RefusalReport {
     }
 }
 
-fn quote() -> QuoteReport {
-    let line = |refusal| LineReport {
-        lpp_code: "2264861".to_owned(),
+fn line(code: &str, amounts: [u64; 4]) -> LineReport {
+    let [price, amo, amc, rest] = amounts;
+    LineReport {
+        lpp_code: code.to_owned(),
         grouped_code: "M03",
         label: "Monture adulte, classe B",
         slot: "frame",
         side: None,
-        price_cents: 9_500,
-        amo_cents: 3,
-        amc_cents: 9_000,
-        rest_cents: 497,
+        price_cents: price,
+        amo_cents: amo,
+        amc_cents: amc,
+        rest_cents: rest,
         payments: vec![PaymentReport {
             member: "amo".to_owned(),
             role: "amo",
-            amount_cents: 3,
+            amount_cents: amo,
             coverage: 3,
+            valid_until: "2026-12-31".to_owned(),
         }],
-        refusal,
+        unpaid: Vec::new(),
+        renewal: RenewalReport {
+            state: "free",
+            delivered: None,
+            until: None,
+            opens: None,
+            holder: None,
+        },
+        refusal: None,
+        by_payer: vec![amo, amc],
+    }
+}
+
+fn payers(amounts: &[(&'static str, u64)]) -> Vec<PayerReport> {
+    let payer = |(role, amount): &(&'static str, u64)| PayerReport {
+        member: Some((*role).to_owned()),
+        role,
+        amount_cents: *amount,
+    };
+    amounts.iter().map(payer).collect()
+}
+
+fn quote() -> QuoteReport {
+    let taken = LineReport {
+        renewal: RenewalReport {
+            state: "reserved",
+            delivered: None,
+            until: Some("2026-03-10".to_owned()),
+            opens: None,
+            holder: Some(4),
+        },
+        refusal: Some(refusal()),
+        ..line("2264861", [9_500, 3, 9_000, 497])
     };
     QuoteReport {
         covered: false,
-        lines: vec![line(Some(refusal()))],
+        lines: vec![taken],
+        payers: payers(&[("amo", 3), ("amc", 9_000)]),
         amo_cents: 3,
         amc_cents: 9_000,
         rest_cents: 497,
+        valid_until: None,
+        prescription_until: Some("2026-05-01".to_owned()),
+        early_renewal: "none",
         checkpoint_size: 6,
         checkpoint_time: 1_768_000_006,
         wrong_members: Vec::new(),
@@ -74,12 +113,54 @@ fn problems() -> Vec<ProblemReport> {
 #[test]
 fn a_quote_is_a_table_and_an_object() {
     assert!(!quote().is_yes());
-    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3}],"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"checkpoint_size":6,"checkpoint_time":1768000006}"#);
+    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3,"valid_until":"2026-12-31"}],"unpaid":[],"renewal":{"state":"reserved","delivered":null,"until":"2026-03-10","opens":null,"holder":4},"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"payers":[{"member":"amo","role":"amo","amount_cents":3},{"member":"amc","role":"amc","amount_cents":9000}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"valid_until":null,"prescription_until":"2026-05-01","early_renewal":"none","checkpoint_size":6,"checkpoint_time":1768000006}"#);
     assert_snapshot!(quote().text(), @"
     code          slot                     price       AMO       AMC    to pay
     2264861  M03  frame                    95.00      0.03     90.00      4.97
     total                                  95.00      0.03     90.00      4.97
+    AMO: amo, AMC: amc
     2264861: Cet équipement est déjà réservé par une autre demande. Jusqu'au 2026-03-10. (entry 4)
+    prescription valid until 2026-05-01
+    ");
+}
+
+#[test]
+fn each_payer_has_a_column_and_remarks_stand_below() {
+    let mut early = LineReport {
+        renewal: RenewalReport {
+            state: "early",
+            delivered: Some("2025-01-10".to_owned()),
+            until: Some("2027-01-09".to_owned()),
+            opens: Some("2026-01-10".to_owned()),
+            holder: Some(7),
+        },
+        unpaid: vec![UnpaidReport {
+            member: "mutuelle-b".to_owned(),
+            code: "CONTRACT_ENDED",
+            sentence: "Les droits du contrat ne sont pas ouverts à cette date.",
+        }],
+        ..line("2264861", [9_500, 3, 9_000, 497])
+    };
+    early.by_payer.push(0);
+    let mut three = payers(&[("amo", 3), ("amc", 9_000), ("amc", 0)]);
+    three[2].member = Some("mutuelle-b".to_owned());
+    let quote = QuoteReport {
+        covered: true,
+        lines: vec![early],
+        payers: three,
+        valid_until: Some("2026-12-31".to_owned()),
+        early_renewal: "sight-change",
+        ..quote()
+    };
+    assert_snapshot!(quote.text(), @"
+    code          slot                     price       AMO       AMC     AMC 2    to pay
+    2264861  M03  frame                    95.00      0.03     90.00      0.00      4.97
+    total                                  95.00      0.03     90.00      0.00      4.97
+    AMO: amo, AMC: amc, AMC 2: mutuelle-b
+    2264861: mutuelle-b: Les droits du contrat ne sont pas ouverts à cette date.
+    2264861: delivered 2025-01-10, renewal before the time, open since 2026-01-10
+    valid until 2026-12-31
+    prescription valid until 2026-05-01
     ");
 }
 

@@ -1,0 +1,197 @@
+//! What is asked of the ledger for a sale, and the payers' coverages that it answers with.
+
+use proto::attestation::CoverageTerms;
+use proto::benefit::Terms;
+use proto::identity::Contract;
+use proto::ids::{CoverageKey, Day, LeafIndex, MemberName, SlotKey};
+use proto::lpp::GroupedCode;
+use proto::roster::{Role, Roster};
+use proto::seal::PayloadCommitment;
+use proto::signing::PublicKey;
+use proto::token::{ContractToken, PersonToken, SealingSecret};
+
+use super::{CheckError, Product};
+use crate::lookup::{CoverageProof, Found};
+
+/// Who may pay, in the order of paying.
+#[derive(Debug, Clone)]
+pub(super) struct Payer {
+    /// The member that the number belongs to; coverages of anybody else are not believed.
+    pub(super) member: Option<(MemberName, PublicKey)>,
+    pub(super) role: Role,
+    pub(super) sealing_secret: SealingSecret,
+}
+
+/// The payers of these contracts. The first contract is the mandatory insurer's.
+pub(super) fn payers(
+    contracts: &[Contract],
+    tokens: &[ContractToken],
+    roster: &Roster,
+) -> Vec<Payer> {
+    let payer = |(position, (contract, token)): (usize, (&Contract, &ContractToken))| {
+        let role = if position == 0 { Role::Amo } else { Role::Amc };
+        let member = roster
+            .payer(&contract.payer_number)
+            .filter(|m| m.role == role);
+        Payer {
+            member: member.map(|m| (m.name.clone(), m.public_key)),
+            role,
+            sealing_secret: token.sealing_secret(),
+        }
+    };
+    contracts
+        .iter()
+        .zip(tokens)
+        .enumerate()
+        .map(payer)
+        .collect()
+}
+
+/// The keys to look up for a set of products.
+pub(super) struct Questions {
+    /// One for each product.
+    pub(super) slots: Vec<SlotKey>,
+    /// One for each payer and grouped code.
+    pub(super) coverages: Vec<CoverageKey>,
+    /// What each coverage key stands for: position of the payer, and grouped code.
+    meanings: Vec<(usize, GroupedCode)>,
+}
+
+impl Questions {
+    pub(super) fn new(
+        products: &[Product],
+        person: &PersonToken,
+        contracts: &[ContractToken],
+    ) -> Self {
+        let mut codes: Vec<GroupedCode> = products.iter().map(|p| p.grouped_code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        let mut questions = Self {
+            slots: products
+                .iter()
+                .map(|product| person.slot_key(product.slot))
+                .collect(),
+            coverages: Vec::new(),
+            meanings: Vec::new(),
+        };
+        for (payer, token) in contracts.iter().enumerate() {
+            for code in &codes {
+                questions.coverages.push(token.coverage_key(*code));
+                questions.meanings.push((payer, *code));
+            }
+        }
+        questions
+    }
+
+    /// The coverages that a claim may rest on today, opened.
+    pub(super) fn read_offers(
+        &self,
+        found: &Found,
+        payers: &[Payer],
+        today: Day,
+    ) -> Result<Vec<Offer>, CheckError> {
+        let mut offers = Vec::new();
+        for ((payer_position, code), proof) in self.meanings.iter().zip(&found.coverages) {
+            let Some((proof, payer)) = proof.as_ref().zip(payers.get(*payer_position)) else {
+                continue;
+            };
+            if let Some(offer) = read_offer(proof, payer, *payer_position, *code, today)? {
+                offers.push(offer);
+            }
+        }
+        Ok(offers)
+    }
+}
+
+/// What one payer committed to for one grouped code.
+#[derive(Debug, Clone)]
+pub(super) struct Offer {
+    pub(super) payer_position: usize,
+    pub(super) terms: Terms,
+    /// The last day on which a claim may rest on it.
+    pub(super) until: Day,
+    /// The entry that says so.
+    pub(super) coverage: LeafIndex,
+    /// The catalogue that it was computed with.
+    pub(super) catalogue: LeafIndex,
+}
+
+/// The terms of a coverage; `None` when it has run out or its payload has been erased.
+fn read_offer(
+    proof: &CoverageProof,
+    payer: &Payer,
+    payer_position: usize,
+    grouped_code: GroupedCode,
+    today: Day,
+) -> Result<Option<Offer>, CheckError> {
+    let index = proof.index;
+    let issuer = proof.entry.header().issuer;
+    if payer.member.as_ref().is_none_or(|(_, key)| *key != issuer) {
+        return Err(CheckError::OtherPayer { index });
+    }
+    let Some((sealed, salt)) = &proof.payload else {
+        return Ok(None);
+    };
+    if proof.coverage.until < today {
+        return Ok(None);
+    }
+    let commitment = PayloadCommitment::from_hash(proof.coverage.commitment);
+    let opened = sealed
+        .open(&payer.sealing_secret, salt, &commitment)
+        .map_err(|_| CheckError::Terms { index })?;
+    let CoverageTerms(terms) = CoverageTerms::from_bytes(opened.as_bytes())
+        .ok()
+        .filter(|CoverageTerms(terms)| terms.grouped_code == grouped_code)
+        .ok_or(CheckError::Terms { index })?;
+    Ok(Some(Offer {
+        payer_position,
+        terms,
+        until: proof.coverage.until,
+        coverage: index,
+        catalogue: proof.coverage.catalogue,
+    }))
+}
+
+#[cfg(test)]
+pub(super) mod example {
+    use proto::ids::Cents;
+
+    use super::*;
+
+    pub(in crate::pos) fn payer(role: Role, seed: u8) -> Payer {
+        let key = proto::signing::SecretKey::from_seed(&[seed; 32]).public();
+        Payer {
+            member: Some((format!("member-{seed}").parse().unwrap(), key)),
+            role,
+            sealing_secret: SealingSecret::from_bytes([seed; 32]),
+        }
+    }
+
+    /// A cap, valid far beyond the day of the tests.
+    pub(in crate::pos) fn offer(payer_position: usize, code: &str, amount: u64) -> Offer {
+        let terms = Terms::cap(code.parse().unwrap(), Cents::new(amount), 24);
+        offer_of(payer_position, terms)
+    }
+
+    pub(in crate::pos) fn offer_of(payer_position: usize, terms: Terms) -> Offer {
+        Offer {
+            payer_position,
+            terms,
+            until: Day::new(20_800),
+            coverage: LeafIndex::new(10 + payer_position as u64),
+            catalogue: LeafIndex::new(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::example::payer;
+    use super::*;
+
+    #[test]
+    fn debug_of_a_payer_shows_no_secret() {
+        let shown = format!("{:?}", payer(Role::Amo, 1));
+        assert!(shown.contains("SealingSecret(<secret>)"), "{shown}");
+    }
+}
