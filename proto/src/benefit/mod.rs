@@ -20,6 +20,3 @@ pub use terms::{
     NETWORK_NAME_BYTES_MAX, NetworkName, NetworkNameError, NetworkRule, Period, RENEWAL_MONTHS_MAX,
     RenewalMonths, Terms,
 };
-
-#[cfg(test)]
-mod tests;

@@ -347,3 +347,6 @@ fn is_frame_or_lens(code: GroupedCode) -> bool {
     let frame = code.slot(None) == Ok(Slot::Frame);
     class_of(code) == Some(ProductClass::B) && (frame || code.is_lens())
 }
+
+#[cfg(test)]
+mod tests;
