@@ -143,7 +143,8 @@ impl Ledger {
     /// Appends these bytes with the effects of this attestation.
     pub fn append_entry(&mut self, entry: VerifiedEntry, attestation: &Attestation) -> LeafIndex {
         let leaf = LeafIndex::new(self.entries.len() as u64);
-        for (index, state) in attestation.effects(leaf) {
+        let issuer = &entry.header().issuer;
+        for (index, state) in attestation.effects_on(&self.map, leaf, issuer) {
             match state {
                 Some(state) => self.map.insert(index, state),
                 None => self.map.remove(&index),
@@ -341,6 +342,7 @@ pub fn claim(slots: &[u8], coverage: u64) -> Attestation {
         catalogue: LeafIndex::new(1),
         coverages: vec![LeafIndex::new(coverage)],
         until: today().plus(60),
+        early: None,
         commitment: Hash::from_bytes([9; 32]),
     })
 }
@@ -353,6 +355,7 @@ pub fn release(slots: &[u8], claim: u64) -> Attestation {
             .map(|slot| SlotKey::from_bytes([*slot; 32]))
             .collect(),
         claim: LeafIndex::new(claim),
+        invoice: None,
     })
 }
 

@@ -28,8 +28,8 @@ pub enum Issued {
 pub struct Refused {
     /// The rule.
     pub reason: Reason,
-    /// That another entry has the slot; there for [`Reason::SlotReserved`] and
-    /// [`Reason::SlotHeld`].
+    /// That another entry has the slot; there for [`Reason::SlotReserved`], [`Reason::SlotHeld`] and
+    /// [`Reason::EarlyRenewalTooSoon`].
     pub evidence: Option<Box<RefusalReceipt>>,
 }
 
@@ -122,7 +122,10 @@ impl Session {
                 Ok(Issued::Accepted(Box::new(receipt)))
             }
             AppendAnswer::Refused { reason, evidence } => {
-                let needs_evidence = matches!(reason, Reason::SlotReserved | Reason::SlotHeld);
+                let needs_evidence = matches!(
+                    reason,
+                    Reason::SlotReserved | Reason::SlotHeld | Reason::EarlyRenewalTooSoon
+                );
                 if needs_evidence && evidence.is_none() {
                     return Err(IssueError::NoEvidence { member: member() });
                 }

@@ -41,7 +41,11 @@ pub mod issue;
 
 pub mod erasure;
 
+pub mod opened;
+
 pub mod pos;
+
+pub mod settlement;
 
 pub mod coverage_file;
 

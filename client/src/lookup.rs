@@ -8,13 +8,13 @@
 //! Only what passed all three comes out.
 
 use proto::attestation::{
-    Attestation, CatalogueNotice, Coverage, SlotState, State, catalogue_index, coverage_index,
-    slot_index,
+    Attestation, CatalogueNotice, Coverage, SlotState, SlotStatus, State, catalogue_index,
+    coverage_index, slot_index,
 };
 use proto::checkpoint::{CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
 use proto::entry::VerifiedEntry;
 use proto::follower::{MAX_AGE_SECONDS, MAX_AHEAD_SECONDS};
-use proto::ids::{CoverageKey, LeafIndex, MemberName, SlotKey, UnixSeconds};
+use proto::ids::{CoverageKey, Day, LeafIndex, MemberName, SlotKey, UnixSeconds};
 use proto::map::{MapIndex, MapProof, MapProofError};
 use proto::receipt::{EntryProof, ReceiptError};
 use proto::seal::{Salt, SealedPayload};
@@ -135,6 +135,19 @@ pub struct SlotProof {
     pub holder: EntryProof,
 }
 
+impl SlotProof {
+    /// The day from which the renewal clock of the slot runs, as far as the holder tells it: for a
+    /// hold beneath a reservation that has run out it is the day of the later claim.
+    #[must_use]
+    pub fn delivered_on(&self) -> Day {
+        let header = self.holder.entry.header();
+        match Attestation::read(header) {
+            Ok(Attestation::Delivery(delivery)) => delivery.handover.delivered_on(header.issued_at),
+            _ => header.issued_at.day(),
+        }
+    }
+}
+
 /// The newest coverage under a key, with its payload while that is not erased.
 #[derive(Debug, Clone)]
 pub struct CoverageProof {
@@ -228,7 +241,7 @@ impl Session {
         Ok(checkpoint)
     }
 
-    fn wrong(&self, reason: WrongAnswer) -> LookupError {
+    pub(crate) fn wrong(&self, reason: WrongAnswer) -> LookupError {
         LookupError::Wrong {
             member: self.home().member().clone(),
             reason,
@@ -276,7 +289,17 @@ fn verify_slot(
     let holder = named_entry(&answer, state.by)?;
     let entry = holder.verify(checkpoint, &mut |_| {})?;
     let has_slot = match Attestation::read(entry.header()) {
-        Ok(Attestation::Claim(claim)) => claim.slots.contains(key) && claim.until == state.until,
+        Ok(Attestation::Claim(claim)) => {
+            state.status == SlotStatus::Reserved
+                && claim.slots.contains(key)
+                && claim.until == state.until
+        }
+        // The delivery that made a hold which came back names it too.
+        Ok(Attestation::Delivery(delivery)) => {
+            state.status == SlotStatus::Held
+                && delivery.slots.contains(key)
+                && delivery.handover.until() == Some(state.until)
+        }
         _ => false,
     };
     if !has_slot {

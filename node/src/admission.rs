@@ -38,6 +38,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.EvaluatorService/Evaluate", Access::TillOrPayer),
     ("/vitrail.v1.LedgerService/Append", Access::Admitted),
     ("/vitrail.v1.LedgerService/Lookup", Access::Recorded),
+    ("/vitrail.v1.LedgerService/Open", Access::Admitted),
     ("/vitrail.v1.LogService/GetCatalogue", Access::Anyone),
     ("/vitrail.v1.LogService/GetCheckpoint", Access::Anyone),
     ("/vitrail.v1.LogService/GetEntry", Access::Anyone),

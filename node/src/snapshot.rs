@@ -12,7 +12,7 @@ use proto::attestation::{
     GrantState, State, catalogue_index, coverage_index, grant_index, slot_index,
 };
 use proto::checkpoint::SignedCheckpoint;
-use proto::entry::{Entry, Kind};
+use proto::entry::Entry;
 use proto::hash::Hash;
 use proto::ids::{CoverageKey, LeafIndex, SlotKey, TreeSize, UnixSeconds};
 use proto::map::{Crown, MapError, MapIndex};
@@ -249,7 +249,15 @@ impl Snapshot {
         self.answer(&catalogue_index())
     }
 
-    /// The sealed record of an access entry, while it is not erased.
+    /// What the map has under an index with its proof, and the entry that made it so.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn proved_state(&self, index: &MapIndex) -> Result<StateAnswer, ReadError> {
+        self.answer(index)
+    }
+
+    /// The sealed payload or record of an entry, while it is not erased.
     ///
     /// # Errors
     /// What is stored cannot be read or does not fit.
@@ -287,18 +295,26 @@ impl Snapshot {
         let Some(key) = refused.header().keys.get(key_position) else {
             return Ok(None);
         };
-        let answer = self.slot(&SlotKey::from_bytes(*key))?;
-        Ok(answer
-            .entry
-            .filter(|proved| proved.index == holder)
-            .map(|holder| RefusalReceipt {
-                reason: refusal.reason,
-                refused: refused.clone(),
-                key_position,
-                state: answer.map_proof,
-                holder,
-                checkpoint: self.checkpoint.clone(),
-            }))
+        let index = slot_index(&SlotKey::from_bytes(*key));
+        let named = match self.state(&index)? {
+            Some(State::Slot(state)) => {
+                state.by == holder || state.beneath.is_some_and(|hold| hold.by == holder)
+            }
+            _ => false,
+        };
+        let holder = match named {
+            true => self.prove_entry(holder)?,
+            false => None,
+        };
+        let state = self.answer(&index)?.map_proof;
+        Ok(holder.map(|holder| RefusalReceipt {
+            reason: refusal.reason,
+            refused: refused.clone(),
+            key_position,
+            state,
+            holder,
+            checkpoint: self.checkpoint.clone(),
+        }))
     }
 
     /// The bytes of a tile or entry bundle (C2SP tlog-tiles); `None` for what is not there yet.
@@ -356,10 +372,8 @@ impl Snapshot {
         index: LeafIndex,
     ) -> Result<Option<(SealedPayload, Salt)>, ReadError> {
         match entry.header().commitment {
-            Some(commitment) if matches!(entry.header().kind, Kind::Coverage | Kind::Access) => {
-                self.stored_payload(index, &commitment)
-            }
-            _ => Err(ReadError::Corrupt { what: "payload" }),
+            Some(commitment) => self.stored_payload(index, &commitment),
+            None => Err(ReadError::Corrupt { what: "payload" }),
         }
     }
 

@@ -44,8 +44,7 @@ pub const STATEMENT_BYTES_MAX: usize = ENTRY_BYTES_MAX - 512;
 /// What is signed starts with this, so that an entry's signature is no other signature.
 const SIGNATURE_LABEL: &[u8] = b"vitrail entry v1\n";
 
-/// What an entry does. The numbers are part of the format; 9 and 10 are kept for delivery and
-/// settlement.
+/// What an entry does. The numbers are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -65,13 +64,17 @@ pub enum Kind {
     Release = 7,
     /// Asks every member to delete the payload and salt of an entry.
     Erasure = 8,
+    /// Hands over slots of a claim, and invoices them.
+    Delivery = 9,
+    /// A payer's answer to an invoice.
+    Settlement = 10,
     /// Commits to a sealed record of who looked at what.
     Access = 11,
 }
 
 impl Kind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Roster,
         Self::Catalogue,
         Self::Grant,
@@ -80,6 +83,8 @@ impl Kind {
         Self::Claim,
         Self::Release,
         Self::Erasure,
+        Self::Delivery,
+        Self::Settlement,
         Self::Access,
     ];
 
@@ -95,6 +100,8 @@ impl Kind {
             Self::Claim => "claim",
             Self::Release => "release",
             Self::Erasure => "erasure",
+            Self::Delivery => "delivery",
+            Self::Settlement => "settlement",
             Self::Access => "access",
         }
     }

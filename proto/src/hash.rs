@@ -91,6 +91,10 @@ pub enum Context {
     MapCoverage,
     /// The place of a grant in the map.
     MapGrant,
+    /// The place of an invoice in the map: its first delivery.
+    MapInvoice,
+    /// The place of one payer's settlement of an invoice in the map.
+    MapSettlement,
     /// The place of one of the federation's own records (roster, catalogue) in the map.
     MapFederation,
     /// The check of a record of what a key has spent; a node's own file.
@@ -135,6 +139,8 @@ impl Context {
             Self::MapSlot => "vitrail 2026 v1 map slot",
             Self::MapCoverage => "vitrail 2026 v1 map coverage",
             Self::MapGrant => "vitrail 2026 v1 map grant",
+            Self::MapInvoice => "vitrail 2026 v1 map invoice",
+            Self::MapSettlement => "vitrail 2026 v1 map settlement",
             Self::MapFederation => "vitrail 2026 v1 map federation",
             Self::QuotaRecord => "vitrail 2026 v1 quota record",
             Self::EvaluationRequest => "vitrail 2026 v1 evaluation request",

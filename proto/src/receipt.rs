@@ -28,7 +28,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use thiserror::Error;
 
 use crate::attestation::{
-    Attestation, CLOCK_SKEW_MS_MAX, ShapeError, SlotState, SlotStatus, State, slot_index,
+    Attestation, CLOCK_SKEW_MS_MAX, EarlyFrom, ShapeError, SlotState, SlotStatus, State, slot_index,
 };
 use crate::checkpoint::{
     CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
@@ -254,10 +254,11 @@ impl Receipt {
     }
 }
 
-/// Proof that a claim was refused because a slot is taken.
+/// Proof that a claim was refused because a slot is taken, or was delivered too recently for the early
+/// renewal that is attested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusalReceipt {
-    /// Why: [`Reason::SlotReserved`] or [`Reason::SlotHeld`].
+    /// Why: [`Reason::SlotReserved`], [`Reason::SlotHeld`] or [`Reason::EarlyRenewalTooSoon`].
     pub reason: Reason,
     /// The entry that was refused. It is not in the log.
     pub refused: Entry,
@@ -294,9 +295,10 @@ impl RefusalReceipt {
     ) -> Result<VerifiedRefusal, ReceiptError> {
         let checkpoint = self.checkpoint.verify(roster)?;
         passed(Step::Checkpoint);
-        self.holder.verify(&checkpoint, passed)?;
-        let slot = self.asked_slot()?;
+        let holder = self.holder.verify(&checkpoint, passed)?;
+        let (slot, early) = self.asked_slot()?;
         let state = self.state_of(&slot, &checkpoint)?;
+        self.verify_reason(&state, early, &holder)?;
         passed(Step::State);
         self.verify_refused(checkpoint.origin())?;
         passed(Step::Refused);
@@ -307,16 +309,18 @@ impl RefusalReceipt {
         })
     }
 
-    fn asked_slot(&self) -> Result<SlotKey, ReceiptError> {
+    fn asked_slot(&self) -> Result<(SlotKey, Option<EarlyFrom>), ReceiptError> {
         let not_asked = ReceiptError::NotAsked {
             position: self.key_position,
         };
         let Attestation::Claim(claim) = Attestation::read(self.refused.header())? else {
             return Err(not_asked);
         };
-        claim.slots.get(self.key_position).copied().ok_or(not_asked)
+        let slot = claim.slots.get(self.key_position).copied();
+        Ok((slot.ok_or(not_asked)?, claim.early))
     }
 
+    /// The state by which the holder has the slot: that of the map, or the hold beneath it.
     fn state_of(
         &self,
         slot: &SlotKey,
@@ -326,21 +330,49 @@ impl RefusalReceipt {
             .state
             .verify(&slot_index(slot), checkpoint.map_root())?;
         let state = value.map(|value| State::from_bytes(value.as_bytes()));
-        let reason = |status| match status {
-            SlotStatus::Reserved => Reason::SlotReserved,
-            SlotStatus::Held => Reason::SlotHeld,
+        let Some(Ok(State::Slot(state))) = state else {
+            return Err(self.not_the_holder());
         };
-        match state {
-            Some(Ok(State::Slot(state)))
-                if state.by == self.holder.index
-                    && reason(state.status) == self.reason
-                    && state.is_taken(self.earliest_day()) =>
-            {
-                Ok(state)
+        let beneath = state.beneath.map(|hold| SlotState {
+            status: SlotStatus::Held,
+            until: hold.until,
+            by: hold.by,
+            beneath: None,
+        });
+        [Some(state), beneath]
+            .into_iter()
+            .flatten()
+            .find(|state| state.by == self.holder.index && state.is_taken(self.earliest_day()))
+            .ok_or(self.not_the_holder())
+    }
+
+    /// Whether the state refuses the claim for the reason that is given.
+    fn verify_reason(
+        &self,
+        state: &SlotState,
+        early: Option<EarlyFrom>,
+        holder: &VerifiedEntry,
+    ) -> Result<(), ReceiptError> {
+        let holds = match (self.reason, state.status) {
+            (Reason::SlotReserved, SlotStatus::Reserved) => true,
+            (Reason::SlotHeld, SlotStatus::Held) => early.is_none(),
+            (Reason::EarlyRenewalTooSoon, SlotStatus::Held) => {
+                let delivered_on = match Attestation::read(holder.header())? {
+                    Attestation::Delivery(delivery) => {
+                        delivery.handover.delivered_on(holder.header().issued_at)
+                    }
+                    _ => return Err(self.not_the_holder()),
+                };
+                early.is_some_and(|early| self.earliest_day() < early.opens_on(delivered_on))
             }
-            _ => Err(ReceiptError::NotTheHolder {
-                holder: self.holder.index,
-            }),
+            _ => false,
+        };
+        holds.then_some(()).ok_or(self.not_the_holder())
+    }
+
+    const fn not_the_holder(&self) -> ReceiptError {
+        ReceiptError::NotTheHolder {
+            holder: self.holder.index,
         }
     }
 

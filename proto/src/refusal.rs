@@ -170,6 +170,33 @@ impl Reason {
             .find(|reason| *reason as u8 == number)
     }
 
+    /// Whether a payer may give it for rejecting an invoice, or for taking back what it paid: it
+    /// speaks of the item, the contract or the invoice, and not of the ledger. Settlements of the
+    /// ledger are read by this: a reason never leaves the list.
+    #[must_use]
+    pub const fn is_payers(self) -> bool {
+        let number = self as u8;
+        (Self::LppCodeMistyped as u8 <= number && number <= Self::EarlyRenewalNotOpen as u8)
+            || (Self::ForeignSlotKey as u8 <= number && number <= Self::InvoiceUnfit as u8)
+    }
+
+    /// Whether the till can put right what a payer gave this reason for, and state the invoice again.
+    /// Rules of the ledger rest on it: a reason never changes sides.
+    #[must_use]
+    pub const fn is_correctable(self) -> bool {
+        matches!(
+            self,
+            Self::LppCodeMistyped
+                | Self::LppCodeUnknown
+                | Self::LppCodeExpired
+                | Self::ItemsIncompatible
+                | Self::AbovePriceLimit
+                | Self::AmountAboveCoverage
+                | Self::RenewalDateWrong
+                | Self::InvoiceUnfit
+        )
+    }
+
     /// The reason with this code.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
@@ -218,6 +245,18 @@ mod tests {
             assert_eq!(Reason::from_code(reason.code()), Some(*reason));
             assert_eq!(Reason::from_number(*reason as u8), Some(*reason));
         }
+    }
+
+    #[test]
+    fn what_a_payer_may_say_and_what_can_be_corrected_never_changes() {
+        let numbers = |is: fn(Reason) -> bool| -> Vec<u8> {
+            let listed = Reason::ALL.iter().filter(|reason| is(**reason));
+            listed.map(|reason| *reason as u8).collect()
+        };
+        let payers: Vec<u8> = (19..=30).chain(36..=39).collect();
+        assert_eq!(numbers(Reason::is_payers), payers);
+        let correctable = [19, 20, 21, 22, 23, 37, 38, 39];
+        assert_eq!(numbers(Reason::is_correctable), correctable);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod ceremony;
+pub mod open;
 pub mod replication;
 #[cfg(test)]
 mod tests;

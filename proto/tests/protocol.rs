@@ -118,6 +118,7 @@ fn claim() -> VerifiedEntry {
         catalogue: LeafIndex::new(1),
         coverages: vec![LeafIndex::new(2)],
         until: Day::new(20_500),
+        early: None,
         commitment: *payload().commitment(&SALT).as_hash(),
     };
     let header = Attestation::Claim(claim).header(till.public(), request_id);
@@ -152,6 +153,7 @@ fn slot_state() -> State {
         status: SlotStatus::Reserved,
         until: Day::new(20_500),
         by: LeafIndex::new(2),
+        beneath: None,
     })
 }
 

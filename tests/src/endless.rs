@@ -149,6 +149,7 @@ fn changes(indexes: std::ops::Range<u64>) -> BTreeMap<MapIndex, Option<MapValue>
             status,
             until,
             by: LeafIndex::new(at),
+            beneath: None,
         });
         let value = MapValue::from_bytes(&state.to_bytes()).expect("a state is a map value");
         if at % 2 == 0 {

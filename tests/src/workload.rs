@@ -15,6 +15,7 @@ use proto::entry::{Entry, VerifiedEntry};
 use proto::hash::Hash;
 use proto::ids::{Cents, CoverageKey, LeafIndex, Origin, RequestId, SlotKey};
 use proto::lpp::{GroupedCode, LppCode};
+use proto::renewal::EarlyRenewal;
 use proto::seal::{self, LppCodeSalt, Salt, SealedPayload};
 use proto::signing::SecretKey;
 use proto::token::{ContractToken, SealingSecret};
@@ -126,6 +127,7 @@ impl Ground {
             coverages: self.coverages.clone(),
             until: now.day().plus(60),
             commitment: *payload.commitment(&salt).as_hash(),
+            early: None,
         };
         let header =
             Attestation::Claim(claim).header(till.public(), RequestId::new(now, fresh.request));
@@ -220,6 +222,7 @@ fn terms(slots: usize, for_amo: bool, fresh: &Fresh) -> ClaimTerms {
             }
         });
     ClaimTerms {
+        early: EarlyRenewal::None,
         lines: lines.collect(),
     }
 }

@@ -4,13 +4,15 @@
 //! [`CLOCK_SKEW_MS_MAX`] of `issued_at`. So a rule about time is broken only if it is broken at
 //! every moment of that span.
 
+mod delivery;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proto::attestation::{
     Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
-    GRANT_DAYS_MAX, Grant, GrantClass, GrantState, RESERVATION_DAYS_MAX, Release, Revocation,
-    SESSION_MS_MAX, SlotStatus, State, catalogue_index, coverage_index, grant_index,
-    member_may_issue, slot_index,
+    GRANT_DAYS_MAX, Grant, GrantClass, GrantState, RESERVATION_DAYS_MAX, Revocation,
+    SESSION_MS_MAX, State, catalogue_index, coverage_index, grant_index, member_may_issue,
+    till_may_issue,
 };
 use proto::entry::{Header, Kind, VerifiedEntry};
 use proto::ids::{Day, LeafIndex, RequestId, UnixMillis};
@@ -19,6 +21,7 @@ use proto::refusal::Reason;
 use proto::roster::{Roster, SignedRoster};
 use proto::signing::PublicKey;
 
+use self::delivery::Delivered;
 use super::EntryFailure;
 
 /// How long a request id is remembered: an id carries the time of its entry, so the same one
@@ -57,6 +60,8 @@ enum Detail {
     Coverage(MapIndex),
     /// The coverages that a claim rests on.
     Claim(Box<[LeafIndex]>),
+    /// Whose slots a delivery hands over, and since when.
+    Delivery(Delivered),
 }
 
 /// The moments at which an entry can have been decided.
@@ -108,7 +113,7 @@ impl Replay {
             Some(roster) => self.roster = Some(self.admit(roster, header, attestation)?),
         }
         let leaf = LeafIndex::new(self.entries.len() as u64);
-        for (index, state) in attestation.effects(leaf) {
+        for (index, state) in attestation.effects_on(&self.map, leaf, &header.issuer) {
             match state {
                 Some(state) => self.map.insert(index, state),
                 None => self.map.remove(&index),
@@ -127,6 +132,10 @@ impl Replay {
         let detail = match attestation {
             Attestation::Coverage(coverage) => Detail::Coverage(coverage_index(&coverage.coverage)),
             Attestation::Claim(claim) => Detail::Claim(claim.coverages.as_slice().into()),
+            Attestation::Delivery(delivery) => {
+                let leaf = LeafIndex::new(self.entries.len() as u64);
+                Detail::Delivery(Delivered::new(delivery, leaf, header.issued_at))
+            }
             _ => Detail::None,
         };
         if let Attestation::Grant(grant) = attestation
@@ -183,7 +192,9 @@ impl Replay {
             Attestation::Revocation(revocation) => self.revoke(revocation, issuer)?,
             Attestation::Coverage(coverage) => self.cover(&roster, coverage, issuer, span)?,
             Attestation::Claim(claim) => self.reserve(&roster, claim, span)?,
-            Attestation::Release(release) => self.free(release, issuer)?,
+            Attestation::Release(release) => self.free(release, issuer, span)?,
+            Attestation::Delivery(delivery) => self.deliver(delivery, issuer, span)?,
+            Attestation::Settlement(settlement) => self.settle(settlement, issuer)?,
             Attestation::Erasure(erasure) => self.erase(erasure, issuer)?,
             Attestation::Access(_) => {}
         }
@@ -200,7 +211,7 @@ impl Replay {
                 }
                 match is_device {
                     true => header.kind == Kind::Grant,
-                    false => matches!(header.kind, Kind::Claim | Kind::Release | Kind::Erasure),
+                    false => till_may_issue(header.kind),
                 }
             }
         };
@@ -332,17 +343,10 @@ impl Replay {
             self.coverage_in_force(roster, *coverage, span)?;
         }
         span.has_within(claim.until, RESERVATION_DAYS_MAX)?;
-        for slot in &claim.slots {
-            if let Some(State::Slot(slot)) = self.map.get(&slot_index(slot))
-                && slot.is_taken(span.latest.day())
-            {
-                return Err(match slot.status {
-                    SlotStatus::Reserved => Reason::SlotReserved,
-                    SlotStatus::Held => Reason::SlotHeld,
-                });
-            }
-        }
-        Ok(())
+        claim
+            .slots
+            .iter()
+            .try_for_each(|slot| self.may_take(slot, claim.early, span))
     }
 
     fn coverage_in_force(
@@ -373,32 +377,6 @@ impl Replay {
             .members()
             .iter()
             .any(|member| is_issuer(&member.public_key))
-    }
-
-    /// The till that claimed may release, and so may a payer that the claim rests on.
-    fn free(&self, release: &Release, issuer: u32) -> Result<(), Reason> {
-        let claim = self.referenced(release.claim, Kind::Claim)?;
-        let covered_by_issuer = |coverage: &LeafIndex| {
-            self.entry(*coverage)
-                .is_some_and(|coverage| coverage.issuer == issuer)
-        };
-        let is_payer = match &claim.detail {
-            Detail::Claim(coverages) => coverages.iter().any(covered_by_issuer),
-            Detail::None | Detail::Coverage(_) => false,
-        };
-        if !self.same_till(claim.issuer, issuer) && !is_payer {
-            return Err(Reason::NotEntitled);
-        }
-        let holds = |slot| match self.map.get(&slot_index(slot)) {
-            Some(State::Slot(state)) => state.by == release.claim,
-            _ => false,
-        };
-        release
-            .slots
-            .iter()
-            .all(holds)
-            .then_some(())
-            .ok_or(Reason::SlotNotHeld)
     }
 
     fn erase(&self, erasure: &Erasure, issuer: u32) -> Result<(), Reason> {

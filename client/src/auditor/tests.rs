@@ -8,6 +8,8 @@ use crate::example::{
     BEGIN, Ledger, catalogue, catalogue_place, claim, coverage, grant, release, secret, sign, today,
 };
 
+mod delivery;
+
 /// A log in memory.
 struct Files(HashMap<String, Vec<u8>>);
 

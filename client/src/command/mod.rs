@@ -8,6 +8,7 @@ mod card;
 mod catalogue;
 mod contracts;
 mod cover;
+mod delivery;
 mod erase;
 mod incident;
 mod key;
@@ -47,7 +48,13 @@ enum Command {
     Check(till::CheckArgs),
     /// Reserves what is covered, and keeps the receipt
     Claim(till::ClaimArgs),
-    /// Gives claimed slots back
+    /// Hands over what was claimed, and invoices it to its payers
+    Deliver(delivery::DeliverArgs),
+    /// Answers to an invoice as one of its payers
+    Settle(delivery::SettleArgs),
+    /// Shows where each payer stands to an invoice, with proof
+    Status(delivery::StatusArgs),
+    /// Gives claimed slots back, or takes delivered goods back
     Release(till::ReleaseArgs),
     /// Signs the coverages of an insurer's file
     Cover(cover::CoverArgs),
@@ -173,6 +180,9 @@ async fn answer(command: Command) -> Answer {
     match command {
         Command::Check(args) => till::check(args).await,
         Command::Claim(args) => till::claim(args).await,
+        Command::Deliver(args) => delivery::deliver(args).await,
+        Command::Settle(args) => delivery::settle(args).await,
+        Command::Status(args) => delivery::status(args).await,
         Command::Release(args) => till::release(args).await,
         Command::Cover(args) => cover::cover(args).await,
         Command::Catalogue(command) => catalogue::run(command).await,

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod items;
+pub(super) mod life;
 mod quote;
 
 use std::collections::BTreeMap;

@@ -91,14 +91,14 @@ pub(super) struct ReceiptsArgs {
 /// Arguments of `release`.
 #[derive(Args)]
 pub(super) struct ReleaseArgs {
-    /// The receipt of the claim
+    /// The receipt of the claim, or of the delivery that comes back
     #[arg(
         value_name = "RECEIPT",
         required_unless_present = "claim",
         conflicts_with = "claim"
     )]
     receipt: Option<PathBuf>,
-    /// The index of the claim, if its receipt is not at hand
+    /// The index of the claim or delivery, if its receipt is not at hand
     #[arg(long, value_name = "INDEX")]
     claim: Option<u64>,
     /// A slot to release, such as frame or right-lens; may be repeated [default: all]

@@ -21,6 +21,7 @@ use proto::roster::Address;
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::{PublicKey, SecretKey};
 use proto::wire::access::{self, RecordsAsked, RecordsPage};
+use proto::wire::open::{self, OpenAnswer};
 use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -397,6 +398,23 @@ impl Connection {
             Ok((state, read::checkpoint(&answer.checkpoint)?))
         };
         read().map_err(|e| self.unreadable(e))
+    }
+
+    /// Asks for an entry with its payload, and how each payer stands to its invoice.
+    ///
+    /// # Errors
+    /// [`CallError`]. Nothing of the answer is verified yet.
+    pub async fn open_entry(
+        &self,
+        index: LeafIndex,
+    ) -> Result<(OpenAnswer, SignedCheckpoint), CallError> {
+        let request = v1::OpenRequest { index: index.get() };
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.LedgerService/Open", request, |request| {
+            let mut client = v1::ledger_service_client::LedgerServiceClient::new(channel.clone());
+            async move { client.open(request).await }
+        });
+        open::read_answer(&answer.await?).map_err(|e| self.unreadable(e))
     }
 
     /// Asks for a page of access entries with their sealed records.

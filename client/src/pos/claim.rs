@@ -1,16 +1,17 @@
 //! From a quote to a claim: slots, references, and for each payer its sealed part.
 
-use proto::attestation::{Claim, ClaimLine, ClaimTerms, CodeOpening};
+use proto::attestation::{Claim, ClaimLine, ClaimTerms, CodeOpening, EarlyFrom};
 use proto::entry::REFERENCES_MAX;
 use proto::ids::{Day, LeafIndex};
+use proto::renewal::EarlyRenewal;
 use proto::roster::Role;
 use proto::seal::{self, LppCodeSalt, Salt, SealError, SealedPayload};
 use proto::token::SealingSecret;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::Quote;
 use super::quote::QuoteLine;
+use super::{Quote, Renewal};
 use crate::failure::{Failure, FailureKind};
 use crate::issue::{IssueError, Issued};
 use crate::system::{self, NoRandomness};
@@ -78,7 +79,12 @@ impl Draft {
         let catalogue = catalogue.ok_or(ClaimError::NothingCovered)?;
         let coverages = coverages(&lines)?;
         let salt = Salt::from_bytes(system::random()?);
-        let payload = seal_terms(quote, &lines, &salt)?;
+        let early = early_from(&lines);
+        let condition = match early {
+            None => EarlyRenewal::None,
+            Some(_) => quote.early_renewal(),
+        };
+        let payload = seal_terms(quote, &lines, condition, &salt)?;
         let mut slots: Vec<_> = lines.iter().map(|line| line.slot_key).collect();
         slots.sort_unstable();
         let claim = Claim {
@@ -86,6 +92,7 @@ impl Draft {
             catalogue,
             coverages,
             until: today.plus(RESERVATION_DAYS),
+            early,
             commitment: *payload.commitment(&salt).as_hash(),
         };
         Ok(Self {
@@ -94,6 +101,30 @@ impl Draft {
             salt,
         })
     }
+}
+
+/// The months after which the attested condition opens every held slot of these lines. With none
+/// held, and with one that it never opens, the ledger is told nothing: it refuses the latter with
+/// its proof.
+fn early_from(lines: &[&QuoteLine]) -> Option<EarlyFrom> {
+    let mut longest = None;
+    for line in lines {
+        let (delivered, opens) = match line.renewal {
+            Renewal::Free | Renewal::Reserved { .. } => continue,
+            Renewal::Held { opens: None, .. } => return None,
+            Renewal::Held {
+                delivered,
+                opens: Some(opens),
+                ..
+            }
+            | Renewal::Early {
+                delivered, opens, ..
+            } => (delivered, opens),
+        };
+        let fits = |early: &EarlyFrom| early.opens_on(delivered) <= opens;
+        longest = longest.max(EarlyFrom::ALL.into_iter().rfind(fits));
+    }
+    longest
 }
 
 /// The coverages that pay something, ascending, each once.
@@ -114,6 +145,7 @@ fn coverages(lines: &[&QuoteLine]) -> Result<Vec<LeafIndex>, ClaimError> {
 fn seal_terms(
     quote: &Quote,
     lines: &[&QuoteLine],
+    condition: EarlyRenewal,
     salt: &Salt,
 ) -> Result<SealedPayload, ClaimError> {
     let openings = lines.iter().map(|line| {
@@ -128,7 +160,8 @@ fn seal_terms(
     for (position, payer) in quote.payers.iter().enumerate() {
         let pays = |line: &&QuoteLine| line.payments.iter().any(|p| p.payer_position == position);
         if lines.iter().any(pays) {
-            let terms = terms_for(position, payer.role, lines, &openings);
+            let mut terms = terms_for(position, payer.role, lines, &openings);
+            terms.early = condition;
             parts.push((&payer.sealing_secret, Zeroizing::new(terms.to_bytes())));
         }
     }
@@ -160,6 +193,7 @@ fn terms_for(
         })
     });
     ClaimTerms {
+        early: EarlyRenewal::None,
         lines: paid.collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! The till: what is covered, who pays what, reserve it, give it back.
 
 mod claim;
+mod delivery;
 mod insured;
 mod offer;
 mod product;
@@ -17,6 +18,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 pub use self::claim::{ClaimError, ClaimOutcome, RESERVATION_DAYS};
+pub use self::delivery::{Cause, DeliverError, HandingOver, deliver};
 pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
 use self::offer::{Offer, Questions};
 pub use self::product::{Item, ItemError, ItemTextError, ItemsRefused, Product, read_items};
@@ -116,8 +118,8 @@ pub enum ReleaseError {
     /// The entry to release could not be had.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// The entry named is no claim.
-    #[error("entry {index} is no claim")]
+    /// The entry named is no claim and no delivery.
+    #[error("entry {index} is no claim and no delivery")]
     NotAClaim {
         /// The entry.
         index: LeafIndex,
@@ -222,7 +224,9 @@ impl Pos {
     /// Reserves the slots of all claimable lines of a quote, or none.
     ///
     /// A line whose slot the quote found taken is claimed too: the ledger decides, and its
-    /// refusal carries the proof.
+    /// refusal carries the proof. With an attested condition a held slot may be taken once its months
+    /// are over: the ledger learns the months, and only if a slot is held; the condition is sealed for
+    /// the payers.
     ///
     /// # Errors
     /// [`ClaimError`] when there is nothing to claim, or it is not known what became of it.
@@ -233,7 +237,7 @@ impl Pos {
         Ok(self.session.issue(&attestation, payload).await?)
     }
 
-    /// Frees slots of a claim: those given, or all of them if none is.
+    /// Frees slots of a claim, or of a delivery that comes back: those given, or all of them if none is.
     ///
     /// # Errors
     /// [`ReleaseError`]; a refusal is an answer.
@@ -269,8 +273,8 @@ impl Pos {
     }
 }
 
-/// Frees slots of a claim as its till, or as a payer that its coverages are of: those given, or
-/// all of the claim's if none is.
+/// Frees slots of a claim, or of a delivery that comes back, as the till of the claim or as a payer
+/// that its coverages are of: those given, or all of the entry's if none is.
 ///
 /// # Errors
 /// [`ReleaseError`]; a refusal is an answer.
@@ -279,15 +283,24 @@ pub async fn release(
     claim: LeafIndex,
     slots: &[SlotKey],
 ) -> Result<Issued, ReleaseError> {
-    let mut slots = slots.to_vec();
-    if slots.is_empty() {
-        let entry = session.verified_entry(claim).await?;
-        match Attestation::read(entry.header()) {
-            Ok(Attestation::Claim(claim)) => slots = claim.slots,
-            _ => return Err(ReleaseError::NotAClaim { index: claim }),
+    let entry = session.verified_entry(claim).await?;
+    let (of_entry, of_claim, invoice) = match Attestation::read(entry.header()) {
+        Ok(Attestation::Claim(entry)) => (entry.slots, claim, None),
+        Ok(Attestation::Delivery(delivery)) => {
+            let invoice = delivery.handover.invoice(claim);
+            (delivery.slots, delivery.claim, Some(invoice))
         }
-    }
+        _ => return Err(ReleaseError::NotAClaim { index: claim }),
+    };
+    let mut slots = match slots {
+        [] => of_entry,
+        some => some.to_vec(),
+    };
     slots.sort_unstable();
-    let release = Attestation::Release(Release { slots, claim });
+    let release = Attestation::Release(Release {
+        slots,
+        claim: of_claim,
+        invoice,
+    });
     Ok(session.issue(&release, None).await?)
 }

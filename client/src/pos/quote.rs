@@ -340,9 +340,10 @@ fn lines(
         let taken = slot.filter(|slot| slot.state.is_taken(today));
         let payments = terms.payments(&benefit);
         let clock = taken.as_ref().map_or(Renewal::Free, |taken| {
-            let delivered = taken.holder.entry.header().issued_at.day();
+            let (state, delivered) = (taken.state.on(today), taken.delivered_on());
             let condition = occasion.early_renewal;
-            terms.renewal(product.slot, taken.state, delivered, condition, today)
+            let state = state.unwrap_or(taken.state);
+            terms.renewal(product.slot, state, delivered, condition, today)
         });
         QuoteLine {
             refusal: refusal(&benefit, clock, occasion.early_renewal),

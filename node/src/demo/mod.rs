@@ -19,8 +19,11 @@ use client::files::FileError;
 use client::incident::IncidentError;
 use client::insurer::{CoverError, InsurerError};
 use client::issue::IssueError;
-use client::pos::{CheckError, ClaimError, InsuredError, ItemTextError, ReleaseError};
+use client::pos::{
+    CheckError, ClaimError, DeliverError, InsuredError, ItemTextError, ReleaseError,
+};
 use client::session::SessionError;
+use client::settlement::SettleError;
 use client::tokens::TokenError;
 use proto::identity::IdentityError;
 use proto::ids::IdError;
@@ -96,6 +99,10 @@ pub enum DemoError {
     Claim(#[from] ClaimError),
     #[error(transparent)]
     Release(#[from] ReleaseError),
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
+    #[error(transparent)]
+    Settle(#[from] SettleError),
     #[error(transparent)]
     File(#[from] FileError),
     #[error("a receipt of the demo: {0}")]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use client::auditor::{Auditor, HttpSource};
 use client::insurer::Insurer;
 use client::issue::{Issued, Refused};
-use client::pos::{Item, Pos};
+use client::pos::{HandingOver, Item, Pos};
 use client::session::Session;
+use client::settlement::{self, Answer};
 use client::view::View;
 use client::{catalogue, catalogue_file, federation, files, incident};
-use proto::attestation::{Grant, GrantClass};
+use proto::attestation::{Grant, GrantClass, SettlementOutcome};
 use proto::ids::{LeafIndex, UnixMillis};
 use proto::lpp::{Catalogue, CatalogueHeader};
 use proto::receipt::{RECEIPT_BYTES_MAX, ReceiptFile};
@@ -198,8 +199,10 @@ impl Play<'_> {
 
         let held = self.check_and_claim(&shop_1, first, &recorder).await?;
         self.second_shop_is_refused(&shop_2, first).await?;
-        self.release_and_claim_again(&shop_1, &shop_2, first, held)
+        let claim = self
+            .release_and_claim_again(&shop_1, &shop_2, first, held)
             .await?;
+        self.deliver_and_settle(&shop_2, first, claim).await?;
         self.the_others(&[shop_1, shop_2], others).await
     }
 
@@ -274,7 +277,7 @@ impl Play<'_> {
         shop_2: &Pos,
         figure: &Figure,
         held: LeafIndex,
-    ) -> Result<(), DemoError> {
+    ) -> Result<LeafIndex, DemoError> {
         self.narrator.scene("7. Shop 1 releases, and shop 2 claims");
         let released = shop_1.release(held, &[]).await?;
         self.receipts.keep("release", &released)?;
@@ -287,11 +290,42 @@ impl Play<'_> {
         self.counts.checks += 1;
         let issued = shop_2.claim(&quote).await?;
         self.receipts.keep("claim", &issued)?;
-        self.narrator.line(&format!(
-            "claimed: entry {}",
-            accepted("the new claim", &issued)?
-        ));
+        let index = accepted("the new claim", &issued)?;
+        self.narrator.line(&format!("claimed: entry {index}"));
         self.counts.claims += 1;
+        Ok(index)
+    }
+
+    /// The glasses are handed over, and each payer pays its part.
+    async fn deliver_and_settle(
+        &mut self,
+        shop: &Pos,
+        figure: &Figure,
+        claim: LeafIndex,
+    ) -> Result<(), DemoError> {
+        self.narrator
+            .scene("   Shop 2 delivers, and both payers pay their part");
+        let what = HandingOver::default();
+        let issued = shop.deliver(&figure.insured, claim, &what).await?;
+        self.receipts.keep("delivery", &issued)?;
+        let delivery = accepted("the delivery", &issued)?;
+        self.narrator.line(&format!("delivered: entry {delivery}"));
+        for contract in figure.insured.contracts() {
+            let payer = self.roster.payer(&contract.payer_number);
+            let Some(name) = payer.map(|member| member.name.clone()) else {
+                continue;
+            };
+            let answer = Answer {
+                outcome: SettlementOutcome::Paid,
+                amount: None,
+                reference: String::new(),
+            };
+            let session = self.session(name.as_str())?;
+            let issued = settlement::settle(&session, &contract, delivery, &answer).await?;
+            self.receipts.keep("settlement", &issued)?;
+            let index = accepted("a settlement", &issued)?;
+            self.narrator.line(&format!("{name} paid: entry {index}"));
+        }
         Ok(())
     }
 

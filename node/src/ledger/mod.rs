@@ -139,7 +139,9 @@ pub fn genesis(entry: &VerifiedEntry) -> Result<Commit, GenesisError> {
         return Err(GenesisError::NotARoster);
     };
     let roster = Arc::new(signed.verify_genesis()?);
-    let map = attestation.effects(LeafIndex::new(0)).into_iter().collect();
+    let issuer = &entry.header().issuer;
+    let effects = attestation.effects_on(&BTreeMap::new(), LeafIndex::new(0), issuer);
+    let map = effects.into_iter().collect();
     Ok(Commit {
         entries: vec![entry.clone()],
         map,
@@ -179,7 +181,7 @@ fn decide_entry<V: View>(
         return Ok(repeat(&earlier, leaf));
     }
     let outcome = match rules::admit(overlay, entry, at)? {
-        Ok(attestation) => Outcome::Appended(overlay.append(entry, &attestation)),
+        Ok(attestation) => Outcome::Appended(overlay.append(entry, &attestation)?),
         Err(refusal) => Outcome::Refused(refusal),
     };
     overlay.remember(request, Answered { leaf, outcome });

@@ -79,13 +79,19 @@ impl<'v, V: View> Overlay<'v, V> {
     }
 
     /// Appends an admitted entry and lets it take effect.
-    pub(super) fn append(&mut self, entry: &VerifiedEntry, attestation: &Attestation) -> LeafIndex {
+    pub(super) fn append(
+        &mut self,
+        entry: &VerifiedEntry,
+        attestation: &Attestation,
+    ) -> Result<LeafIndex, V::Error> {
         let leaf = LeafIndex::new(self.view.size().get() + self.commit.entries.len() as u64);
-        self.commit.map.extend(attestation.effects(leaf));
+        let issuer = &entry.header().issuer;
+        let effects = attestation.effects(leaf, issuer, |index| self.state(index))?;
+        self.commit.map.extend(effects);
         if let Attestation::Erasure(erasure) = attestation {
             self.commit.erased.push(erasure.erased);
         }
         self.commit.entries.push(entry.clone());
-        leaf
+        Ok(leaf)
     }
 }

@@ -59,7 +59,7 @@ pub fn replay<V: View>(
             return Err(not_admitted(Reason::RequestReused));
         }
         let attestation = admit_at_some_moment(&mut overlay, entry)?.map_err(not_admitted)?;
-        let outcome = Outcome::Appended(overlay.append(entry, &attestation));
+        let outcome = Outcome::Appended(overlay.append(entry, &attestation)?);
         let leaf = entry.leaf_hash();
         overlay.remember(request, Answered { leaf, outcome });
     }

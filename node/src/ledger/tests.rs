@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use proptest::prelude::*;
 use proto::attestation::{
     Access, CLOCK_SKEW_MS_MAX, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantClass,
     RESERVATION_DAYS_MAX, Release, Revocation, slot_index,
@@ -15,6 +14,8 @@ use proto::roster::Epoch;
 use super::*;
 use crate::example::{first_roster, origin, roster_parts, secret, signed};
 
+mod histories;
+mod lifecycle;
 mod sessions;
 
 const START: u64 = 1_768_000_000_000;
@@ -161,6 +162,7 @@ impl Ledger {
             coverages: vec![coverage],
             until: self.today().plus(60),
             commitment: Hash::from_bytes([2; 32]),
+            early: None,
         })
     }
 
@@ -183,7 +185,11 @@ fn release(claim: LeafIndex, slots: &[u8]) -> Attestation {
         .iter()
         .map(|slot| SlotKey::from_bytes([*slot; 32]))
         .collect();
-    Attestation::Release(Release { slots, claim })
+    Attestation::Release(Release {
+        slots,
+        claim,
+        invoice: None,
+    })
 }
 
 #[test]
@@ -571,64 +577,4 @@ fn an_entry_that_no_moment_admits_is_named_with_its_rule() {
     let twice = replay(&ledger, &[twice.clone(), twice]).map(|_| ());
     let (index, reason) = (LeafIndex::new(index.get() + 1), Reason::RequestReused);
     assert_eq!(twice, Err(ReplayError::NotAdmitted { index, reason }));
-}
-
-/// What a till may do to one slot in a random history.
-#[derive(Debug, Clone, Copy)]
-enum Op {
-    Claim { till: bool, slot: u8 },
-    Release { till: bool, slot: u8 },
-    Days(u8),
-}
-
-fn any_op() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        4 => (any::<bool>(), 1u8..4).prop_map(|(till, slot)| Op::Claim { till, slot }),
-        2 => (any::<bool>(), 1u8..4).prop_map(|(till, slot)| Op::Release { till, slot }),
-        1 => (1u8..40).prop_map(Op::Days),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    /// A slow judge keeps, for each slot, who has it until when.
-    #[test]
-    fn a_slot_is_never_held_twice(ops in prop::collection::vec(any_op(), 1..25)) {
-        let mut ledger = Ledger::founded();
-        let coverage = ledger.must("amc", &ledger.coverage(1));
-        let mut held: BTreeMap<u8, (bool, LeafIndex, Day)> = BTreeMap::new();
-        let name = |till| if till { "till" } else { "other-till" };
-        for op in ops {
-            let today = ledger.today();
-            match op {
-                Op::Claim { till, slot } => {
-                    let outcome = ledger.say(name(till), &ledger.claim(&[slot], coverage));
-                    let free = held.get(&slot).is_none_or(|(_, _, until)| *until < today);
-                    let admissible = free && today <= Day::new(20_462 + 29);
-                    match outcome {
-                        Outcome::Appended(leaf) => {
-                            prop_assert!(free);
-                            held.insert(slot, (till, leaf, today.plus(60)));
-                        }
-                        Outcome::Refused(_) => prop_assert!(!admissible),
-                    }
-                }
-                Op::Release { till, slot } => {
-                    let Some((holder, leaf, _)) = held.get(&slot).copied() else { continue };
-                    let outcome = ledger.say(name(till), &release(leaf, &[slot]));
-                    if matches!(outcome, Outcome::Appended(_)) {
-                        prop_assert_eq!(till, holder);
-                        held.remove(&slot);
-                    }
-                }
-                Op::Days(days) => ledger.now += u64::from(days) * DAY_MS,
-            }
-        }
-        for at_a_time in [1, 4, 100] {
-            let replayed = replayed(&ledger, at_a_time).unwrap();
-            prop_assert_eq!(&replayed.map, &ledger.map);
-            prop_assert_eq!(replayed.roster.hash(), ledger.roster.hash());
-        }
-    }
 }

@@ -88,6 +88,7 @@ pub(super) fn claim(slot: u64, coverage: LeafIndex) -> Attestation {
         coverages: vec![coverage],
         until: clock::now().day().plus(60),
         commitment: Hash::from_bytes([2; 32]),
+        early: None,
     })
 }
 
@@ -164,6 +165,7 @@ async fn a_ledger_taken_up_again_has_the_same_roots_and_answers() {
     let release = Release {
         slots: vec![slot_of(&claim(2, coverage))],
         claim: index,
+        invoice: None,
     };
     must(&ledger, "till", &Attestation::Release(release)).await;
     let before = ledger.snapshot().checkpoint().claimed().clone();

@@ -210,6 +210,7 @@ fn claim(catalogue: LeafIndex, coverage: LeafIndex) -> Attestation {
         coverages: vec![coverage],
         until: clock::now().day().plus(60),
         commitment: *sealed.commitment(&salt).as_hash(),
+        early: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use proto::attestation::{Attestation, Look, LookOutcome};
 use proto::entry::{Entry, Kind, VerifiedEntry};
 use proto::hash::Hash;
-use proto::ids::{CoverageKey, Origin, SlotKey};
+use proto::ids::{CoverageKey, LeafIndex, Origin, SlotKey};
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::wire::v1::append_response::Answer;
@@ -12,7 +12,7 @@ use proto::wire::{Append, read, v1, write};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::status::CallError;
-use super::{Services, peer_key};
+use super::{Services, open, peer_key};
 use crate::access::alarm::Reading;
 use crate::admission::RefusedTill;
 use crate::clock;
@@ -56,6 +56,15 @@ impl LedgerService for Ledger {
         Ok(Response::new(
             self.lookup(request.get_ref(), by, refused).await?,
         ))
+    }
+
+    async fn open(
+        &self,
+        request: Request<v1::OpenRequest>,
+    ) -> Result<Response<v1::OpenResponse>, Status> {
+        let by = peer_key(&request)?;
+        let index = LeafIndex::new(request.get_ref().index);
+        Ok(Response::new(open::open(&self.0, index, by).await?))
     }
 }
 

@@ -5,6 +5,7 @@ mod evaluator;
 mod gate;
 mod ledger;
 mod log;
+mod open;
 mod replication;
 mod status;
 

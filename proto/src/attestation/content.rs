@@ -11,12 +11,15 @@ use thiserror::Error;
 use crate::hash::Hash;
 use crate::ids::Cents;
 use crate::lpp::{GroupedCode, LppCode};
+use crate::renewal::EarlyRenewal;
 use crate::seal::{LppCodeCommitment, LppCodeSalt};
 
 /// Most lines in a claim: one equipment with its supplements.
 pub const CLAIM_LINES_MAX: usize = 8;
 
 const VERSION: u8 = 1;
+/// Of the terms of a claim with an attested condition, which stands behind it.
+const VERSION_EARLY: u8 = 2;
 
 /// Why opened bytes are not what they should be. Nothing of them is quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -82,18 +85,25 @@ pub struct ClaimLine {
 /// A claim as one payer sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimTerms {
+    /// The condition of an early renewal that the optician attests (predicate P2). No diopter and no
+    /// prescription goes with it.
+    pub early: EarlyRenewal,
     /// Its lines, in the order of the counter.
     pub lines: Vec<ClaimLine>,
 }
 
 impl ClaimTerms {
-    /// `1 || count (1) || lines`, a line being
+    /// `1 || count (1) || lines`, or `2 || condition (1) || count (1) || lines` if a condition of an
+    /// early renewal is attested; a line being
     /// `grouped code (3) || price (8) || amount (8) || commitment (32) || 0` or, with an opening,
     /// `... || 1 || individual code (7) || salt (32)`.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let count = u8::try_from(self.lines.len()).unwrap_or(u8::MAX);
-        let mut bytes = vec![VERSION, count];
+        let mut bytes = match self.early {
+            EarlyRenewal::None => vec![VERSION, count],
+            early => vec![VERSION_EARLY, early.byte(), count],
+        };
         for line in &self.lines {
             bytes.extend_from_slice(line.grouped_code.as_str().as_bytes());
             bytes.extend_from_slice(&line.price.get().to_be_bytes());
@@ -113,11 +123,12 @@ impl ClaimTerms {
     /// # Errors
     /// The first thing that is not of its form.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
-        let mut reader = Reader {
-            rest: bytes,
-            what: "claim terms",
+        let mut reader = Reader::new(bytes, "claim terms");
+        let early = match reader.array()? {
+            [VERSION] => EarlyRenewal::None,
+            [VERSION_EARLY] => reader.condition()?,
+            _ => return Err(reader.form()),
         };
-        reader.version()?;
         let [count] = reader.array()?;
         let got = usize::from(count);
         if !(1..=CLAIM_LINES_MAX).contains(&got) {
@@ -127,18 +138,34 @@ impl ClaimTerms {
             .map(|line| reader.claim_line(line))
             .collect::<Result<_, _>>()?;
         reader.end()?;
-        Ok(Self { lines })
+        Ok(Self { early, lines })
     }
 }
 
-/// Reads opened bytes, field by field.
+/// Reads fields of fixed width from an opened payload.
 pub(super) struct Reader<'a> {
     pub(super) rest: &'a [u8],
-    /// What they should be, for the error.
     pub(super) what: &'static str,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) const fn new(rest: &'a [u8], what: &'static str) -> Self {
+        Self { rest, what }
+    }
+
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], ContentError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(self.form())?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// A condition; none is what version 1 says.
+    fn condition(&mut self) -> Result<EarlyRenewal, ContentError> {
+        let [byte] = self.array()?;
+        let condition = EarlyRenewal::from_byte(byte).filter(|early| *early != EarlyRenewal::None);
+        condition.ok_or(self.form())
+    }
+
     pub(super) const fn form(&self) -> ContentError {
         ContentError::Form { what: self.what }
     }
@@ -149,8 +176,8 @@ impl Reader<'_> {
         Ok(*taken)
     }
 
-    fn version(&mut self) -> Result<(), ContentError> {
-        (self.array()? == [VERSION])
+    pub(super) fn version(&mut self, version: u8) -> Result<(), ContentError> {
+        (self.array()? == [version])
             .then_some(())
             .ok_or(self.form())
     }
@@ -212,6 +239,7 @@ mod tests {
         };
         let commitment = opening.commitment();
         ClaimTerms {
+            early: EarlyRenewal::None,
             lines: vec![line(Some(opening), commitment), line(None, commitment)],
         }
     }
@@ -219,6 +247,24 @@ mod tests {
     #[test]
     fn terms_read_back() {
         assert_eq!(ClaimTerms::from_bytes(&claim().to_bytes()), Ok(claim()));
+    }
+
+    #[test]
+    fn a_condition_is_told_and_terms_without_one_are_as_they_were() {
+        let plain = claim().to_bytes();
+        assert_eq!(plain[..2], [1, 2]);
+        for byte in 0..=u8::MAX {
+            let told = [&[2, byte], &plain[1..]].concat();
+            let read = ClaimTerms::from_bytes(&told);
+            match EarlyRenewal::from_byte(byte) {
+                Some(early) if early != EarlyRenewal::None => {
+                    let terms = ClaimTerms { early, ..claim() };
+                    assert_eq!(terms.to_bytes(), told);
+                    assert_eq!(read, Ok(terms));
+                }
+                _ => assert!(read.is_err(), "{byte}"),
+            }
+        }
     }
 
     #[test]

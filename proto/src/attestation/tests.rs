@@ -1,11 +1,15 @@
 //! The shape of each kind: what its header has, what it must not have, and what it changes.
 
 use super::*;
+use std::collections::BTreeMap;
+
+use crate::ids::{CoverageKey, Day, IdError, SlotKey, UnixMillis};
+use crate::map::MapIndex;
 use crate::receipt::example::{SLOTS, attestations, claim, request_id, till};
-use crate::signing::SecretKey;
+use crate::signing::{SecretKey, SigningError};
 
 /// The header of each kind, in the order of [`Kind::ALL`].
-fn headers() -> [Header; 9] {
+fn headers() -> [Header; 11] {
     attestations().map(|says| says.header(till().public(), request_id(1)))
 }
 
@@ -44,9 +48,12 @@ fn what_each_kind_says_survives_signing() {
 const fn fields_of(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Roster | Kind::Catalogue | Kind::Grant | Kind::Revocation => &["statement"],
-        Kind::Coverage | Kind::Claim => &["keys", "hold_until", "references", "commitment"],
+        Kind::Coverage => &["keys", "hold_until", "references", "commitment"],
+        // The statement of a claim may be there: how soon it may take a slot that is held.
+        Kind::Claim | Kind::Delivery => &FIELDS,
         Kind::Release => &["keys", "references"],
         Kind::Erasure => &["references"],
+        Kind::Settlement => &["references", "commitment", "statement"],
         Kind::Access => &["commitment"],
     }
 }
@@ -95,10 +102,14 @@ fn a_field_that_a_kind_does_not_have_is_refused() {
 #[test]
 fn a_field_that_a_kind_needs_is_missed() {
     for kind in Kind::ALL {
-        for field in fields_of(kind) {
+        let optional = |field: &&&str| kind == Kind::Claim && **field == "statement";
+        for field in fields_of(kind).iter().filter(|field| !optional(field)) {
             let refused = read(kind, |header| clear(header, field)).unwrap_err();
             let as_it_should = match (kind, *field) {
                 (Kind::Roster, _) => matches!(refused, ShapeError::Roster(_)),
+                (Kind::Delivery | Kind::Settlement, "statement") => {
+                    matches!(refused, ShapeError::Statement { kind: of, .. } if of == kind)
+                }
                 (_, "statement") => matches!(
                     refused,
                     ShapeError::StatementLength { kind: of, got: 0, .. } if of == kind
@@ -119,7 +130,13 @@ fn a_kind_with_one_key_or_reference_takes_no_second() {
     assert_eq!(read(kind, keys), needs(kind, "one coverage key"));
     assert_eq!(read(kind, references), needs(kind, "one catalogue"));
     let kind = Kind::Release;
-    assert_eq!(read(kind, references), needs(kind, "one claim"));
+    let three = read(kind, |header| {
+        header.references = vec![LeafIndex::new(1); 3]
+    });
+    assert_eq!(
+        three,
+        needs(kind, "one claim, and at most its first delivery")
+    );
     let kind = Kind::Erasure;
     assert_eq!(read(kind, references), needs(kind, "one reference"));
     let kind = Kind::Claim;
@@ -133,7 +150,7 @@ fn a_kind_with_one_key_or_reference_takes_no_second() {
 #[test]
 fn slot_keys_out_of_order_or_twice_are_refused() {
     let field = "slot keys";
-    for kind in [Kind::Claim, Kind::Release] {
+    for kind in [Kind::Claim, Kind::Release, Kind::Delivery] {
         let swapped = read(kind, |header| header.keys.swap(0, 1));
         assert_eq!(swapped, Err(ShapeError::Unordered { field }));
         let twice = read(kind, |header| header.keys[1] = header.keys[0]);
@@ -214,8 +231,9 @@ fn the_statements_never_change() {
 /// The effects of an attestation at leaf 258, as tag, time and leaf in hex.
 fn effects(kind: Kind) -> Vec<(MapIndex, Option<String>)> {
     let says = Attestation::read(&header_of(kind)).unwrap();
-    let effects = says.effects(LeafIndex::new(258)).into_iter();
+    let effects = says.effects_on(&BTreeMap::new(), LeafIndex::new(258), &till().public());
     effects
+        .into_iter()
         .map(|(index, state)| (index, state.map(|state| hex::encode(state.to_bytes()))))
         .collect()
 }
@@ -244,6 +262,18 @@ fn what_each_kind_changes_in_the_map_never_changes() {
     let freed = SLOTS[..2].iter().map(|slot| (slot_index(slot), None));
     assert_eq!(effects(Kind::Release), freed.collect::<Vec<_>>());
     assert_eq!(effects(Kind::Erasure), []);
+    let until = "00000000000052d0"; // day 21,200
+    let mut held = SLOTS[..2]
+        .iter()
+        .map(|slot| set(slot_index(slot), "02", until));
+    let mut delivered = [held.next().unwrap(), held.next().unwrap()].concat();
+    delivered.extend(set(invoice_index(LeafIndex::new(258)), "0a", none));
+    assert_eq!(effects(Kind::Delivery), delivered);
+    let judged = "0000000000000006"; // delivery 6
+    let answered = settlement_index(LeafIndex::new(5), &till().public());
+    let rejected = [("0c".to_owned() + judged + LEAF + "0227")]; // rejected, reason 39
+    let rejected = rejected.map(|state| (answered, Some(state)));
+    assert_eq!(effects(Kind::Settlement), rejected);
     assert_eq!(effects(Kind::Access), []);
 }
 
@@ -255,6 +285,8 @@ fn the_places_in_the_map_never_change() {
         grant_index(&till().public()),
         roster_index(),
         catalogue_index(),
+        invoice_index(LeafIndex::new(258)),
+        settlement_index(LeafIndex::new(258), &till().public()),
     ];
     let golden = [
         "4114e1c28d1a607bf02603b6f44d8c1864dbe64c0ef31ff402f8e548836f267d",
@@ -262,21 +294,180 @@ fn the_places_in_the_map_never_change() {
         "bd8c91d338734e9cee3cfb7f14e1a49e44ef9a0f5d3700ea4a66e56faa5ff80b",
         "e14eaa74b417316cf6b914c9e6d48e378fe671370f34e516e28b74ea0b388d5b",
         "9da848aca17aa8587384031accb880b6312371efe4ebe8d200011ba58df3e84d",
+        "d07cdc2eb17ba1c3ba9f6f92b92056aed7bfb2b93d07415de962c65d23c3f3c5",
+        "2675cf7f2708a7f210d74a3d65d8f8dd463dcd5f1d3a7949421996c8b98ff165",
     ];
     assert_eq!(places.map(|it| hex::encode(it.as_bytes())), golden);
 }
 
+/// Lets what somebody says take effect on a map.
+fn take(map: &mut BTreeMap<MapIndex, State>, says: &Attestation, leaf: u64) {
+    for (index, state) in says.effects_on(map, LeafIndex::new(leaf), &till().public()) {
+        match state {
+            Some(state) => map.insert(index, state),
+            None => map.remove(&index),
+        };
+    }
+}
+
+fn released(slots: &[SlotKey], claim: u64, invoice: Option<u64>) -> Attestation {
+    Attestation::Release(Release {
+        slots: slots.to_vec(),
+        claim: LeafIndex::new(claim),
+        invoice: invoice.map(LeafIndex::new),
+    })
+}
+
+fn delivered(slots: &[SlotKey], claim: u64, handover: Handover) -> Attestation {
+    Attestation::Delivery(Delivery {
+        slots: slots.to_vec(),
+        claim: LeafIndex::new(claim),
+        handover,
+        commitment: Hash::from_bytes([1; 32]),
+    })
+}
+
 #[test]
 fn a_release_undoes_just_what_the_claim_did() {
-    let slots = SLOTS.to_vec();
-    let claimed = Attestation::Claim(claim(slots.clone())).effects(LeafIndex::new(7));
-    let claim = LeafIndex::new(7);
-    let released = Attestation::Release(Release { slots, claim }).effects(LeafIndex::new(8));
-    let places = |effects: &[(MapIndex, Option<State>)]| -> Vec<_> {
-        effects.iter().map(|(index, _)| *index).collect()
+    let mut map = BTreeMap::new();
+    take(&mut map, &Attestation::Claim(claim(SLOTS.to_vec())), 7);
+    assert_eq!(map.len(), 3);
+    take(&mut map, &released(&SLOTS, 7, None), 8);
+    assert!(map.is_empty());
+}
+
+#[test]
+fn a_hold_comes_back_when_the_claim_or_delivery_over_it_goes() {
+    let mut map = BTreeMap::new();
+    let until = Day::new(21_000);
+    take(&mut map, &Attestation::Claim(claim(SLOTS.to_vec())), 7);
+    take(
+        &mut map,
+        &delivered(&SLOTS, 7, Handover::First { until }),
+        8,
+    );
+    let held = map.clone();
+    let early = Attestation::Claim(claim(SLOTS[..2].to_vec()));
+    take(&mut map, &early, 9);
+    take(&mut map, &released(&SLOTS[..2], 9, None), 10);
+    assert_eq!(map, held);
+    take(&mut map, &early, 11);
+    let until = Day::new(21_300);
+    take(
+        &mut map,
+        &delivered(&SLOTS[..2], 11, Handover::First { until }),
+        12,
+    );
+    let correction = Handover::Correction {
+        invoice: LeafIndex::new(12),
+        delivered_on: Day::new(20_500),
+        until,
     };
-    assert_eq!(places(&claimed), places(&released));
-    assert!(released.iter().all(|(_, state)| state.is_none()));
+    take(&mut map, &delivered(&SLOTS[..2], 11, correction), 13);
+    take(&mut map, &released(&SLOTS[..2], 11, Some(12)), 14);
+    map.remove(&invoice_index(LeafIndex::new(12))).unwrap();
+    assert_eq!(map, held);
+}
+
+#[test]
+fn a_replacement_changes_nothing_in_the_map() {
+    let mut map = BTreeMap::new();
+    take(&mut map, &Attestation::Claim(claim(SLOTS.to_vec())), 7);
+    let until = Day::new(21_000);
+    take(
+        &mut map,
+        &delivered(&SLOTS, 7, Handover::First { until }),
+        8,
+    );
+    let before = map.clone();
+    let invoice = LeafIndex::new(8);
+    take(
+        &mut map,
+        &delivered(&SLOTS[..1], 7, Handover::Replacement { invoice }),
+        9,
+    );
+    assert_eq!(map, before);
+}
+
+#[test]
+fn a_return_keeps_what_was_invoiced_last() {
+    let mut map = BTreeMap::new();
+    take(&mut map, &released(&SLOTS[..1], 7, Some(8)), 9);
+    let index = invoice_index(LeafIndex::new(8));
+    let state = |delivery: u64, by: u64| {
+        Some(State::Invoice(InvoiceState {
+            delivery: LeafIndex::new(delivery),
+            returned_by: Some(LeafIndex::new(by)),
+        }))
+    };
+    assert_eq!(map.get(&index).copied(), state(8, 9));
+    let correction = Handover::Correction {
+        invoice: LeafIndex::new(8),
+        delivered_on: Day::new(20_500),
+        until: Day::new(21_000),
+    };
+    take(&mut map, &delivered(&SLOTS, 7, correction), 10);
+    take(&mut map, &released(&SLOTS[..1], 7, Some(8)), 11);
+    assert_eq!(map.get(&index).copied(), state(10, 11));
+}
+
+#[test]
+fn a_handover_has_one_spelling() {
+    let until = Day::new(21_000);
+    let invoice = LeafIndex::new(8);
+    let correction = Handover::Correction {
+        invoice,
+        delivered_on: Day::new(20_500),
+        until,
+    };
+    let replacement = Handover::Replacement { invoice };
+    let spelled = [
+        (Handover::First { until }, "01"),
+        (correction, "0200005014"),
+        (replacement, "03"),
+    ];
+    let header = |handover| delivered(&SLOTS, 7, handover).header(till().public(), request_id(1));
+    for (handover, statement) in spelled {
+        let header = header(handover);
+        assert_eq!(hex::encode(&header.statement), statement);
+        let read = Attestation::read(&header);
+        assert_eq!(read, Ok(delivered(&SLOTS, 7, handover)));
+    }
+    let broken = |handover, change: fn(&mut Header)| {
+        let mut header = header(handover);
+        change(&mut header);
+        assert!(Attestation::read(&header).is_err());
+    };
+    broken(Handover::First { until }, |h| {
+        h.references.push(LeafIndex::new(8))
+    });
+    broken(Handover::First { until }, |h| h.statement.push(0));
+    broken(correction, |h| h.references.truncate(1));
+    broken(correction, |h| h.references.push(LeafIndex::new(9)));
+    broken(correction, |h| h.statement.truncate(4));
+    broken(correction, |h| h.statement.push(0));
+    broken(correction, |h| h.hold_until = None);
+    broken(replacement, |h| h.hold_until = Some(Day::new(1)));
+    broken(replacement, |h| h.statement[0] = 4);
+}
+
+#[test]
+fn a_claim_says_how_soon_and_one_that_does_not_is_as_it_was() {
+    let plain = header_of(Kind::Claim);
+    assert!(plain.statement.is_empty());
+    for months in 0..=u8::MAX {
+        let read = read(Kind::Claim, |header| header.statement = vec![months]);
+        let early = EarlyFrom::from_months(months.into());
+        assert_eq!(early.is_some(), [0, 6, 12].contains(&months));
+        let told = early.map(|early| {
+            Attestation::Claim(Claim {
+                early: Some(early),
+                ..claim(SLOTS.to_vec())
+            })
+        });
+        assert_eq!(read.ok(), told);
+    }
+    assert!(read(Kind::Claim, |header| header.statement = vec![6, 0]).is_err());
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::attestation::{
-    Access, CatalogueNotice, Claim, Coverage, Erasure, Grant, GrantClass, Release, Revocation,
-    coverage_index,
+    Access, CatalogueNotice, Claim, Coverage, Delivery, Erasure, Grant, GrantClass, Handover,
+    Release, Revocation, Settlement, SettlementOutcome, coverage_index,
 };
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::example::{TIME, cosigned};
@@ -39,7 +39,7 @@ pub(crate) const SLOTS: [SlotKey; 3] = [
 const COVERAGE: CoverageKey = CoverageKey::from_bytes([0x40; 32]);
 
 /// What each kind of entry says, in the order of [`crate::entry::Kind::ALL`].
-pub(crate) fn attestations() -> [Attestation; 9] {
+pub(crate) fn attestations() -> [Attestation; 11] {
     let roster = federation(4, 1);
     let lines = (0..4).map(|signer| roster.sign(&name(signer), &secret(signer)));
     let roster = SignedRoster::new(roster.clone(), lines.collect()).unwrap();
@@ -70,9 +70,25 @@ pub(crate) fn attestations() -> [Attestation; 9] {
         Attestation::Release(Release {
             slots: SLOTS[..2].to_vec(),
             claim: LeafIndex::new(CLAIM),
+            invoice: None,
         }),
         Attestation::Erasure(Erasure {
             erased: LeafIndex::new(CLAIM),
+        }),
+        Attestation::Delivery(Delivery {
+            slots: SLOTS[..2].to_vec(),
+            claim: LeafIndex::new(CLAIM),
+            handover: Handover::First {
+                until: Day::new(21_200),
+            },
+            commitment: Hash::from_bytes([0x55; 32]),
+        }),
+        Attestation::Settlement(Settlement {
+            claim: LeafIndex::new(CLAIM),
+            invoice: LeafIndex::new(CLAIM + 1),
+            delivery: LeafIndex::new(CLAIM + 2),
+            outcome: SettlementOutcome::Rejected(Reason::InvoiceUnfit),
+            commitment: Hash::from_bytes([0x56; 32]),
         }),
         Attestation::Access(Access {
             commitment: Hash::from_bytes([0x54; 32]),
@@ -87,6 +103,7 @@ pub(crate) fn claim(slots: Vec<SlotKey>) -> Claim {
         catalogue: LeafIndex::new(1),
         coverages: vec![LeafIndex::new(3)],
         until: Day::new(20_500),
+        early: None,
         commitment: Hash::from_bytes([0x53; 32]),
     }
 }
@@ -141,7 +158,9 @@ impl Ledger {
                 secret(0)
             };
             entries.push(entry(says, number, &signer));
-            let effects = says.effects(LeafIndex::new(number.into()));
+            let none = BTreeMap::new();
+            let leaf = LeafIndex::new(number.into());
+            let effects = says.effects_on(&none, leaf, &signer.public());
             changes.extend(effects.into_iter().map(|(index, state)| {
                 let value = |state: State| MapValue::from_bytes(&state.to_bytes()).unwrap();
                 (index, state.map(value))

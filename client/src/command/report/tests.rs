@@ -228,6 +228,44 @@ fn a_file_of_coverages_is_counted_and_its_problems_are_listed() {
 }
 
 #[test]
+fn where_each_payer_stands_is_told_with_its_reason() {
+    use super::life::{StandingReport, StatusReport};
+    let report = StatusReport {
+        kind: "delivery",
+        index: 7,
+        invoice: Some(7),
+        newest: Some(9),
+        returned: false,
+        payers: vec![
+            StandingReport {
+                payer: Some("amo".to_owned()),
+                stage: "paid",
+                correctable: None,
+                reason: None,
+                sentence: None,
+                settlement: Some(8),
+            },
+            StandingReport {
+                payer: None,
+                stage: "rejected",
+                correctable: Some(true),
+                reason: Some("INVOICE_UNFIT"),
+                sentence: Some("La facture ne correspond pas à la demande."),
+                settlement: Some(10),
+            },
+        ],
+    };
+    assert!(report.is_yes());
+    assert_snapshot!(report.json(), @r#"{"kind":"delivery","index":7,"invoice":7,"newest":9,"returned":false,"payers":[{"payer":"amo","stage":"paid","correctable":null,"reason":null,"sentence":null,"settlement":8},{"payer":null,"stage":"rejected","correctable":true,"reason":"INVOICE_UNFIT","sentence":"La facture ne correspond pas à la demande.","settlement":10}]}"#);
+    assert_snapshot!(report.text(), @"
+    delivery 7
+    invoice 7, newest delivery 9
+    amo: paid (entry 8)
+    no member: rejected (entry 10): La facture ne correspond pas à la demande.
+    ");
+}
+
+#[test]
 fn a_key_is_told_by_its_public_half() {
     let report = KeyReport {
         public_key: "AQEB=".to_owned(),

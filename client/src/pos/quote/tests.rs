@@ -204,6 +204,7 @@ fn clock(status: SlotStatus, condition: EarlyRenewal, today: &str) -> Renewal {
         status,
         until: day("2027-02-15"),
         by: LeafIndex::new(5),
+        beneath: None,
     };
     let delivered = day("2025-02-16");
     committed.renewal(Slot::Frame, state, delivered, condition, day(today))

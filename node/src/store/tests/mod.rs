@@ -181,6 +181,7 @@ fn state(at: u64) -> MapValue {
         status,
         until,
         by: LeafIndex::new(at),
+        beneath: None,
     });
     MapValue::from_bytes(&state.to_bytes()).unwrap()
 }

@@ -1,0 +1,193 @@
+//! A claim, delivery or settlement as its till and its payers may read it: verified, with its
+//! payload, and with where each payer stands.
+//!
+//! 1. A quorum cosigned the checkpoint, less than a minute ago.
+//! 2. The entry was signed by its issuer and is in the log at its index.
+//! 3. The payers are the issuers of the claim's coverages, each verified as an entry.
+//! 4. The map has the invoice, and for each payer its settlement or none.
+
+use proto::attestation::lifecycle::PaymentStage;
+use proto::attestation::{
+    Attestation, Claim, ClaimTerms, InvoiceState, SettlementState, SettlementTerms, State,
+    invoice_index, settlement_index,
+};
+use proto::checkpoint::VerifiedCheckpoint;
+use proto::entry::VerifiedEntry;
+use proto::ids::LeafIndex;
+use proto::map::{MapIndex, MapProof};
+use proto::seal::{Opened, PayloadCommitment, Salt, SealedPayload};
+use proto::signing::PublicKey;
+use proto::token::SealingSecret;
+use proto::wire::StateAnswer;
+
+use crate::lookup::{LookupError, WrongAnswer};
+use crate::session::Session;
+
+/// An entry of the life of a claim.
+#[derive(Debug, Clone)]
+pub struct OpenedEntry {
+    /// Its place in the log.
+    pub index: LeafIndex,
+    /// The entry.
+    pub entry: VerifiedEntry,
+    /// What it says.
+    pub says: Attestation,
+    /// The invoice it belongs to; `None` for a claim.
+    pub invoice: Option<LeafIndex>,
+    /// The state of the invoice.
+    pub invoice_state: Option<InvoiceState>,
+    /// Each payer of the claim; none for a claim, which has several invoices or none yet.
+    pub payers: Vec<PayerStanding>,
+    payload: Option<(SealedPayload, Salt)>,
+}
+
+/// Where one payer stands to an invoice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayerStanding {
+    /// The payer.
+    pub payer: PublicKey,
+    /// Where its payment stands.
+    pub stage: PaymentStage,
+    /// Its newest settlement.
+    pub settlement: Option<SettlementState>,
+}
+
+impl OpenedEntry {
+    /// The part of a claim or delivery that is sealed for a contract; `None` when there is none, it
+    /// is erased, or it is none of these.
+    #[must_use]
+    pub fn claim_terms(&self, secret: &SealingSecret) -> Option<ClaimTerms> {
+        match self.says {
+            Attestation::Claim(_) | Attestation::Delivery(_) => {
+                ClaimTerms::from_bytes(self.opened(secret)?.as_bytes()).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// What a settlement says to its till and payer; `None` as above.
+    #[must_use]
+    pub fn settlement_terms(&self, secret: &SealingSecret) -> Option<SettlementTerms> {
+        match self.says {
+            Attestation::Settlement(_) => {
+                SettlementTerms::from_bytes(self.opened(secret)?.as_bytes()).ok()
+            }
+            _ => None,
+        }
+    }
+
+    fn opened(&self, secret: &SealingSecret) -> Option<Opened> {
+        let (sealed, salt) = self.payload.as_ref()?;
+        let commitment = PayloadCommitment::from_hash(self.entry.header().commitment?);
+        sealed.open(secret, salt, &commitment).ok()
+    }
+}
+
+impl Session {
+    /// Asks the home node for an entry of the life of a claim, and verifies all of the answer. The
+    /// look is recorded, with the claim's slots.
+    ///
+    /// # Errors
+    /// [`LookupError`], the first check that fails.
+    pub async fn open_entry(&self, index: LeafIndex) -> Result<OpenedEntry, LookupError> {
+        let (answer, checkpoint) = self.home().open_entry(index).await?;
+        let checkpoint = self.verify_checkpoint(&checkpoint)?;
+        let wrong = |reason| self.wrong(reason);
+        if answer.proved.index != index {
+            return Err(wrong(WrongAnswer::OtherEntry));
+        }
+        let entry = answer.proved.verify(&checkpoint, &mut |_| {});
+        let entry = entry.map_err(|error| wrong(error.into()))?;
+        let unlike = || wrong(WrongAnswer::Unlike { index });
+        let says = Attestation::read(entry.header()).map_err(|_| unlike())?;
+        let (claim, invoice) = match &says {
+            Attestation::Claim(_) => (index, None),
+            Attestation::Delivery(delivery) => {
+                (delivery.claim, Some(delivery.handover.invoice(index)))
+            }
+            Attestation::Settlement(settlement) => (settlement.claim, Some(settlement.invoice)),
+            _ => return Err(unlike()),
+        };
+        let mut opened = OpenedEntry {
+            index,
+            entry,
+            says,
+            invoice,
+            invoice_state: None,
+            payers: Vec::new(),
+            payload: answer.payload,
+        };
+        if let Some(invoice) = invoice {
+            let state = answer.invoice.ok_or(wrong(WrongAnswer::OtherEntry))?;
+            let state = proved_invoice(invoice, &state.map_proof, &checkpoint).map_err(wrong)?;
+            opened.invoice_state = state;
+            for payer in self.payers_of(claim).await? {
+                let settlements = &answer.settlements;
+                let standing = standing(payer, invoice, state, settlements, &checkpoint);
+                opened.payers.push(standing.map_err(wrong)?);
+            }
+        }
+        Ok(opened)
+    }
+
+    /// The payers that a claim rests on, each once, in the order of its coverages.
+    async fn payers_of(&self, claim: LeafIndex) -> Result<Vec<PublicKey>, LookupError> {
+        let entry = self.verified_entry(claim).await?;
+        let Ok(Attestation::Claim(Claim { coverages, .. })) = Attestation::read(entry.header())
+        else {
+            return Err(self.wrong(WrongAnswer::Unlike { index: claim }));
+        };
+        let mut payers = Vec::new();
+        for coverage in coverages {
+            let payer = self.verified_entry(coverage).await?.header().issuer;
+            if !payers.contains(&payer) {
+                payers.push(payer);
+            }
+        }
+        Ok(payers)
+    }
+}
+
+fn standing(
+    payer: PublicKey,
+    invoice: LeafIndex,
+    invoice_state: Option<InvoiceState>,
+    settlements: &[(PublicKey, StateAnswer)],
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<PayerStanding, WrongAnswer> {
+    let answer = settlements.iter().find(|(key, _)| *key == payer);
+    let (_, answer) = answer.ok_or(WrongAnswer::OtherEntry)?;
+    let index = settlement_index(invoice, &payer);
+    let settlement = match proved(&index, &answer.map_proof, checkpoint)? {
+        None => None,
+        Some(State::Settlement(state)) => Some(state),
+        Some(_) => return Err(WrongAnswer::State),
+    };
+    Ok(PayerStanding {
+        payer,
+        stage: PaymentStage::of(invoice_state, settlement),
+        settlement,
+    })
+}
+
+fn proved_invoice(
+    invoice: LeafIndex,
+    map_proof: &MapProof,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Option<InvoiceState>, WrongAnswer> {
+    match proved(&invoice_index(invoice), map_proof, checkpoint)? {
+        None => Ok(None),
+        Some(State::Invoice(state)) => Ok(Some(state)),
+        Some(_) => Err(WrongAnswer::State),
+    }
+}
+
+fn proved(
+    index: &MapIndex,
+    map_proof: &MapProof,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Option<State>, WrongAnswer> {
+    let value = map_proof.verify(index, checkpoint.map_root())?;
+    let state = value.map(|value| State::from_bytes(value.as_bytes()));
+    state.transpose().map_err(|_| WrongAnswer::State)
+}

@@ -1,0 +1,136 @@
+//! Opening an entry: what its payers and its till may have of it, on record like every look.
+
+use proto::attestation::{
+    Attestation, Claim, GrantState, Look, LookOutcome, invoice_index, settlement_index,
+};
+use proto::entry::{Entry, Header};
+use proto::ids::LeafIndex;
+use proto::refusal::Reason;
+use proto::signing::PublicKey;
+use proto::wire::open::{OpenAnswer, write_answer};
+use proto::wire::v1;
+
+use super::Services;
+use super::status::CallError;
+use crate::access::alarm::Reading;
+use crate::clock;
+use crate::snapshot::{ReadError, Snapshot};
+use crate::tls::PeerKey;
+
+/// What is asked for: a claim, or an entry of the invoice that follows from it.
+struct Asked {
+    issuer: PublicKey,
+    claim: Claim,
+    invoice: Option<LeafIndex>,
+}
+
+/// Finds out what to answer, and answers once it is on record that it was asked, with the slots of
+/// the claim.
+pub(super) async fn open(
+    services: &Services,
+    index: LeafIndex,
+    peer: PeerKey,
+) -> Result<v1::OpenResponse, CallError> {
+    let snapshot = services.sequencer.snapshot();
+    let asked = asked(&snapshot, index)?;
+    let answer = match is_party(&snapshot, &asked, &peer.0)? {
+        true => answer(&snapshot, index, &asked).map_err(CallError::Read),
+        false => Err(CallError::NotAllowed(Reason::NotEntitled)),
+    };
+    let outcome = match &answer {
+        Ok(_) => LookOutcome::Answered,
+        Err(CallError::NotAllowed(reason)) => LookOutcome::Refused(*reason),
+        Err(_) => LookOutcome::Failed,
+    };
+    let look = Look {
+        by: peer.0,
+        at: clock::now(),
+        outcome,
+        slots: asked.claim.slots,
+        coverages: Vec::new(),
+    };
+    services.recorder.record(look).await?;
+    // From here the look is in the ledger, whatever happens to this process.
+    services.watch(peer, Reading::Looked);
+    Ok(write_answer(
+        &answer?,
+        snapshot.checkpoint_text().to_owned(),
+    ))
+}
+
+fn asked(snapshot: &Snapshot, index: LeafIndex) -> Result<Asked, CallError> {
+    let unfit = CallError::NotAllowed(Reason::ReferenceUnfit);
+    let (claim, invoice) = match says(snapshot, index)? {
+        (_, Attestation::Claim(_)) => (index, None),
+        (_, Attestation::Delivery(delivery)) => {
+            (delivery.claim, Some(delivery.handover.invoice(index)))
+        }
+        (_, Attestation::Settlement(settlement)) => (settlement.claim, Some(settlement.invoice)),
+        _ => return Err(unfit),
+    };
+    match says(snapshot, claim)? {
+        (header, Attestation::Claim(claim)) => Ok(Asked {
+            issuer: header.issuer,
+            claim,
+            invoice,
+        }),
+        _ => Err(unfit),
+    }
+}
+
+fn says(snapshot: &Snapshot, index: LeafIndex) -> Result<(Header, Attestation), CallError> {
+    let entry = snapshot.entry(index)?.ok_or(CallError::EntryUnknown)?;
+    let header = Entry::header(&entry).clone();
+    let attestation = Attestation::read(&header)?;
+    Ok((header, attestation))
+}
+
+/// The till that claimed, with whatever session, and the payers whose coverages the claim rests on.
+fn is_party(snapshot: &Snapshot, asked: &Asked, key: &PublicKey) -> Result<bool, ReadError> {
+    let device = |key: &PublicKey| -> Result<Option<PublicKey>, ReadError> {
+        Ok(match snapshot.grant(key)? {
+            Some(GrantState::Session { device, .. }) => Some(device),
+            _ => None,
+        })
+    };
+    if *key == asked.issuer || payers(snapshot, &asked.claim)?.contains(key) {
+        return Ok(true);
+    }
+    let own = device(key)?;
+    Ok(own.is_some() && own == device(&asked.issuer)?)
+}
+
+/// The issuers of a claim's coverages, each once.
+fn payers(snapshot: &Snapshot, claim: &Claim) -> Result<Vec<PublicKey>, ReadError> {
+    let mut payers = Vec::new();
+    for coverage in &claim.coverages {
+        if let Some(coverage) = snapshot.entry(*coverage)? {
+            let payer = coverage.header().issuer;
+            if !payers.contains(&payer) {
+                payers.push(payer);
+            }
+        }
+    }
+    Ok(payers)
+}
+
+fn answer(snapshot: &Snapshot, index: LeafIndex, asked: &Asked) -> Result<OpenAnswer, ReadError> {
+    let gone = ReadError::Corrupt { what: "entry" };
+    let proved = snapshot.prove_entry(index)?.ok_or(gone)?;
+    let mut settlements = Vec::new();
+    if let Some(invoice) = asked.invoice {
+        for payer in payers(snapshot, &asked.claim)? {
+            let state = snapshot.proved_state(&settlement_index(invoice, &payer))?;
+            settlements.push((payer, state));
+        }
+    }
+    let invoice = asked.invoice.map(invoice_index);
+    Ok(OpenAnswer {
+        payload: snapshot.record(&proved)?,
+        invoice: invoice
+            .map(|index| snapshot.proved_state(&index))
+            .transpose()?,
+        settlements,
+        proved,
+    })
+}
