@@ -12,7 +12,7 @@
 //! | the CNAM | [`catalogue_file`], [`catalogue`] |
 //! | an optician federation | [`federation`] |
 //! | whoever looks into an incident | [`incident`] |
-//! | an auditor | [`auditor::Auditor`] |
+//! | an auditor | [`auditor::Auditor`], and what a payer made with [`disclosure`] |
 //!
 //! [`Observer`]: connection::Observer
 
@@ -36,6 +36,8 @@ pub mod view;
 pub mod tokens;
 
 pub mod lookup;
+
+pub mod disclosure;
 
 pub mod issue;
 

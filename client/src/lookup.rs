@@ -16,7 +16,7 @@ use proto::entry::VerifiedEntry;
 use proto::follower::{MAX_AGE_SECONDS, MAX_AHEAD_SECONDS};
 use proto::ids::{CoverageKey, Day, LeafIndex, MemberName, SlotKey, UnixSeconds};
 use proto::map::{MapIndex, MapProof, MapProofError};
-use proto::receipt::{EntryProof, ReceiptError};
+use proto::receipt::{EntryProof, Receipt, ReceiptError};
 use proto::seal::{Salt, SealedPayload};
 use proto::wire::StateAnswer;
 use thiserror::Error;
@@ -82,6 +82,12 @@ pub enum WrongAnswer {
     /// The entry's signature or place fails.
     #[error(transparent)]
     Entry(#[from] ReceiptError),
+    /// The payload is not the one that the entry commits to.
+    #[error("the payload of entry {index} is not the one that it commits to")]
+    Payload {
+        /// The entry.
+        index: LeafIndex,
+    },
     /// The entry does not say what the state says.
     #[error("entry {index} does not say what the state says")]
     Unlike {
@@ -170,6 +176,17 @@ pub struct NamedCatalogue {
     pub notice: CatalogueNotice,
 }
 
+/// An entry with its receipt, and its payload while that is not erased.
+#[derive(Debug, Clone)]
+pub struct PayloadProof {
+    /// What proves the entry offline.
+    pub receipt: Receipt,
+    /// Its bytes and issuer.
+    pub entry: VerifiedEntry,
+    /// Payload and salt; what the entry commits to.
+    pub payload: Option<(SealedPayload, Salt)>,
+}
+
 impl Session {
     /// Asks the home node for the state of slots and coverages and verifies all of the answer.
     ///
@@ -227,6 +244,38 @@ impl Session {
         proved
             .verify(&checkpoint, &mut |_| {})
             .map_err(|e| self.wrong(e.into()))
+    }
+
+    /// Asks the home node for the payload of one entry, as its issuer or as a payer of the claim,
+    /// and verifies signature, place and commitment. The node puts on record who asked.
+    ///
+    /// # Errors
+    /// [`LookupError`], the first check that fails.
+    pub async fn payload(&self, index: LeafIndex) -> Result<PayloadProof, LookupError> {
+        let answer = self.home().payload(index).await?;
+        let checkpoint = self.verify_checkpoint(&answer.checkpoint)?;
+        let proved = answer.proved;
+        if proved.index != index {
+            return Err(self.wrong(WrongAnswer::OtherEntry));
+        }
+        let entry = proved
+            .verify(&checkpoint, &mut |_| {})
+            .map_err(|e| self.wrong(e.into()))?;
+        let commitment = entry.header().commitment;
+        let fits = |(sealed, salt): &(SealedPayload, Salt)| {
+            commitment.is_some_and(|commitment| *sealed.commitment(salt).as_hash() == commitment)
+        };
+        if !answer.payload.as_ref().is_none_or(fits) {
+            return Err(self.wrong(WrongAnswer::Payload { index }));
+        }
+        Ok(PayloadProof {
+            receipt: Receipt {
+                proved,
+                checkpoint: answer.checkpoint,
+            },
+            entry,
+            payload: answer.payload,
+        })
     }
 
     /// Verifies a checkpoint of the home node: a quorum vouches for it, and it is fresh.

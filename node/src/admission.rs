@@ -23,8 +23,8 @@ pub enum Access {
     /// As [`Access::Admitted`]; and a till whose grant has ended gets as far as the service, which
     /// records what it asked for before it says no.
     Recorded,
-    /// A member of the roster: what the nodes ask of each other. Whether it holds an incident key, or
-    /// takes part in a ceremony, the service asks.
+    /// A member of the roster: what the nodes ask of each other, and what is for members alone.
+    /// Whether it holds an incident key, takes part in a ceremony or pays a claim, the service asks.
     Member,
     /// A till whose grant runs, or a payer. Others have no use for tokens.
     TillOrPayer,
@@ -43,6 +43,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.LogService/GetCheckpoint", Access::Anyone),
     ("/vitrail.v1.LogService/GetEntry", Access::Anyone),
     ("/vitrail.v1.LogService/ProveConsistency", Access::Anyone),
+    ("/vitrail.v1.PayloadService/GetPayload", Access::Member),
     ("/vitrail.v1.ReplicationService/Follow", Access::Member),
     ("/vitrail.v1.ReplicationService/Forward", Access::Member),
 ];

@@ -53,4 +53,6 @@ pub mod attestation;
 
 pub mod receipt;
 
+pub mod disclosure;
+
 pub mod wire;

@@ -4,22 +4,22 @@
 //! only a commitment. The sealed parts and the salt lie beside the log and can be erased; once
 //! the salt is gone, not even a holder of the token can open or recognise what was committed to.
 
+mod key;
 mod record;
 
 use std::fmt;
 
-use chacha20poly1305::aead::Aead as _;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce};
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::key::SealKey;
 use self::record::{RECORD_MARK, SealedRecord};
 pub use self::record::{
     RECORD_PADDED_BYTES, RECORD_PLAINTEXT_BYTES_MAX, RECORD_RANDOM_BYTES, SEALED_RECORD_BYTES_MAX,
     SealRecordError, seal_record,
 };
-use crate::hash::{Context, HASH_BYTES, Hash, derive, derive_secret};
+use crate::hash::{Context, HASH_BYTES, Hash, derive};
 use crate::incident::IncidentSecretKey;
 use crate::roster::INCIDENT_KEYS_MAX;
 use crate::token::{SealingSecret, secret_bytes};
@@ -138,6 +138,12 @@ pub enum OpenError {
     /// No part is for this contract.
     #[error("no part of the payload is for this contract")]
     NotForThisContract,
+    /// The payload has no such part, or it is sealed under another key.
+    #[error("the payload has no part {part} that is sealed under this key")]
+    NotThisKey {
+        /// The place of the part, counted from 0.
+        part: usize,
+    },
     /// The record was not sealed to this incident key, or this payload is no record.
     #[error("the record is not sealed to this incident key")]
     NotForThisKey,
@@ -385,40 +391,6 @@ impl fmt::Debug for SealedPayload {
             true => f.write_str("SealedPayload(record)"),
             false => write!(f, "SealedPayload({} parts)", self.parts.len()),
         }
-    }
-}
-
-/// The key of one part of one payload, used for one encryption.
-struct SealKey(Zeroizing<[u8; HASH_BYTES]>);
-
-impl SealKey {
-    fn new(secret: &SealingSecret, salt: &Salt) -> Self {
-        let parts: [&[u8]; 2] = [secret.as_bytes(), salt.as_bytes()];
-        Self(derive_secret(Context::SealKey, &parts))
-    }
-
-    /// Binds a part to this key. ChaCha20-Poly1305 alone does not: for two keys of his choice a
-    /// forger finds one ciphertext that both open.
-    fn check(&self) -> Hash {
-        derive(Context::SealKeyCheck, &[self.0.as_slice()])
-    }
-
-    fn cipher(&self) -> ChaCha20Poly1305 {
-        ChaCha20Poly1305::new(self.0.as_slice().into())
-    }
-
-    /// `None` only for a plaintext of more than 256 GiB.
-    fn seal(&self, padded: &[u8]) -> Option<SealedPart> {
-        // The key is used once, so a nonce of zero repeats nothing.
-        let ciphertext = self.cipher().encrypt(&Nonce::default(), padded).ok()?;
-        let mut part = self.check().as_bytes().to_vec();
-        part.extend(ciphertext);
-        Some(SealedPart(part))
-    }
-
-    fn open(&self, ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let padded = self.cipher().decrypt(&Nonce::default(), ciphertext);
-        padded.ok().map(Zeroizing::new)
     }
 }
 

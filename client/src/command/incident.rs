@@ -110,7 +110,10 @@ pub(super) async fn incident(args: IncidentArgs) -> Answer {
 
 /// The contracts file, which must be of the session's own member: with another's, or with one of
 /// another joint key, nothing would match and nobody would be told.
-fn own_contracts(path: &Path, session: &Session) -> Result<ContractsFile, ContractsFileError> {
+pub(super) fn own_contracts(
+    path: &Path,
+    session: &Session,
+) -> Result<ContractsFile, ContractsFileError> {
     let file = ContractsFile::open(path)?;
     let payer = session.own_member().and_then(|own| own.payer.as_ref());
     let payer = payer.ok_or(ContractsFileError::Other { field: "payer" })?;

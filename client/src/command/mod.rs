@@ -9,6 +9,7 @@ mod catalogue;
 mod contracts;
 mod cover;
 mod delivery;
+mod disclosure;
 mod erase;
 mod incident;
 mod key;
@@ -17,6 +18,7 @@ mod receipt;
 mod report;
 mod sealed;
 mod session;
+mod terms;
 mod till;
 
 use std::path::PathBuf;
@@ -70,6 +72,11 @@ enum Command {
     Revoke(key::RevokeArgs),
     /// Lists what a till's key looked at, from the sealed access records
     Incident(incident::IncidentArgs),
+    /// Lets an auditor read your part of one entry, and nothing else
+    Disclose(disclosure::DiscloseArgs),
+    /// Works on disclosures
+    #[command(subcommand)]
+    Disclosure(disclosure::DisclosureCommand),
     /// Deletes payload and salt of an own entry everywhere; the entry and its proofs stay
     Erase(erase::EraseArgs),
     /// Shows the session key of a till with a device key, and renews it if it is due
@@ -190,6 +197,8 @@ async fn answer(command: Command) -> Answer {
         Command::Grant(args) => key::grant(args).await,
         Command::Revoke(args) => key::revoke(args).await,
         Command::Incident(args) => incident::incident(args).await,
+        Command::Disclose(args) => disclosure::disclose(args).await,
+        Command::Disclosure(command) => disclosure::run(&command),
         Command::Erase(args) => erase::erase(args).await,
         Command::Session(args) => session::session(args).await,
         Command::Receipt(command) => receipt::run(&command),

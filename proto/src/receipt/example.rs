@@ -146,9 +146,14 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// The ledger of a federation of so many voting members.
     pub(crate) fn of(members: u8) -> Self {
-        let roster = federation(members, 0);
         let [first, catalogue, grant, _, coverage, claim, ..] = attestations();
-        let attestations = [first, catalogue, grant, coverage, claim];
+        Self::with(members, &[first, catalogue, grant, coverage, claim])
+    }
+
+    /// The ledger of a federation of so many voting members, with entries that say this. Claims
+    /// are the till's, all else is the first member's.
+    pub(crate) fn with(members: u8, attestations: &[Attestation]) -> Self {
+        let roster = federation(members, 0);
         let mut entries = Vec::new();
         let mut changes = BTreeMap::new();
         for (says, number) in attestations.iter().zip(0_u8..) {

@@ -1,0 +1,247 @@
+use super::*;
+use crate::attestation::{Attestation, Claim, Coverage};
+use crate::ids::LeafIndex;
+use crate::receipt::example::{Ledger, SLOTS, attestations, claim};
+use crate::roster::example::secret;
+use crate::seal::seal;
+
+const AMO: SealingSecret = SealingSecret::from_bytes([1; 32]);
+const AMC: SealingSecret = SealingSecret::from_bytes([2; 32]);
+/// Where the claims of the two contracts stand.
+const FIRST: usize = 4;
+const SECOND: usize = 5;
+/// Where a coverage of the second contract stands.
+const COVERAGE: usize = 6;
+
+/// The terms of a claim in the bytes of version 1, which are read for good.
+fn claim_bytes(amount: u64) -> Vec<u8> {
+    let price = 12_000_u64.to_be_bytes();
+    let line = [b"M03", &price[..], &amount.to_be_bytes(), &[8; 32], &[0]];
+    [&[1, 1], line.concat().as_slice()].concat()
+}
+
+/// The terms of a coverage in the bytes of version 1.
+fn coverage_bytes() -> Vec<u8> {
+    let (amount, months) = (5_000_u64.to_be_bytes(), 24_u16.to_be_bytes());
+    [&[1][..], b"M03", &amount, &months].concat()
+}
+
+/// Two claims for two contracts, and a coverage of the second contract, each with its payload.
+struct Disclosing {
+    ledger: Ledger,
+    payloads: [(SealedPayload, Salt); 3],
+}
+
+impl Disclosing {
+    fn new() -> Self {
+        let claimed = |amount, salt: u8| {
+            let salt = Salt::from_bytes([salt; 32]);
+            let (amo, amc) = (claim_bytes(3), claim_bytes(amount));
+            (seal(&[(&AMO, &amo), (&AMC, &amc)], &salt).unwrap(), salt)
+        };
+        let salt = Salt::from_bytes([13; 32]);
+        let covered = seal(&[(&AMC, &coverage_bytes())], &salt).unwrap();
+        let payloads = [claimed(5_000, 11), claimed(7_000, 12), (covered, salt)];
+        let commitment = |place: usize| {
+            let (payload, salt) = &payloads[place];
+            *payload.commitment(salt).as_hash()
+        };
+        let [first, catalogue, grant, _, Attestation::Coverage(cover), ..] = attestations() else {
+            panic!("the fifth kind is a coverage");
+        };
+        let claims = |place| {
+            Attestation::Claim(Claim {
+                commitment: commitment(place),
+                ..claim(vec![SLOTS[place]])
+            })
+        };
+        let coverage = Attestation::Coverage(Coverage {
+            commitment: commitment(2),
+            ..cover
+        });
+        let entries = [
+            first,
+            catalogue,
+            grant,
+            Attestation::Coverage(cover),
+            claims(0),
+            claims(1),
+            coverage,
+        ];
+        let ledger = Ledger::with(4, &entries);
+        Self { ledger, payloads }
+    }
+
+    fn disclosable(&self, entry: usize) -> Disclosable {
+        let (payload, salt) = self.payloads[entry - FIRST].clone();
+        let receipt = self.ledger.receipt(entry as u64);
+        Disclosable {
+            receipt,
+            payload,
+            salt,
+        }
+    }
+
+    fn disclosed(&self, entry: usize, contract: &SealingSecret) -> Disclosure {
+        Disclosure::make(self.disclosable(entry), contract, &secret(1)).unwrap()
+    }
+
+    fn verify(&self, text: &str) -> Result<Disclosed, DisclosureError> {
+        Disclosure::verify(text, &self.ledger.roster, &mut |_| {})
+    }
+}
+
+#[test]
+fn an_auditor_opens_the_part_that_was_disclosed() {
+    let scene = Disclosing::new();
+    let text = scene.disclosed(FIRST, &AMC).to_text();
+    let mut passed = Vec::new();
+    let opened = Disclosure::verify(&text, &scene.ledger.roster, &mut |step| passed.push(step));
+    let opened = opened.unwrap();
+    let terms = ClaimTerms::from_bytes(&claim_bytes(5_000)).unwrap();
+    assert_eq!(opened.terms, Terms::Claim(terms));
+    assert_eq!((opened.part, opened.by.as_str()), (1, "member-01"));
+    assert_eq!(opened.receipt.index, LeafIndex::new(4));
+    let steps = [
+        Step::Format,
+        Step::Checkpoint,
+        Step::Entry,
+        Step::Inclusion,
+        Step::Discloser,
+        Step::Commitment,
+        Step::Part,
+        Step::Terms,
+    ];
+    assert_eq!(passed, steps);
+    let coverage = scene.verify(&scene.disclosed(COVERAGE, &AMC).to_text());
+    let terms = CoverageTerms::from_bytes(&coverage_bytes()).unwrap();
+    assert_eq!(coverage.unwrap().terms, Terms::Coverage(terms));
+}
+
+/// The auditor is as strong as can be: beside the file he has payload and salt of every neighbour.
+#[test]
+fn the_key_of_one_part_opens_none_of_its_neighbours() {
+    let scene = Disclosing::new();
+    let disclosed = scene.disclosed(FIRST, &AMC);
+    let mut tried = 0;
+    for (payload, salt) in &scene.payloads {
+        for part in 0..payload.part_count() {
+            let commitment = payload.commitment(salt);
+            let opened = payload.open_part(part, &disclosed.seal_key, salt, &commitment);
+            let is_disclosed = *payload == disclosed.payload && part == disclosed.part;
+            assert_eq!(opened.is_ok(), is_disclosed);
+            tried += 1;
+        }
+    }
+    // The other payer's part, both parts of the next claim, the coverage, and the one itself.
+    assert_eq!(tried, 5);
+}
+
+#[test]
+fn a_disclosure_that_is_turned_to_a_neighbour_fails_at_its_step() {
+    let scene = Disclosing::new();
+    let made = scene.disclosed(FIRST, &AMC);
+    let resigned = |mut changed: Disclosure| {
+        changed.signature = secret(1).sign(changed.signed_text().as_bytes());
+        scene.verify(&changed.to_text()).unwrap_err().step()
+    };
+    let mut other_part = made.clone();
+    other_part.part = 0;
+    assert_eq!(resigned(other_part), Step::Part);
+    for neighbour in [SECOND, COVERAGE] {
+        let Disclosable {
+            receipt,
+            payload,
+            salt,
+        } = scene.disclosable(neighbour);
+        let mut other_entry = made.clone();
+        other_entry.receipt = receipt;
+        assert_eq!(resigned(other_entry.clone()), Step::Commitment);
+        other_entry.payload = payload;
+        assert_eq!(resigned(other_entry.clone()), Step::Commitment);
+        other_entry.salt = salt;
+        assert_eq!(resigned(other_entry), Step::Part);
+    }
+    let mut other_place = made.clone();
+    other_place.receipt.proved.index = LeafIndex::new(5);
+    assert_eq!(resigned(other_place), Step::Inclusion);
+    let mut no_terms = made;
+    no_terms.receipt = scene.ledger.receipt(1);
+    assert_eq!(resigned(no_terms), Step::Commitment);
+}
+
+#[test]
+fn who_disclosed_is_a_member_and_nothing_was_changed_since() {
+    let scene = Disclosing::new();
+    let made = scene.disclosed(FIRST, &AMC);
+    let mut unsigned = made.clone();
+    unsigned.by = secret(2).public();
+    assert_eq!(
+        scene.verify(&unsigned.to_text()),
+        Err(DisclosureError::Signature(SigningError::Signature))
+    );
+    let stranger = SecretKey::from_seed(&[0x55; 32]);
+    let strange = Disclosure::make(scene.disclosable(FIRST), &AMC, &stranger).unwrap();
+    assert_eq!(
+        scene.verify(&strange.to_text()),
+        Err(DisclosureError::Stranger)
+    );
+    assert!(scene.verify(&made.to_text()).is_ok());
+}
+
+#[test]
+fn a_contract_that_no_part_is_for_discloses_nothing() {
+    let scene = Disclosing::new();
+    let stranger = SealingSecret::from_bytes([3; 32]);
+    let made = Disclosure::make(scene.disclosable(FIRST), &stranger, &secret(1));
+    assert_eq!(made, Err(OpenError::NotForThisContract.into()));
+    let made = Disclosure::make(scene.disclosable(COVERAGE), &AMO, &secret(1));
+    assert_eq!(made, Err(OpenError::NotForThisContract.into()));
+}
+
+#[test]
+fn no_character_of_the_file_can_be_changed() {
+    let scene = Disclosing::new();
+    let text = scene.disclosed(FIRST, &AMC).to_text();
+    // Every character of the lines of a disclosure; those of a receipt have a test of their own.
+    let head = text.find("\n\n").unwrap();
+    for place in (0..head + 40).chain([text.len() - 1]) {
+        let mut bytes = text.clone().into_bytes();
+        bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(bytes).unwrap();
+        assert!(scene.verify(&changed).is_err(), "{place}");
+    }
+    for cut in 0..head {
+        assert!(Disclosure::parse(&text[..cut]).is_err(), "{cut}");
+    }
+    assert!(scene.verify(&format!("{text}\n")).is_err());
+    let long = "x".repeat(DISCLOSURE_BYTES_MAX + 1);
+    let refused = Disclosure::parse(&long);
+    assert!(matches!(refused, Err(DisclosureError::TooLong { .. })));
+}
+
+#[test]
+fn the_file_is_these_bytes() {
+    let scene = Disclosing::new();
+    let made = scene.disclosed(FIRST, &AMC);
+    let text = made.to_text();
+    assert_eq!(Disclosure::parse(&text), Ok(made));
+    let head: Vec<&str> = text.lines().take(6).collect();
+    assert_eq!(head.join("\n"), GOLDEN_HEAD);
+    assert_eq!(blake3::hash(text.as_bytes()).to_hex().as_str(), GOLDEN_HASH);
+}
+
+#[test]
+fn debug_of_a_disclosure_shows_no_secret() {
+    let shown = format!("{:?}", Disclosing::new().disclosed(FIRST, &AMC));
+    assert!(shown.contains("SealKey(<secret>)"), "{shown}");
+    assert!(shown.contains("Salt(<secret>)"), "{shown}");
+}
+
+const GOLDEN_HEAD: &str = "vitrail disclosure v1
+by gTl3Dqh9F19Wo1Rmw0x+zMuNipG07jeiXfYPW4/Js5Q=
+signature pkAq1DMi4Vw/V5ClsB56Ii6macpzR/pShxCdRh/hDR+zQUykvhOUjd2BWtn4eluPziPyHyZYBZMWT9rI0TWuCw==
+part 1
+key 5l3iev3WwFAxLmMz2+CniMOrfhSgj20CMxad47j0Glk=
+salt CwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCws=";
+const GOLDEN_HASH: &str = "bb8da51c9969516717d5a9602ed9be1de29dd6404d77e17d6b83457094c1ca62";
