@@ -104,9 +104,31 @@ impl Session {
         attestation: &Attestation,
         payload: Option<(&SealedPayload, &Salt)>,
     ) -> Result<Issued, IssueError> {
+        let entry = self.sign(attestation)?;
+        self.append(&entry, payload).await
+    }
+
+    /// Signs an attestation as a request of this moment. Nobody is asked.
+    ///
+    /// # Errors
+    /// [`IssueError::NoRandomness`] or [`IssueError::Entry`].
+    pub fn sign(&self, attestation: &Attestation) -> Result<Entry, IssueError> {
         let header = attestation.header(self.public_key(), system::request_id()?);
-        let entry = Entry::sign(&header, self.roster().origin(), self.secret())?;
-        let answer = self.home().append(&entry, payload).await?;
+        let signed = Entry::sign(&header, self.roster().origin(), self.secret())?;
+        Ok(signed.into_entry())
+    }
+
+    /// Appends a signed entry and verifies the receipt or the proof of the refusal. With bytes
+    /// that were sent before it gives the first answer again, for 48 hours.
+    ///
+    /// # Errors
+    /// [`IssueError`]; a refusal is an answer.
+    pub async fn append(
+        &self,
+        entry: &Entry,
+        payload: Option<(&SealedPayload, &Salt)>,
+    ) -> Result<Issued, IssueError> {
+        let answer = self.home().append(entry, payload).await?;
         self.verify_answer(answer)
     }
 

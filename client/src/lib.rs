@@ -7,7 +7,7 @@
 //!
 //! | who | starts at |
 //! |---|---|
-//! | a till | [`pos::Pos`], [`device`] |
+//! | a till | [`pos::Pos`], [`queue::Queue`], [`device`] |
 //! | a payer | [`insurer::Insurer`], [`coverage_file`], [`contracts`] |
 //! | the CNAM | [`catalogue_file`], [`catalogue`] |
 //! | an optician federation | [`federation`] |
@@ -46,6 +46,8 @@ pub mod erasure;
 pub mod opened;
 
 pub mod pos;
+
+pub mod queue;
 
 pub mod settlement;
 

@@ -234,16 +234,25 @@ impl Session {
     /// # Errors
     /// [`LookupError`], the first check that fails.
     pub async fn verified_entry(&self, index: LeafIndex) -> Result<VerifiedEntry, LookupError> {
+        Ok(self.receipt(index).await?.0)
+    }
+
+    /// Asks the home node for one entry and what proves it offline, and verifies both.
+    ///
+    /// # Errors
+    /// [`LookupError`], the first check that fails.
+    pub async fn receipt(&self, index: LeafIndex) -> Result<(VerifiedEntry, Receipt), LookupError> {
         let (proved, checkpoint) = self.home().entry(index).await?;
-        let checkpoint = checkpoint
+        let verified = checkpoint
             .verify(self.roster())
             .map_err(|e| self.wrong(e.into()))?;
         if proved.index != index {
             return Err(self.wrong(WrongAnswer::OtherEntry));
         }
-        proved
-            .verify(&checkpoint, &mut |_| {})
-            .map_err(|e| self.wrong(e.into()))
+        let entry = proved
+            .verify(&verified, &mut |_| {})
+            .map_err(|e| self.wrong(e.into()))?;
+        Ok((entry, Receipt { proved, checkpoint }))
     }
 
     /// Asks the home node for the payload of one entry, as its issuer or as a payer of the claim,

@@ -14,6 +14,7 @@ mod erase;
 mod incident;
 mod key;
 mod print;
+mod queue;
 mod receipt;
 mod report;
 mod sealed;
@@ -50,6 +51,9 @@ enum Command {
     Check(till::CheckArgs),
     /// Reserves what is covered, and keeps the receipt
     Claim(till::ClaimArgs),
+    /// Works on the claims that wait until the federation can be reached
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// Hands over what was claimed, and invoices it to its payers
     Deliver(delivery::DeliverArgs),
     /// Answers to an invoice as one of its payers
@@ -171,7 +175,10 @@ pub(crate) fn run() -> ExitCode {
     match answer {
         Ok(report) => {
             print::report(cli.output, report.as_ref());
-            ExitCode::from(u8::from(!report.is_yes()))
+            ExitCode::from(match (report.is_known(), report.is_yes()) {
+                (false, _) => 2,
+                (true, yes) => u8::from(!yes),
+            })
         }
         Err(failed) => {
             print::failed(cli.output, &failed);
@@ -187,6 +194,7 @@ async fn answer(command: Command) -> Answer {
     match command {
         Command::Check(args) => till::check(args).await,
         Command::Claim(args) => till::claim(args).await,
+        Command::Queue(command) => queue::run(command).await,
         Command::Deliver(args) => delivery::deliver(args).await,
         Command::Settle(args) => delivery::settle(args).await,
         Command::Status(args) => delivery::status(args).await,

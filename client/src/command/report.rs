@@ -32,6 +32,11 @@ pub(super) trait Report {
         true
     }
 
+    /// Whether it is known what became of the matter: if not, the command ends with 2.
+    fn is_known(&self) -> bool {
+        true
+    }
+
     /// What to be warned of on stderr, though there is an answer.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
@@ -103,11 +108,25 @@ impl RefusalReport {
 #[derive(Debug, Serialize)]
 pub(super) struct IssueReport {
     pub(super) kind: &'static str,
+    /// `accepted`, `refused` or `queued`.
+    pub(super) outcome: &'static str,
     pub(super) accepted: bool,
     pub(super) index: Option<u64>,
     pub(super) refusal: Option<RefusalReport>,
     /// Where the receipt, or the proof of the refusal, was written.
     pub(super) receipt: Option<PathBuf>,
+    /// Only when it waits on this machine's disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) queued: Option<WaitingReport>,
+}
+
+/// An entry that waits to be sent.
+#[derive(Debug, Serialize)]
+pub(super) struct WaitingReport {
+    /// Its name in the queue.
+    pub(super) name: String,
+    /// What that means, and why it waits.
+    pub(super) note: String,
 }
 
 impl IssueReport {
@@ -116,12 +135,28 @@ impl IssueReport {
             Issued::Accepted(receipt) => (Some(receipt.proved.index.get()), None),
             Issued::Refused(refused) => (None, Some(RefusalReport::of_entry(refused))),
         };
+        let accepted = index.is_some();
         Self {
             kind,
-            accepted: index.is_some(),
+            outcome: if accepted { "accepted" } else { "refused" },
+            accepted,
             index,
             refusal,
             receipt,
+            queued: None,
+        }
+    }
+
+    /// A claim that waits in the queue under a name.
+    pub(super) fn queued(name: String, note: String) -> Self {
+        Self {
+            kind: "claim",
+            outcome: "queued",
+            accepted: false,
+            index: None,
+            refusal: None,
+            receipt: None,
+            queued: Some(WaitingReport { name, note }),
         }
     }
 }
@@ -131,7 +166,12 @@ impl Report for IssueReport {
         let mut text = match (&self.index, &self.refusal) {
             (Some(index), _) => format!("{} accepted as entry {index}\n", self.kind),
             (None, Some(refusal)) => format!("{} refused: {}\n", self.kind, refusal.text()),
-            (None, None) => format!("{} refused\n", self.kind),
+            (None, None) => match &self.queued {
+                Some(WaitingReport { name, note }) => {
+                    format!("{} queued as {name}: {note}\n", self.kind)
+                }
+                None => format!("{} refused\n", self.kind),
+            },
         };
         if let Some(receipt) = &self.receipt {
             let _ = writeln!(text, "receipt {}", receipt.display());
@@ -146,22 +186,33 @@ impl Report for IssueReport {
     fn is_yes(&self) -> bool {
         self.accepted
     }
+
+    fn is_known(&self) -> bool {
+        self.queued.is_none()
+    }
 }
 
 /// What `claim` answers.
 #[derive(Debug, Serialize)]
 pub(super) struct ClaimReport {
-    pub(super) quote: QuoteReport,
+    /// Nothing for a claim of a kept quote.
+    pub(super) quote: Option<QuoteReport>,
     pub(super) claim: IssueReport,
 }
 
 impl Report for ClaimReport {
     fn text(&self) -> String {
-        format!("{}{}", self.quote.text(), self.claim.text())
+        let quote = self.quote.as_ref().map(Report::text);
+        format!("{}{}", quote.unwrap_or_default(), self.claim.text())
+    }
+
+    fn is_known(&self) -> bool {
+        self.claim.is_known()
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.quote.warnings()
+        let quote = self.quote.as_ref().map(Report::warnings);
+        quote.unwrap_or_default()
     }
 
     fn json(&self) -> String {

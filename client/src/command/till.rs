@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use client::device;
 use client::failure::{Failure, FailureKind};
-use client::files;
+use client::files::{self, FileError};
 use client::issue::Issued;
-use client::pos::{CheckError, Insured, Occasion, Pos, Quote, read_items};
+use client::pos::{
+    CheckError, ClaimError, Draft, Insured, Occasion, Pos, Quote, read_items,
+};
 use client::profile::{Profile, ProfileError, Settings};
-use client::system;
+use client::session::Session;
+use proto::attestation::Attestation;
 use proto::benefit::NetworkName;
 use proto::ids::{Day, LeafIndex};
 use proto::lpp::Slot;
@@ -19,7 +22,7 @@ use proto::renewal::EarlyRenewal;
 use thiserror::Error;
 
 use super::report::{ClaimReport, IssueReport, ItemsReport, QuoteReport};
-use super::{Answer, Failed, SettingsArgs, card};
+use super::{Answer, Failed, SettingsArgs, card, queue};
 
 /// What is sold, and to whom.
 #[derive(Args)]
@@ -27,13 +30,9 @@ struct SaleArgs {
     /// A TOML file with nir, birth_date, birth_rank, regime and complementary; - for stdin.
     /// An identity is never a flag, since other users of the machine can see flags
     #[arg(long, value_name = "FILE")]
-    card: PathBuf,
+    card: Option<PathBuf>,
     /// What is sold: LPP code, eye of a lens, price in euros; may be repeated
-    #[arg(
-        long = "item",
-        value_name = "CODE[/right|/left]=PRICE",
-        required = true
-    )]
+    #[arg(long = "item", value_name = "CODE[/right|/left]=PRICE")]
     items: Vec<String>,
     /// The date of the prescription, YYYY-MM-DD; without it the prescription is not checked
     #[arg(long, value_name = "DATE")]
@@ -60,11 +59,28 @@ impl SaleArgs {
     }
 }
 
+impl SaleArgs {
+    /// The person on the card.
+    fn insured(&self) -> Result<Insured, Failed> {
+        match &self.card {
+            Some(card) if !self.items.is_empty() => Ok(card::read(card)?),
+            _ => Err(Failed {
+                kind: FailureKind::Malformed,
+                message: "--card and at least one --item are needed".to_owned(),
+                hint: None,
+            }),
+        }
+    }
+}
+
 /// Arguments of `check`.
 #[derive(Args)]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     sale: SaleArgs,
+    /// Keep the quote in this file, from which it can be claimed when nobody can be asked
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -74,6 +90,12 @@ pub(super) struct CheckArgs {
 pub(super) struct ClaimArgs {
     #[command(flatten)]
     sale: SaleArgs,
+    /// A quote that `check --keep` made, in place of a card and items
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["card", "items"])]
+    quote: Option<PathBuf>,
+    /// The folder of claims that wait: if the federation cannot be reached, this one waits there
+    #[arg(long, env = "VITRAIL_QUEUE", value_name = "DIR")]
+    queue: Option<PathBuf>,
     #[command(flatten)]
     receipts: ReceiptsArgs,
     #[command(flatten)]
@@ -133,12 +155,25 @@ impl Failure for ReceiptFileError {
 /// `vitrail check`
 pub(super) async fn check(args: CheckArgs) -> Answer {
     let profile = device::renewed(args.settings.load(Settings::default())?).await?;
-    let insured = card::read(&args.sale.card)?;
+    let insured = args.sale.insured()?;
     let pos = Pos::open(&profile, None)?;
-    match quote(&pos, &insured, &args.sale, &profile).await? {
-        Ok(quote) => Ok(Box::new(QuoteReport::new(&quote, pos.session()))),
-        Err(refused) => Ok(Box::new(refused)),
+    let quote = match quote(&pos, &insured, &args.sale, &profile).await? {
+        Ok(quote) => quote,
+        Err(refused) => return Ok(Box::new(refused)),
+    };
+    let mut report = QuoteReport::new(&quote, pos.session());
+    if let Some(path) = args.keep {
+        match pos.draft(&quote) {
+            Ok(draft) => {
+                draft.keep(&path)?;
+                report = report.kept(path);
+            }
+            // There is nothing to keep, and the report says why.
+            Err(ClaimError::NothingCovered) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
+    Ok(Box::new(report))
 }
 
 /// The quote for these items, or the rule that refuses them before anybody is asked.
@@ -172,19 +207,42 @@ async fn quote(
 
 /// `vitrail claim`
 pub(super) async fn claim(args: ClaimArgs) -> Answer {
-    let profile = load(args.settings, args.receipts).await?;
-    let insured = card::read(&args.sale.card)?;
+    let profile = args.settings.load(settings(args.receipts))?;
+    if let Some(path) = &args.quote {
+        let draft = Draft::kept(path)?;
+        let claim = match &args.queue {
+            Some(folder) => queue::claim(folder, draft, profile).await?,
+            None => {
+                let profile = device::renewed(profile).await?;
+                send(draft, &profile, &profile.session(None)?).await?
+            }
+        };
+        return Ok(Box::new(ClaimReport { quote: None, claim }));
+    }
+    let profile = device::renewed(profile).await?;
+    let insured = args.sale.insured()?;
     let pos = Pos::open(&profile, None)?;
     let quote = match quote(&pos, &insured, &args.sale, &profile).await? {
         Ok(quote) => quote,
         Err(refused) => return Ok(Box::new(refused)),
     };
-    let issued = pos.claim(&quote).await?;
-    let claim = keep(&profile, "claim", &issued)?;
+    let (draft, report) = (pos.draft(&quote)?, QuoteReport::new(&quote, pos.session()));
+    let claim = match &args.queue {
+        Some(folder) => queue::claim(folder, draft, profile).await?,
+        None => send(draft, &profile, pos.session()).await?,
+    };
     Ok(Box::new(ClaimReport {
-        quote: QuoteReport::new(&quote, pos.session()),
+        quote: Some(report),
         claim,
     }))
+}
+
+/// Signs a claim and appends it, now or not at all.
+async fn send(draft: Draft, profile: &Profile, session: &Session) -> Result<IssueReport, Failed> {
+    let claim = Attestation::Claim(draft.claim);
+    let payload = Some((&draft.payload, &draft.salt));
+    let issued = session.issue(&claim, payload).await;
+    keep(profile, "claim", &issued.map_err(ClaimError::from)?)
 }
 
 /// `vitrail release`
@@ -208,15 +266,16 @@ pub(super) async fn release(args: ReleaseArgs) -> Answer {
     Ok(Box::new(keep(&profile, "release", &issued)?))
 }
 
-pub(super) async fn load(
-    settings: SettingsArgs,
-    receipts: ReceiptsArgs,
-) -> Result<Profile, Failed> {
-    let more = Settings {
+pub(super) async fn load(args: SettingsArgs, receipts: ReceiptsArgs) -> Result<Profile, Failed> {
+    Ok(device::renewed(args.load(settings(receipts))?).await?)
+}
+
+/// The settings of a command that writes receipts.
+pub(super) fn settings(receipts: ReceiptsArgs) -> Settings {
+    Settings {
         receipts: receipts.receipts,
         ..Settings::default()
-    };
-    Ok(device::renewed(settings.load(more)?).await?)
+    }
 }
 
 /// The entry that a receipt is of. Its proof is not needed here: the ledger decides.
@@ -234,8 +293,19 @@ pub(super) fn keep(
     kind: &'static str,
     issued: &Issued,
 ) -> Result<IssueReport, Failed> {
+    let path = keep_file(profile, kind, issued)?;
+    Ok(IssueReport::new(kind, issued, path))
+}
+
+/// Writes the receipt, or the proof of the refusal, if there is one: durable when it returns. The
+/// same receipt has the same name.
+pub(super) fn keep_file(
+    profile: &Profile,
+    kind: &'static str,
+    issued: &Issued,
+) -> Result<Option<PathBuf>, FileError> {
     let Some(file) = issued.receipt_file() else {
-        return Ok(IssueReport::new(kind, issued, None));
+        return Ok(None);
     };
     let folder = profile
         .settings()
@@ -247,9 +317,11 @@ pub(super) fn keep(
         ReceiptFile::Accepted(receipt) => {
             format!("{kind}-{:09}.receipt", receipt.proved.index.get())
         }
-        ReceiptFile::Refused(_) => format!("{kind}-{}.refusal", system::request_id()?),
+        ReceiptFile::Refused(refusal) => {
+            format!("{kind}-{}.refusal", refusal.refused.header().request_id)
+        }
     };
     let path = folder.join(name);
     files::replace(&path, file.to_text().as_bytes())?;
-    Ok(IssueReport::new(kind, issued, Some(path)))
+    Ok(Some(path))
 }

@@ -2,7 +2,7 @@
 
 use proto::attestation::{Claim, ClaimLine, ClaimTerms, CodeOpening, EarlyFrom};
 use proto::entry::REFERENCES_MAX;
-use proto::ids::{Day, LeafIndex};
+use proto::ids::{LeafIndex, UnixMillis};
 use proto::renewal::EarlyRenewal;
 use proto::roster::Role;
 use proto::seal::{self, LppCodeSalt, Salt, SealError, SealedPayload};
@@ -65,15 +65,22 @@ impl Failure for ClaimError {
     }
 }
 
-/// A claim ready to be signed, with its payload.
-pub(super) struct Draft {
-    pub(super) claim: Claim,
-    pub(super) payload: SealedPayload,
-    pub(super) salt: Salt,
+/// A claim ready to be signed, with its payload. It names nobody, and may be signed again when a
+/// signature has become too old: the salt makes its commitment its own.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// When the ledger was asked for what it rests on.
+    pub made_at: UnixMillis,
+    /// What will be signed.
+    pub claim: Claim,
+    /// Its payload.
+    pub payload: SealedPayload,
+    /// The payload's salt.
+    pub salt: Salt,
 }
 
 impl Draft {
-    pub(super) fn new(quote: &Quote, today: Day) -> Result<Self, ClaimError> {
+    pub(super) fn new(quote: &Quote, now: UnixMillis) -> Result<Self, ClaimError> {
         let lines: Vec<&QuoteLine> = quote.lines().iter().filter(|l| l.is_claimable()).collect();
         let catalogue = quote.catalogue.filter(|_| !lines.is_empty());
         let catalogue = catalogue.ok_or(ClaimError::NothingCovered)?;
@@ -91,11 +98,12 @@ impl Draft {
             slots,
             catalogue,
             coverages,
-            until: today.plus(RESERVATION_DAYS),
+            until: now.day().plus(RESERVATION_DAYS),
             early,
             commitment: *payload.commitment(&salt).as_hash(),
         };
         Ok(Self {
+            made_at: now,
             claim,
             payload,
             salt,
@@ -229,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_claim_has_the_shape_that_the_ledger_asks_for() {
-        let draft = Draft::new(&quoted(), TODAY).unwrap();
+        let draft = Draft::new(&quoted(), TODAY.start()).unwrap();
         assert!(draft.claim.slots.is_sorted_by(|a, b| a < b));
         assert_eq!(draft.claim.slots.len(), 3);
         let coverages = [10, 11].map(LeafIndex::new);
@@ -239,7 +247,7 @@ mod tests {
 
     #[test]
     fn each_payer_opens_the_lines_it_pays_for_and_nobody_else_any() {
-        let draft = Draft::new(&quoted(), TODAY).unwrap();
+        let draft = Draft::new(&quoted(), TODAY.start()).unwrap();
         let amo = opened(&draft, 1).unwrap();
         let amc = opened(&draft, 2).unwrap();
         assert_eq!((amo.lines.len(), amc.lines.len()), (1, 3));
@@ -248,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_individual_code_opens_for_the_mandatory_insurer_alone() {
-        let draft = Draft::new(&quoted(), TODAY).unwrap();
+        let draft = Draft::new(&quoted(), TODAY.start()).unwrap();
         let amo = opened(&draft, 1).unwrap();
         let opening = amo.lines[0].opening.as_ref().unwrap();
         assert_eq!(opening.lpp_code.as_str(), "2264861");
@@ -266,7 +274,10 @@ mod tests {
         lines[1].payments.clear();
         lines[1].refusal = Some(Reason::NotCovered.into());
         let taken = quote(lines, quoted().payers);
-        assert_eq!(Draft::new(&taken, TODAY).unwrap().claim.slots.len(), 2);
+        assert_eq!(
+            Draft::new(&taken, TODAY.start()).unwrap().claim.slots.len(),
+            2
+        );
     }
 
     #[test]
@@ -275,7 +286,7 @@ mod tests {
         lines.iter_mut().for_each(|line| line.payments.clear());
         let empty = quote(lines, quoted().payers);
         assert!(matches!(
-            Draft::new(&empty, TODAY),
+            Draft::new(&empty, TODAY.start()),
             Err(ClaimError::NothingCovered)
         ));
     }

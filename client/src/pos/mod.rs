@@ -3,6 +3,7 @@
 mod claim;
 mod delivery;
 mod insured;
+pub(crate) mod kept;
 mod offer;
 mod product;
 mod quote;
@@ -17,12 +18,15 @@ use proto::lpp::Catalogue;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-pub use self::claim::{ClaimError, ClaimOutcome, RESERVATION_DAYS};
+pub use self::claim::{ClaimError, ClaimOutcome, Draft, RESERVATION_DAYS};
 pub use self::delivery::{Cause, DeliverError, HandingOver, deliver};
 pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
+pub use self::kept::{KEPT_BYTES_MAX, KeptError};
 use self::offer::{Offer, Questions};
 pub use self::product::{Item, ItemError, ItemTextError, ItemsRefused, Product, read_items};
-pub use self::quote::{LineRefusal, PayerTotal, Payment, Quote, QuoteLine, Renewal, Unpaid};
+pub use self::quote::{
+    LineRefusal, PayerTotal, Payment, Quote, QuoteLine, QuoteSource, Renewal, Unpaid,
+};
 pub use self::sale::Occasion;
 use self::sale::Sale;
 use crate::failure::{Failure, FailureKind};
@@ -231,10 +235,19 @@ impl Pos {
     /// # Errors
     /// [`ClaimError`] when there is nothing to claim, or it is not known what became of it.
     pub async fn claim(&self, quote: &Quote) -> Result<ClaimOutcome, ClaimError> {
-        let draft = claim::Draft::new(quote, system::now().day())?;
+        let draft = self.draft(quote)?;
         let payload = Some((&draft.payload, &draft.salt));
         let attestation = Attestation::Claim(draft.claim);
         Ok(self.session.issue(&attestation, payload).await?)
+    }
+
+    /// The claim of a quote's claimable lines, ready to be signed: for a till that keeps it until
+    /// it can send it.
+    ///
+    /// # Errors
+    /// [`ClaimError`] when there is nothing to claim.
+    pub fn draft(&self, quote: &Quote) -> Result<Draft, ClaimError> {
+        Draft::new(quote, system::now())
     }
 
     /// Frees slots of a claim, or of a delivery that comes back: those given, or all of them if none is.

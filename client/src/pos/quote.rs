@@ -215,6 +215,23 @@ impl QuoteLine {
     }
 }
 
+/// Where the coverages of a quote come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuoteSource {
+    /// They stood in the ledger and are still valid. No payer was asked.
+    Ledger,
+}
+
+impl QuoteSource {
+    /// The word for it in output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+        }
+    }
+}
+
 /// What is covered, and who pays what. Holds secrets of the contracts, so it cannot be printed
 /// whole and is not stored.
 #[derive(Debug)]
@@ -251,6 +268,12 @@ impl Quote {
     #[must_use]
     pub fn lines(&self) -> &[QuoteLine] {
         &self.lines
+    }
+
+    /// Where its coverages come from.
+    #[must_use]
+    pub const fn source(&self) -> QuoteSource {
+        QuoteSource::Ledger
     }
 
     /// The checkpoint that all of it was proved against.

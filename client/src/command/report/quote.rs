@@ -1,10 +1,11 @@
 //! What `check` answers: who pays what of each line and in total, and until when it holds.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use client::pos::{PayerTotal, Quote, QuoteLine};
 use client::session::Session;
-use proto::ids::{Cents, Day};
+use proto::ids::{Cents, Day, UnixMillis};
 use proto::lpp::Side;
 use proto::roster::Role;
 use serde::Serialize;
@@ -157,8 +158,13 @@ pub(in crate::command) struct QuoteReport {
     /// The last day on which the prescription counts, if its date was given.
     pub(super) prescription_until: Option<String>,
     pub(super) early_renewal: &'static str,
+    /// Where the coverages come from: `ledger`, when no payer was asked.
+    pub(super) source: &'static str,
     pub(super) checkpoint_size: u64,
     pub(super) checkpoint_time: u64,
+    /// Where the quote is kept for a later claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<PathBuf>,
     /// Members whose answers failed their check.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) wrong_members: Vec<String>,
@@ -179,9 +185,19 @@ impl QuoteReport {
             valid_until: quote.valid_until().map(Day::to_iso),
             prescription_until: quote.prescription_until().map(Day::to_iso),
             early_renewal: quote.early_renewal().as_str(),
+            source: quote.source().as_str(),
             checkpoint_size: quote.checkpoint().size().get(),
             checkpoint_time: quote.checkpoint().time().get(),
+            kept: None,
             wrong_members: wrong.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The same, kept in a file.
+    pub(in crate::command) fn kept(self, path: PathBuf) -> Self {
+        Self {
+            kept: Some(path),
+            ..self
         }
     }
 
@@ -269,6 +285,11 @@ impl Report for QuoteReport {
         }
         if let Some(until) = &self.prescription_until {
             let _ = writeln!(text, "prescription valid until {until}");
+        }
+        let at = UnixMillis::new(self.checkpoint_time.saturating_mul(1000)).to_iso();
+        let _ = writeln!(text, "coverages from the {} as of {at}", self.source);
+        if let Some(kept) = &self.kept {
+            let _ = writeln!(text, "quote kept in {}", kept.display());
         }
         text
     }

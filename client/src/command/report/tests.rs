@@ -77,8 +77,10 @@ fn quote() -> QuoteReport {
         valid_until: None,
         prescription_until: Some("2026-05-01".to_owned()),
         early_renewal: "none",
+        source: "ledger",
         checkpoint_size: 6,
         checkpoint_time: 1_768_000_006,
+        kept: None,
         wrong_members: Vec::new(),
     }
 }
@@ -86,20 +88,24 @@ fn quote() -> QuoteReport {
 fn issue() -> IssueReport {
     IssueReport {
         kind: "claim",
+        outcome: "accepted",
         accepted: true,
         index: Some(4),
         refusal: None,
         receipt: Some("receipts/claim-000000004.receipt".into()),
+        queued: None,
     }
 }
 
 fn refused() -> IssueReport {
     IssueReport {
         kind: "claim",
+        outcome: "refused",
         accepted: false,
         index: None,
         refusal: Some(refusal()),
         receipt: None,
+        queued: None,
     }
 }
 
@@ -113,7 +119,7 @@ fn problems() -> Vec<ProblemReport> {
 #[test]
 fn a_quote_is_a_table_and_an_object() {
     assert!(!quote().is_yes());
-    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3,"valid_until":"2026-12-31"}],"unpaid":[],"renewal":{"state":"reserved","delivered":null,"until":"2026-03-10","opens":null,"holder":4},"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"payers":[{"member":"amo","role":"amo","amount_cents":3},{"member":"amc","role":"amc","amount_cents":9000}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"valid_until":null,"prescription_until":"2026-05-01","early_renewal":"none","checkpoint_size":6,"checkpoint_time":1768000006}"#);
+    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3,"valid_until":"2026-12-31"}],"unpaid":[],"renewal":{"state":"reserved","delivered":null,"until":"2026-03-10","opens":null,"holder":4},"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"payers":[{"member":"amo","role":"amo","amount_cents":3},{"member":"amc","role":"amc","amount_cents":9000}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"valid_until":null,"prescription_until":"2026-05-01","early_renewal":"none","source":"ledger","checkpoint_size":6,"checkpoint_time":1768000006}"#);
     assert_snapshot!(quote().text(), @"
     code          slot                     price       AMO       AMC    to pay
     2264861  M03  frame                    95.00      0.03     90.00      4.97
@@ -121,7 +127,11 @@ fn a_quote_is_a_table_and_an_object() {
     AMO: amo, AMC: amc
     2264861: Cet équipement est déjà réservé par une autre demande. Jusqu'au 2026-03-10. (entry 4)
     prescription valid until 2026-05-01
+    coverages from the ledger as of 2026-01-09T23:06:46Z
     ");
+    let kept = quote().kept("quote.txt".into());
+    assert!(kept.json().ends_with(r#","kept":"quote.txt"}"#));
+    assert!(kept.text().ends_with("quote kept in quote.txt\n"));
 }
 
 #[test]
@@ -161,6 +171,7 @@ fn each_payer_has_a_column_and_remarks_stand_below() {
     2264861: delivered 2025-01-10, renewal before the time, open since 2026-01-10
     valid until 2026-12-31
     prescription valid until 2026-05-01
+    coverages from the ledger as of 2026-01-09T23:06:46Z
     ");
 }
 
@@ -181,7 +192,7 @@ fn a_member_that_answered_wrongly_is_named_beside_the_answer() {
 #[test]
 fn an_issued_entry_is_told_with_its_receipt() {
     assert!(issue().is_yes());
-    assert_snapshot!(issue().json(), @r#"{"kind":"claim","accepted":true,"index":4,"refusal":null,"receipt":"receipts/claim-000000004.receipt"}"#);
+    assert_snapshot!(issue().json(), @r#"{"kind":"claim","outcome":"accepted","accepted":true,"index":4,"refusal":null,"receipt":"receipts/claim-000000004.receipt"}"#);
     assert_snapshot!(issue().text(), @"
     claim accepted as entry 4
     receipt receipts/claim-000000004.receipt
@@ -191,14 +202,22 @@ fn an_issued_entry_is_told_with_its_receipt() {
 #[test]
 fn a_refused_entry_is_told_with_its_reason() {
     assert!(!refused().is_yes());
-    assert_snapshot!(refused().json(), @r#"{"kind":"claim","accepted":false,"index":null,"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4},"receipt":null}"#);
+    assert_snapshot!(refused().json(), @r#"{"kind":"claim","outcome":"refused","accepted":false,"index":null,"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4},"receipt":null}"#);
     assert_snapshot!(refused().text(), @"claim refused: Cet équipement est déjà réservé par une autre demande. Jusqu'au 2026-03-10. (entry 4)");
+}
+
+#[test]
+fn a_queued_claim_is_neither_yes_nor_no() {
+    let queued = IssueReport::queued("00112233".to_owned(), "not reserved".to_owned());
+    assert!(!queued.is_yes() && !queued.is_known());
+    assert_snapshot!(queued.json(), @r#"{"kind":"claim","outcome":"queued","accepted":false,"index":null,"refusal":null,"receipt":null,"queued":{"name":"00112233","note":"not reserved"}}"#);
+    assert_snapshot!(queued.text(), @"claim queued as 00112233: not reserved");
 }
 
 #[test]
 fn a_claim_has_its_quote_beside_it() {
     let claim = ClaimReport {
-        quote: quote(),
+        quote: Some(quote()),
         claim: issue(),
     };
     assert!(claim.is_yes());
