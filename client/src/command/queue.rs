@@ -9,7 +9,7 @@ use client::failure::FailureKind;
 use client::issue::Issued;
 use client::pos::Draft;
 use client::profile::Profile;
-use client::queue::{Queue, Queued};
+use client::queue::{Queue, QueueError, Queued};
 use client::session::Session;
 use client::system;
 use serde::Serialize;
@@ -128,7 +128,11 @@ pub(super) async fn claim(
     profile: Profile,
 ) -> Result<IssueReport, Failed> {
     let queue = Queue::open(folder)?;
-    let name = queue.add(draft, system::now())?;
+    let name = match queue.add(draft, system::now()) {
+        // It was claimed before, and waits: then this is the time to send it.
+        Err(QueueError::AlreadyQueued { name }) => name,
+        added => added?,
+    };
     // From here the claim is durable on this machine, whatever happens to this process.
     let sent = async {
         let (session, profile) = open(profile).await?;

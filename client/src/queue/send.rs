@@ -221,18 +221,14 @@ async fn fate(
     })
 }
 
-/// Reads the log where the attempt would be.
+/// Reads the log where the attempt would be. It is not there and cannot come any more once an
+/// entry of a later batch is, or a checkpoint of a later time has been reached without it.
 async fn search(
     session: &Session,
     attempt: &Attempt,
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<Fate, SendError> {
     let last = UnixMillis::new(attempt.entry.header().issued_at.get() + APART_MS);
-    let too_late = last.seconds().get() + 1;
-    if checkpoint.time().get() < too_late {
-        let seconds = too_late - checkpoint.time().get();
-        return Err(SendError::OnItsWay { seconds });
-    }
     let (first, end) = (attempt.after.get(), checkpoint.size().get());
     for place in first..end {
         if place - first >= SCAN_ENTRIES_MAX {
@@ -243,10 +239,14 @@ async fn search(
             return Ok(Fate::Decided(Issued::Accepted(Box::new(receipt))));
         }
         if entry.header().issued_at > last {
-            break;
+            return Ok(Fate::Dead);
         }
     }
-    Ok(Fate::Dead)
+    let left = (last.seconds().get() + 1).saturating_sub(checkpoint.time().get());
+    match left {
+        0 => Ok(Fate::Dead),
+        seconds => Err(SendError::OnItsWay { seconds }),
+    }
 }
 
 /// A slot that is taken by this very claim, under a signature of this till, is an acceptance: that
