@@ -1,6 +1,7 @@
 //! The shapes of the answers. As JSON they are an interface: tests below hold each of them.
 
 mod catalogue;
+mod issue;
 mod items;
 pub(super) mod life;
 mod quote;
@@ -9,13 +10,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use client::issue::{Issued, Refused};
+use client::issue::Refused;
 use client::pos::LineRefusal;
 use proto::ids::Day;
 use proto::receipt::Step;
 use serde::Serialize;
 
 pub(super) use self::catalogue::{FetchReport, ImportReport, StatusReport};
+pub(super) use self::issue::{ClaimReport, IssueReport};
 pub(super) use self::items::ItemsReport;
 pub(super) use self::quote::QuoteReport;
 
@@ -101,126 +103,6 @@ impl RefusalReport {
             until.unwrap_or_default(),
             holder.unwrap_or_default()
         )
-    }
-}
-
-/// What became of an entry.
-#[derive(Debug, Serialize)]
-pub(super) struct IssueReport {
-    pub(super) kind: &'static str,
-    /// `accepted`, `refused` or `queued`.
-    pub(super) outcome: &'static str,
-    pub(super) accepted: bool,
-    pub(super) index: Option<u64>,
-    pub(super) refusal: Option<RefusalReport>,
-    /// Where the receipt, or the proof of the refusal, was written.
-    pub(super) receipt: Option<PathBuf>,
-    /// Only when it waits on this machine's disk.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) queued: Option<WaitingReport>,
-}
-
-/// An entry that waits to be sent.
-#[derive(Debug, Serialize)]
-pub(super) struct WaitingReport {
-    /// Its name in the queue.
-    pub(super) name: String,
-    /// What that means, and why it waits.
-    pub(super) note: String,
-}
-
-impl IssueReport {
-    pub(super) fn new(kind: &'static str, issued: &Issued, receipt: Option<PathBuf>) -> Self {
-        let (index, refusal) = match issued {
-            Issued::Accepted(receipt) => (Some(receipt.proved.index.get()), None),
-            Issued::Refused(refused) => (None, Some(RefusalReport::of_entry(refused))),
-        };
-        let accepted = index.is_some();
-        Self {
-            kind,
-            outcome: if accepted { "accepted" } else { "refused" },
-            accepted,
-            index,
-            refusal,
-            receipt,
-            queued: None,
-        }
-    }
-
-    /// A claim that waits in the queue under a name.
-    pub(super) fn queued(name: String, note: String) -> Self {
-        Self {
-            kind: "claim",
-            outcome: "queued",
-            accepted: false,
-            index: None,
-            refusal: None,
-            receipt: None,
-            queued: Some(WaitingReport { name, note }),
-        }
-    }
-}
-
-impl Report for IssueReport {
-    fn text(&self) -> String {
-        let mut text = match (&self.index, &self.refusal) {
-            (Some(index), _) => format!("{} accepted as entry {index}\n", self.kind),
-            (None, Some(refusal)) => format!("{} refused: {}\n", self.kind, refusal.text()),
-            (None, None) => match &self.queued {
-                Some(WaitingReport { name, note }) => {
-                    format!("{} queued as {name}: {note}\n", self.kind)
-                }
-                None => format!("{} refused\n", self.kind),
-            },
-        };
-        if let Some(receipt) = &self.receipt {
-            let _ = writeln!(text, "receipt {}", receipt.display());
-        }
-        text
-    }
-
-    fn json(&self) -> String {
-        to_json(self)
-    }
-
-    fn is_yes(&self) -> bool {
-        self.accepted
-    }
-
-    fn is_known(&self) -> bool {
-        self.queued.is_none()
-    }
-}
-
-/// What `claim` answers.
-#[derive(Debug, Serialize)]
-pub(super) struct ClaimReport {
-    /// Nothing for a claim of a kept quote.
-    pub(super) quote: Option<QuoteReport>,
-    pub(super) claim: IssueReport,
-}
-
-impl Report for ClaimReport {
-    fn text(&self) -> String {
-        let quote = self.quote.as_ref().map(Report::text);
-        format!("{}{}", quote.unwrap_or_default(), self.claim.text())
-    }
-
-    fn is_known(&self) -> bool {
-        self.claim.is_known()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let quote = self.quote.as_ref().map(Report::warnings);
-        quote.unwrap_or_default()
-    }
-
-    fn json(&self) -> String {
-        to_json(self)
-    }
-
-    fn is_yes(&self) -> bool {
-        self.claim.accepted
     }
 }
 

@@ -439,10 +439,10 @@ impl Connection {
     pub async fn payload(&self, index: LeafIndex) -> Result<PayloadAnswer, CallError> {
         let request = payload::write_request(index);
         let channel = &self.channel;
-        let method = "vitrail.v1.PayloadService/GetPayload";
+        let method = "vitrail.v1.PayloadService/FetchPayload";
         let answer = self.call(method, request, |request| {
             let mut client = v1::payload_service_client::PayloadServiceClient::new(channel.clone());
-            async move { client.get_payload(request).await }
+            async move { client.fetch_payload(request).await }
         });
         payload::read_answer(&answer.await?).map_err(|e| self.unreadable(e))
     }

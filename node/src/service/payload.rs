@@ -26,10 +26,10 @@ pub(super) struct Payloads {
 
 #[async_trait]
 impl PayloadService for Payloads {
-    async fn get_payload(
+    async fn fetch_payload(
         &self,
-        request: Request<v1::GetPayloadRequest>,
-    ) -> Result<Response<v1::GetPayloadResponse>, Status> {
+        request: Request<v1::FetchPayloadRequest>,
+    ) -> Result<Response<v1::FetchPayloadResponse>, Status> {
         let key = peer(&request)?;
         let index = read_request(request.get_ref());
         Ok(Response::new(self.payload(index, key).await?))
@@ -43,7 +43,7 @@ impl Payloads {
         &self,
         index: LeafIndex,
         key: PublicKey,
-    ) -> Result<v1::GetPayloadResponse, CallError> {
+    ) -> Result<v1::FetchPayloadResponse, CallError> {
         let snapshot = self.sequencer.snapshot();
         let entry = snapshot.entry(index)?.ok_or(CallError::EntryUnknown)?;
         let (slots, coverages) = touched(&entry)?;
@@ -81,7 +81,7 @@ fn answer(
     entry: &Entry,
     index: LeafIndex,
     key: &PublicKey,
-) -> Result<v1::GetPayloadResponse, CallError> {
+) -> Result<v1::FetchPayloadResponse, CallError> {
     if !may_read(snapshot, entry, key)? {
         return Err(CallError::NotAllowed(Reason::NotEntitled));
     }

@@ -18,13 +18,13 @@ pub struct PayloadAnswer {
 
 /// A request for the payload of one entry, as a message.
 #[must_use]
-pub const fn write_request(index: LeafIndex) -> v1::GetPayloadRequest {
-    v1::GetPayloadRequest { index: index.get() }
+pub const fn write_request(index: LeafIndex) -> v1::FetchPayloadRequest {
+    v1::FetchPayloadRequest { index: index.get() }
 }
 
 /// Reads which entry's payload a caller asks for. Every number is one; the log may be shorter.
 #[must_use]
-pub const fn read_request(request: &v1::GetPayloadRequest) -> LeafIndex {
+pub const fn read_request(request: &v1::FetchPayloadRequest) -> LeafIndex {
     LeafIndex::new(request.index)
 }
 
@@ -32,7 +32,7 @@ pub const fn read_request(request: &v1::GetPayloadRequest) -> LeafIndex {
 ///
 /// # Errors
 /// The first field that is missing or wrong.
-pub fn read_answer(message: &v1::GetPayloadResponse) -> Result<PayloadAnswer, WireError> {
+pub fn read_answer(message: &v1::FetchPayloadResponse) -> Result<PayloadAnswer, WireError> {
     let missing = WireError::Missing { field: "entry" };
     Ok(PayloadAnswer {
         proved: read::proved_entry(message.entry.as_ref().ok_or(missing)?)?,
@@ -47,8 +47,8 @@ pub fn write_answer(
     proved: &EntryProof,
     payload: Option<&(SealedPayload, Salt)>,
     checkpoint: String,
-) -> v1::GetPayloadResponse {
-    v1::GetPayloadResponse {
+) -> v1::FetchPayloadResponse {
+    v1::FetchPayloadResponse {
         entry: Some(write::proved_entry(proved)),
         payload: payload.map(|(sealed, salt)| write::payload(sealed, salt)),
         checkpoint,
