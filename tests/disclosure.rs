@@ -251,12 +251,12 @@ async fn who_gets_a_payload_is_on_record_and_who_does_not_too() {
     // Neither another insurer nor another payer of the claim gets what is not its own.
     for (key, index) in [(&beta, claim), (&beta, coverage), (&keys.cnam, coverage)] {
         let refused = scene.session(key).payload(index).await;
-        assert_eq!(reason(refused), Some(Reason::NotEntitled));
+        assert_eq!(reason(&refused), Some(Reason::NotEntitled));
     }
     let till = scene.session(&scene.world.tills[0]).payload(claim).await;
-    assert_eq!(reason(till), Some(Reason::KindNotAllowed));
+    assert_eq!(reason(&till), Some(Reason::KindNotAllowed));
     let roster = scene.session(&alpha).payload(LeafIndex::new(0)).await;
-    assert_eq!(reason(roster), Some(Reason::ReferenceUnfit));
+    assert_eq!(reason(&roster), Some(Reason::ReferenceUnfit));
 
     // The node is killed the moment after an answer: the look is there all the same.
     scene.session(&alpha).payload(claim).await.unwrap();
@@ -273,9 +273,9 @@ async fn who_gets_a_payload_is_on_record_and_who_does_not_too() {
     assert!(erased.payload.is_none());
 }
 
-fn reason(refused: Result<PayloadProof, LookupError>) -> Option<Reason> {
+fn reason(refused: &Result<PayloadProof, LookupError>) -> Option<Reason> {
     match refused {
-        Err(LookupError::Call(CallError::NotAdmitted { reason, .. })) => reason,
+        Err(LookupError::Call(CallError::NotAdmitted { reason, .. })) => *reason,
         _ => None,
     }
 }
