@@ -7,9 +7,7 @@ use client::device;
 use client::failure::{Failure, FailureKind};
 use client::files::{self, FileError};
 use client::issue::Issued;
-use client::pos::{
-    CheckError, ClaimError, Draft, Insured, Occasion, Pos, Quote, read_items,
-};
+use client::pos::{CheckError, ClaimError, Draft, Insured, Occasion, Pos, Quote, read_items};
 use client::profile::{Profile, ProfileError, Settings};
 use client::session::Session;
 use proto::attestation::Attestation;
