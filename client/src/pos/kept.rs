@@ -101,7 +101,9 @@ impl Draft {
         let slots: String = slots
             .map(|slot| format!("slot {}\n", encode(slot.as_bytes())))
             .collect();
-        let early = claim.early.map(|early| format!("early {}\n", early.months()));
+        let early = claim
+            .early
+            .map(|early| format!("early {}\n", early.months()));
         let early = early.unwrap_or_default();
         format!(
             "{TITLE}\nmade {}\ncatalogue {}\n{coverages}{slots}until {}\n{early}salt {}\npayload {}\n",
