@@ -253,8 +253,10 @@ async fn who_gets_a_payload_is_on_record_and_who_does_not_too() {
         let refused = scene.session(key).payload(index).await;
         assert_eq!(reason(&refused), Some(Reason::NotEntitled));
     }
-    let till = scene.session(&scene.world.tills[0]).payload(claim).await;
-    assert_eq!(reason(&till), Some(Reason::KindNotAllowed));
+    let till = scene.session(&scene.world.tills[0]);
+    till.payload(claim).await.unwrap();
+    let of_a_payer = till.payload(coverage).await;
+    assert_eq!(reason(&of_a_payer), Some(Reason::NotEntitled));
     let roster = scene.session(&alpha).payload(LeafIndex::new(0)).await;
     assert_eq!(reason(&roster), Some(Reason::ReferenceUnfit));
 

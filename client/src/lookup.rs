@@ -261,8 +261,8 @@ impl Session {
     /// # Errors
     /// [`LookupError`], the first check that fails.
     pub async fn payload(&self, index: LeafIndex) -> Result<PayloadProof, LookupError> {
-        let answer = self.home().payload(index).await?;
-        let checkpoint = self.verify_checkpoint(&answer.checkpoint)?;
+        let (answer, signed) = self.home().open_entry(index).await?;
+        let checkpoint = self.verify_checkpoint(&signed)?;
         let proved = answer.proved;
         if proved.index != index {
             return Err(self.wrong(WrongAnswer::OtherEntry));
@@ -280,7 +280,7 @@ impl Session {
         Ok(PayloadProof {
             receipt: Receipt {
                 proved,
-                checkpoint: answer.checkpoint,
+                checkpoint: signed,
             },
             entry,
             payload: answer.payload,

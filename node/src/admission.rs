@@ -43,7 +43,6 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.LogService/GetCheckpoint", Access::Anyone),
     ("/vitrail.v1.LogService/GetEntry", Access::Anyone),
     ("/vitrail.v1.LogService/ProveConsistency", Access::Anyone),
-    ("/vitrail.v1.PayloadService/FetchPayload", Access::Member),
     ("/vitrail.v1.ReplicationService/Follow", Access::Member),
     ("/vitrail.v1.ReplicationService/Forward", Access::Member),
 ];

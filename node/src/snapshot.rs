@@ -265,21 +265,6 @@ impl Snapshot {
         self.payload(&proved.entry, proved.index)
     }
 
-    /// The payload of an entry with its salt, while it is not erased; `None` as well for an entry
-    /// that commits to none. Who may have it, the caller must know.
-    ///
-    /// # Errors
-    /// What is stored cannot be read or does not fit.
-    pub fn sealed_payload(
-        &self,
-        proved: &EntryProof,
-    ) -> Result<Option<(SealedPayload, Salt)>, ReadError> {
-        match proved.entry.header().commitment {
-            Some(commitment) => self.stored_payload(proved.index, &commitment),
-            None => Ok(None),
-        }
-    }
-
     /// Whether a till's key is admitted, as the map has it.
     ///
     /// # Errors

@@ -6,7 +6,6 @@
 pub mod access;
 pub mod ceremony;
 pub mod open;
-pub mod payload;
 pub mod replication;
 #[cfg(test)]
 mod tests;

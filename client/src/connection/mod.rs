@@ -22,7 +22,6 @@ use proto::seal::{Salt, SealedPayload};
 use proto::signing::{PublicKey, SecretKey};
 use proto::wire::access::{self, RecordsAsked, RecordsPage};
 use proto::wire::open::{self, OpenAnswer};
-use proto::wire::payload::{self, PayloadAnswer};
 use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -430,21 +429,6 @@ impl Connection {
             async move { client.list_records(request).await }
         });
         access::read_page(&answer.await?).map_err(|e| self.unreadable(e))
-    }
-
-    /// Asks for one entry with its payload and salt, which the node puts on record.
-    ///
-    /// # Errors
-    /// [`CallError`]. Nothing of the answer is verified yet.
-    pub async fn payload(&self, index: LeafIndex) -> Result<PayloadAnswer, CallError> {
-        let request = payload::write_request(index);
-        let channel = &self.channel;
-        let method = "vitrail.v1.PayloadService/FetchPayload";
-        let answer = self.call(method, request, |request| {
-            let mut client = v1::payload_service_client::PayloadServiceClient::new(channel.clone());
-            async move { client.fetch_payload(request).await }
-        });
-        payload::read_answer(&answer.await?).map_err(|e| self.unreadable(e))
     }
 
     /// Sends a request, and sends it again while the member says that it is worth it.

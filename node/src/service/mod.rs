@@ -6,7 +6,6 @@ mod gate;
 mod ledger;
 mod log;
 mod open;
-mod payload;
 mod replication;
 mod status;
 
@@ -19,7 +18,6 @@ use proto::wire::v1::access_service_server::AccessServiceServer;
 use proto::wire::v1::evaluator_service_server::EvaluatorServiceServer;
 use proto::wire::v1::ledger_service_server::LedgerServiceServer;
 use proto::wire::v1::log_service_server::LogServiceServer;
-use proto::wire::v1::payload_service_server::PayloadServiceServer;
 use proto::wire::v1::replication_service_server::ReplicationServiceServer;
 use tonic::Request;
 use tonic::service::Routes;
@@ -81,10 +79,6 @@ impl Services {
             services: self.clone(),
         });
         let access = AccessServiceServer::new(access::Access(self.sequencer.clone()));
-        let payload = PayloadServiceServer::new(payload::Payloads {
-            sequencer: self.sequencer.clone(),
-            recorder: self.recorder.clone(),
-        });
         let replication = ReplicationServiceServer::new(replication::Replication {
             sequencer: self.sequencer.clone(),
             ledger: ledger::Ledger(self.clone()),
@@ -93,7 +87,6 @@ impl Services {
             .add_service(access.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(log.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(evaluator.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(payload.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(replication.max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 

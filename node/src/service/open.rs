@@ -1,10 +1,10 @@
 //! Opening an entry: what its payers and its till may have of it, on record like every look.
 
 use proto::attestation::{
-    Attestation, Claim, GrantState, Look, LookOutcome, invoice_index, settlement_index,
+    Attestation, GrantState, Look, LookOutcome, invoice_index, settlement_index,
 };
 use proto::entry::{Entry, Header};
-use proto::ids::LeafIndex;
+use proto::ids::{CoverageKey, LeafIndex, SlotKey};
 use proto::refusal::Reason;
 use proto::signing::PublicKey;
 use proto::wire::open::{OpenAnswer, write_answer};
@@ -17,15 +17,20 @@ use crate::clock;
 use crate::snapshot::{ReadError, Snapshot};
 use crate::tls::PeerKey;
 
-/// What is asked for: a claim, or an entry of the invoice that follows from it.
+/// What is asked for: a coverage, a claim, or an entry of the invoice that follows from a claim.
 struct Asked {
+    /// Who issued the coverage or the claim.
     issuer: PublicKey,
-    claim: Claim,
+    /// The coverage, or what the claim reserves.
+    slots: Vec<SlotKey>,
+    coverage: Option<CoverageKey>,
+    /// What the claim rests on; nothing for a coverage.
+    rests_on: Vec<LeafIndex>,
     invoice: Option<LeafIndex>,
 }
 
 /// Finds out what to answer, and answers once it is on record that it was asked, with the slots of
-/// the claim.
+/// the claim or the key of the coverage.
 pub(super) async fn open(
     services: &Services,
     index: LeafIndex,
@@ -46,8 +51,8 @@ pub(super) async fn open(
         by: peer.0,
         at: clock::now(),
         outcome,
-        slots: asked.claim.slots,
-        coverages: Vec::new(),
+        slots: asked.slots,
+        coverages: asked.coverage.into_iter().collect(),
     };
     services.recorder.record(look).await?;
     // From here the look is in the ledger, whatever happens to this process.
@@ -61,6 +66,15 @@ pub(super) async fn open(
 fn asked(snapshot: &Snapshot, index: LeafIndex) -> Result<Asked, CallError> {
     let unfit = CallError::NotAllowed(Reason::ReferenceUnfit);
     let (claim, invoice) = match says(snapshot, index)? {
+        (header, Attestation::Coverage(coverage)) => {
+            return Ok(Asked {
+                issuer: header.issuer,
+                slots: Vec::new(),
+                coverage: Some(coverage.coverage),
+                rests_on: Vec::new(),
+                invoice: None,
+            });
+        }
         (_, Attestation::Claim(_)) => (index, None),
         (_, Attestation::Delivery(delivery)) => {
             (delivery.claim, Some(delivery.handover.invoice(index)))
@@ -71,7 +85,9 @@ fn asked(snapshot: &Snapshot, index: LeafIndex) -> Result<Asked, CallError> {
     match says(snapshot, claim)? {
         (header, Attestation::Claim(claim)) => Ok(Asked {
             issuer: header.issuer,
-            claim,
+            slots: claim.slots,
+            coverage: None,
+            rests_on: claim.coverages,
             invoice,
         }),
         _ => Err(unfit),
@@ -85,7 +101,8 @@ fn says(snapshot: &Snapshot, index: LeafIndex) -> Result<(Header, Attestation), 
     Ok((header, attestation))
 }
 
-/// The till that claimed, with whatever session, and the payers whose coverages the claim rests on.
+/// The issuer of a coverage; the till that claimed, with whatever session, and the payers whose
+/// coverages the claim rests on.
 fn is_party(snapshot: &Snapshot, asked: &Asked, key: &PublicKey) -> Result<bool, ReadError> {
     let device = |key: &PublicKey| -> Result<Option<PublicKey>, ReadError> {
         Ok(match snapshot.grant(key)? {
@@ -93,17 +110,17 @@ fn is_party(snapshot: &Snapshot, asked: &Asked, key: &PublicKey) -> Result<bool,
             _ => None,
         })
     };
-    if *key == asked.issuer || payers(snapshot, &asked.claim)?.contains(key) {
+    if *key == asked.issuer || payers(snapshot, &asked.rests_on)?.contains(key) {
         return Ok(true);
     }
     let own = device(key)?;
     Ok(own.is_some() && own == device(&asked.issuer)?)
 }
 
-/// The issuers of a claim's coverages, each once.
-fn payers(snapshot: &Snapshot, claim: &Claim) -> Result<Vec<PublicKey>, ReadError> {
+/// The issuers of these coverages, each once.
+fn payers(snapshot: &Snapshot, coverages: &[LeafIndex]) -> Result<Vec<PublicKey>, ReadError> {
     let mut payers = Vec::new();
-    for coverage in &claim.coverages {
+    for coverage in coverages {
         if let Some(coverage) = snapshot.entry(*coverage)? {
             let payer = coverage.header().issuer;
             if !payers.contains(&payer) {
@@ -119,7 +136,7 @@ fn answer(snapshot: &Snapshot, index: LeafIndex, asked: &Asked) -> Result<OpenAn
     let proved = snapshot.prove_entry(index)?.ok_or(gone)?;
     let mut settlements = Vec::new();
     if let Some(invoice) = asked.invoice {
-        for payer in payers(snapshot, &asked.claim)? {
+        for payer in payers(snapshot, &asked.rests_on)? {
             let state = snapshot.proved_state(&settlement_index(invoice, &payer))?;
             settlements.push((payer, state));
         }

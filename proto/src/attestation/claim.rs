@@ -15,7 +15,7 @@ pub struct Coverage {
     pub catalogue: LeafIndex,
     /// The last day on which a claim may rest on it.
     pub until: Day,
-    /// The commitment to the sealed [`CoverageTerms`].
+    /// The commitment to the sealed [`CoverageTerms`](super::CoverageTerms).
     pub commitment: Hash,
 }
 
@@ -34,7 +34,7 @@ pub struct Claim {
     /// before the hold ends. It is all that members learn of an early renewal: the condition is
     /// sealed for the payers.
     pub early: Option<EarlyFrom>,
-    /// The commitment to the sealed [`ClaimTerms`], one part for each payer.
+    /// The commitment to the sealed [`ClaimTerms`](super::ClaimTerms), one part for each payer.
     pub commitment: Hash,
 }
 

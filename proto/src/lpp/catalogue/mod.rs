@@ -172,7 +172,7 @@ pub enum CatalogueError {
     OutOfRange,
 }
 
-/// Why a code cannot be used on a day. A mistyped code is a [`LppCodeError`] before it comes here.
+/// Why a code cannot be used on a day. A mistyped code is a [`LppCodeError`](super::LppCodeError) before it comes here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LppRefusal {
     /// The catalogue does not have the code.
