@@ -82,13 +82,22 @@ impl Planted {
     /// When the card cannot be read, which would be a fault of this module.
     #[must_use]
     pub fn insured(&self) -> Insured {
+        self.insured_by(AMC_PAYERS[0])
+    }
+
+    /// Him at the counter, with this complementary insurer.
+    ///
+    /// # Panics
+    /// When the card cannot be read, which would be a fault of this module.
+    #[must_use]
+    pub fn insured_by(&self, payer_number: &str) -> Insured {
         let person = Person {
             nir: self.nir(),
             birth_date: self.birth_date.parse().unwrap(),
             birth_rank: "1".parse().unwrap(),
         };
         let complementary = Complementary {
-            payer_number: AMC_PAYERS[0].parse().unwrap(),
+            payer_number: payer_number.parse().unwrap(),
             member_number: self.member_number.parse().unwrap(),
         };
         Insured::new(person, CNAM_PAYER.parse().unwrap(), vec![complementary]).unwrap()

@@ -34,7 +34,7 @@ const HOW: [(&str, &str); 3] = [
 /// When the test fails.
 pub fn run_shifted(test: &str) {
     let Some(preload) = library() else {
-        println!("skipped: across the turn of the hour: needs faketime (package faketime)");
+        println!("skipped: scenarios whose clock is moved: need faketime (package faketime)");
         return;
     };
     // Built here: a build by the child would see times that have not come.
