@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let concepts = [
         "access",
         "ceremony",
+        "claims",
         "evaluator",
         "ledger",
         "log",

@@ -228,6 +228,7 @@ async fn a_malformed_question_is_told_its_field() {
         request_id,
         kind,
         blinded,
+        claim: None,
     };
     let status = evaluator
         .evaluate(timed(evaluate(id.clone(), 1, vec![vec![0xff; 32]])))

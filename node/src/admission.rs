@@ -35,6 +35,7 @@ pub enum Access {
 pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.AccessService/ListRecords", Access::Member),
     ("/vitrail.v1.CeremonyService/Fetch", Access::Member),
+    ("/vitrail.v1.ClaimService/ListClaims", Access::Member),
     ("/vitrail.v1.EvaluatorService/Evaluate", Access::TillOrPayer),
     ("/vitrail.v1.LedgerService/Append", Access::Admitted),
     ("/vitrail.v1.LedgerService/Lookup", Access::Recorded),

@@ -101,6 +101,8 @@ pub enum Context {
     QuotaRecord,
     /// What a repeated evaluation request is recognised by; in a node's memory.
     EvaluationRequest,
+    /// What a payer has had evaluated for one claim, and for all of them.
+    ClaimCheck,
     /// The hash by which the ledger names a catalogue.
     Catalogue,
     /// The hash by which one roster names the roster before it.
@@ -144,6 +146,7 @@ impl Context {
             Self::MapFederation => "vitrail 2026 v1 map federation",
             Self::QuotaRecord => "vitrail 2026 v1 quota record",
             Self::EvaluationRequest => "vitrail 2026 v1 evaluation request",
+            Self::ClaimCheck => "vitrail 2026 v1 claim check",
             Self::Catalogue => "vitrail 2026 v1 catalogue",
             Self::Roster => "vitrail 2026 v1 roster",
             Self::ImportInput => "vitrail 2026 v1 import input",

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod ceremony;
+pub mod claims;
 pub mod open;
 pub mod replication;
 #[cfg(test)]
@@ -464,6 +465,7 @@ pub mod write {
                 .iter()
                 .map(|element| element.to_bytes().to_vec())
                 .collect(),
+            claim: None,
         }
     }
 

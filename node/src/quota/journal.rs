@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A torn record is skipped: nothing was evaluated for it. Files are never changed, only appended
-//! to, and removed when they are a day old.
+//! to, and removed when they are a day old, or as old as a claim may be (`quota/claims`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -20,7 +20,7 @@ use proto::ids::UnixMillis;
 use tokio::sync::oneshot;
 
 use super::Spender;
-use super::spent::{DAY_MS, HOUR_MS};
+use super::spent::HOUR_MS;
 
 /// Length of a record.
 const RECORD_BYTES: usize = 49;
@@ -89,16 +89,22 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the folder, and gives what was spent in the last day, in order of time.
-    pub(super) fn open(dir: &Path, now: UnixMillis) -> io::Result<(Self, Vec<Record>)> {
+    /// Opens the folder, and gives what was spent in the last `keep_ms`, in order of time. What is
+    /// older is removed.
+    pub(super) fn open(
+        dir: &Path,
+        keep_ms: u64,
+        now: UnixMillis,
+    ) -> io::Result<(Self, Vec<Record>)> {
         fs::create_dir_all(dir)?;
-        let records = read(dir, now)?;
+        let records = read(dir, keep_ms, now)?;
         if let Some(parent) = dir.parent() {
             File::open(parent)?.sync_all()?;
         }
         let (inbox, outbox) = channel();
         let writer = Writer {
             dir: dir.to_owned(),
+            keep_ms,
             current: None,
         };
         let thread = std::thread::spawn(move || writer.run(&outbox));
@@ -134,6 +140,7 @@ impl Drop for Journal {
 /// What the thread owns.
 struct Writer {
     dir: PathBuf,
+    keep_ms: u64,
     current: Option<(u64, File)>,
 }
 
@@ -165,7 +172,7 @@ impl Writer {
         let hour = last.at.get() / HOUR_MS;
         if self.current.as_ref().is_none_or(|(of, _)| *of != hour) {
             self.current = Some((hour, self.open_hour(hour)?));
-            remove_old(&self.dir, last.at)?;
+            remove_old(&self.dir, self.keep_ms, last.at)?;
         }
         let Some((_, file)) = &mut self.current else {
             return Ok(());
@@ -204,22 +211,24 @@ fn hours(dir: &Path) -> io::Result<Vec<u64>> {
     Ok(hours)
 }
 
-fn is_old(hour: u64, now: UnixMillis) -> bool {
+fn is_old(hour: u64, keep_ms: u64, now: UnixMillis) -> bool {
     // A batch may be in the file of the hour after; one hour more is kept.
-    (hour + 2) * HOUR_MS + DAY_MS <= now.get()
+    (hour + 2) * HOUR_MS + keep_ms <= now.get()
 }
 
-fn remove_old(dir: &Path, now: UnixMillis) -> io::Result<()> {
-    for hour in hours(dir)?.into_iter().filter(|hour| is_old(*hour, now)) {
+fn remove_old(dir: &Path, keep_ms: u64, now: UnixMillis) -> io::Result<()> {
+    let old = |hour: &u64| is_old(*hour, keep_ms, now);
+    for hour in hours(dir)?.into_iter().filter(old) {
         fs::remove_file(dir.join(hour.to_string()))?;
     }
     Ok(())
 }
 
-fn read(dir: &Path, now: UnixMillis) -> io::Result<Vec<Record>> {
+fn read(dir: &Path, keep_ms: u64, now: UnixMillis) -> io::Result<Vec<Record>> {
     let mut records = Vec::new();
     let mut torn = 0_u64;
-    for hour in hours(dir)?.into_iter().filter(|hour| !is_old(*hour, now)) {
+    let kept = |hour: &u64| !is_old(*hour, keep_ms, now);
+    for hour in hours(dir)?.into_iter().filter(kept) {
         let mut bytes = Vec::new();
         File::open(dir.join(hour.to_string()))?.read_to_end(&mut bytes)?;
         for chunk in bytes.chunks(RECORD_BYTES) {
@@ -238,6 +247,7 @@ fn read(dir: &Path, now: UnixMillis) -> io::Result<Vec<Record>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spent::DAY_MS;
     use super::*;
 
     fn record(at: u64, elements: u32) -> Record {
@@ -250,13 +260,13 @@ mod tests {
     }
 
     fn reopened(dir: &Path, now: u64) -> Vec<Record> {
-        Journal::open(dir, UnixMillis::new(now)).unwrap().1
+        Journal::open(dir, DAY_MS, UnixMillis::new(now)).unwrap().1
     }
 
     #[test]
     fn what_was_confirmed_is_read_back_and_a_torn_end_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let (journal, none) = Journal::open(dir.path(), UnixMillis::new(0)).unwrap();
+        let (journal, none) = Journal::open(dir.path(), DAY_MS, UnixMillis::new(0)).unwrap();
         assert_eq!(none, []);
         let records = [record(5, 1), record(HOUR_MS + 6, 2), record(HOUR_MS + 7, 3)];
         for record in records {
@@ -273,7 +283,7 @@ mod tests {
         file.write_all(&record(HOUR_MS + 8, 9).to_bytes()[..20])
             .unwrap();
         assert_eq!(reopened(dir.path(), HOUR_MS * 2), records);
-        let (journal, _) = Journal::open(dir.path(), UnixMillis::new(HOUR_MS * 2)).unwrap();
+        let (journal, _) = Journal::open(dir.path(), DAY_MS, UnixMillis::new(HOUR_MS * 2)).unwrap();
         let after = record(HOUR_MS + 9, 4);
         assert!(journal.write(Some(after)).blocking_recv().unwrap());
         drop(journal);
@@ -284,7 +294,7 @@ mod tests {
     #[test]
     fn files_of_the_day_before_go() {
         let dir = tempfile::tempdir().unwrap();
-        let (journal, _) = Journal::open(dir.path(), UnixMillis::new(0)).unwrap();
+        let (journal, _) = Journal::open(dir.path(), DAY_MS, UnixMillis::new(0)).unwrap();
         for hour in [0, 1, 10, 26, 27] {
             let record = record(hour * HOUR_MS + 1, 1);
             assert!(journal.write(Some(record)).blocking_recv().unwrap());

@@ -6,6 +6,7 @@
 //! asks. Hours and days are rolling ones. What is spent is durable before an evaluation leaves, so
 //! that a crash gives nothing back.
 
+mod claims;
 mod journal;
 mod spent;
 
@@ -15,13 +16,15 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use proto::hash::Hash;
+use proto::hash::{Context, Hash, derive};
 use proto::ids::{RequestId, UnixMillis};
 use proto::roster::Roster;
 use proto::signing::PublicKey;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use self::claims::Claims;
+pub use self::claims::{CLAIM_CHECK_DAYS_MAX, CLAIM_TOKENS_MAX, ClaimCheck, claim_check};
 use self::journal::{Journal, Record};
 use self::spent::Spent;
 pub use self::spent::{DAY_MS, Exhausted, HOUR_MS, Limits};
@@ -35,6 +38,9 @@ pub const PAYER_HOURLY_TOKENS: u64 = 1_500_000;
 /// Contract tokens that a payer may derive in a day, in the whole federation: the largest insurers
 /// import in two or three nights, and a thief of a payer's key has at most this.
 pub const PAYER_DAILY_TOKENS: u64 = 4_000_000;
+/// Person tokens that a payer may derive for claims in a day, in the whole federation: each for a
+/// claim that rests on its coverage. All of French optics makes some 60,000 claims a day.
+pub const PAYER_DAILY_PERSONS: u64 = 20_000;
 /// How long the same request costs nothing again: the retries of a client over its deadline of ten
 /// seconds, with room.
 pub const REPEAT_MS: u64 = 60_000;
@@ -47,6 +53,9 @@ pub enum QuotaError {
     /// The key has used up its share of this node.
     #[error("the quota of this key at this node is used up")]
     Key(Exhausted),
+    /// The payer has had its share of evaluations for this claim, for good.
+    #[error("this node has evaluated as much for this claim as it may")]
+    Claim,
     /// All tills together have used up this node.
     #[error("this node evaluates at most {TILLS_DAILY_ELEMENTS_MAX} elements a day for tills")]
     Node(Exhausted),
@@ -63,7 +72,10 @@ impl QuotaError {
             Self::Key(Exhausted::For(wait)) | Self::Node(Exhausted::For(wait)) => {
                 Some(Duration::from_millis(wait))
             }
-            Self::Key(Exhausted::Never) | Self::Node(Exhausted::Never) | Self::NotDurable => None,
+            Self::Key(Exhausted::Never)
+            | Self::Node(Exhausted::Never)
+            | Self::Claim
+            | Self::NotDurable => None,
         }
     }
 }
@@ -92,6 +104,19 @@ pub struct Spending {
     pub elements: u32,
     /// What the key may spend at this node.
     pub limits: Limits,
+    /// The claim that a payer asks about; `None` for everything else.
+    pub claim: Option<ClaimCheck>,
+}
+
+impl Spending {
+    /// Under what it is counted: what a payer spends on claims is apart from what it imports.
+    fn account(&self) -> [u8; 32] {
+        let key = self.key.to_bytes();
+        match self.claim {
+            None => key,
+            Some(_) => *derive(Context::ClaimCheck, &[&key]).as_bytes(),
+        }
+    }
 }
 
 /// This node's share of a quota that is promised for the whole federation: `floor(quota * t / n)`.
@@ -113,6 +138,13 @@ pub fn payer_limits(roster: &Roster) -> Limits {
     }
 }
 
+/// What a payer may spend at this node on all of its claims.
+#[must_use]
+pub fn claim_limits(roster: &Roster) -> Limits {
+    let day = node_share(PAYER_DAILY_PERSONS, roster);
+    Limits { hour: day, day }
+}
+
 /// What every key has spent at this node.
 #[derive(Debug)]
 pub struct Quotas {
@@ -129,7 +161,11 @@ struct Table {
     last: UnixMillis,
     swept: UnixMillis,
     journal: Journal,
+    claims: Claims,
 }
+
+/// What must be on disk before anything is evaluated.
+type Durable = Vec<oneshot::Receiver<bool>>;
 
 #[derive(Debug)]
 struct Recent {
@@ -143,15 +179,17 @@ impl Quotas {
     /// # Errors
     /// The folder cannot be read or written.
     pub fn open(dir: &Path, now: UnixMillis) -> io::Result<Self> {
-        let (journal, records) = Journal::open(dir, now)?;
+        let (journal, records) = Journal::open(dir, DAY_MS, now)?;
+        let claims = Claims::open(&dir.join("claims"), now)?;
         let mut table = Table {
             keys: HashMap::new(),
             tills: Spent::default(),
             recent: HashMap::new(),
             recent_in_order: VecDeque::new(),
-            last: UnixMillis::new(0),
+            last: claims.last(),
             swept: now,
             journal,
+            claims,
         };
         for record in records {
             table.take(&record);
@@ -168,10 +206,13 @@ impl Quotas {
     /// [`QuotaError`]; nothing may then be evaluated.
     pub async fn spend(&self, spending: &Spending, now: UnixMillis) -> Result<(), QuotaError> {
         let durable = self.lock().charge(spending, now)?;
-        match durable.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(QuotaError::NotDurable),
+        for durable in durable {
+            match durable.await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return Err(QuotaError::NotDurable),
+            }
         }
+        Ok(())
     }
 
     /// A panic elsewhere, while the lock was held, leaves counts that are still right.
@@ -192,32 +233,37 @@ impl Table {
     }
 
     /// Counts, and hands to the journal in the same order: what says that it is durable.
-    fn charge(
-        &mut self,
-        spending: &Spending,
-        now: UnixMillis,
-    ) -> Result<oneshot::Receiver<bool>, QuotaError> {
+    fn charge(&mut self, spending: &Spending, now: UnixMillis) -> Result<Durable, QuotaError> {
         let now = now.max(self.last);
         self.last = now;
         self.sweep(now);
-        let key = spending.key.to_bytes();
+        let key = spending.account();
         if self.is_repeat(spending, key) {
             // The first one may still be on its way to the disk.
-            return Ok(self.journal.write(None));
+            return Ok(vec![self.journal.write(None), self.claims.flush()]);
         }
         self.allow(spending, key, now)?;
+        let mut durable = Vec::with_capacity(2);
+        if let Some(claim) = &spending.claim {
+            // Whether the claim allows it is the last question: from here on it is spent.
+            durable.push(
+                self.claims
+                    .spend(claim, &spending.key, spending.elements, now)?,
+            );
+        }
         let elements = u64::from(spending.elements);
         self.keys.entry(key).or_default().add(now, elements);
         if spending.spender == Spender::Till {
             self.tills.add(now, elements);
         }
         self.remember(spending, key, now);
-        Ok(self.journal.write(Some(Record {
+        durable.push(self.journal.write(Some(Record {
             key,
             at: now,
             elements: spending.elements,
             spender: spending.spender,
-        })))
+        })));
+        Ok(durable)
     }
 
     fn allow(
@@ -277,6 +323,7 @@ impl Table {
         }
         if self.swept.get() + HOUR_MS <= now.get() {
             self.swept = now;
+            self.claims.forget(now);
             self.keys.retain(|_, spent| {
                 spent.forget(now);
                 !spent.is_empty()

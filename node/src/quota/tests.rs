@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use proto::hash::empty;
+use proto::ids::LeafIndex;
 use proto::roster::{Element, Epoch, Member, MemberShare, Role, Standing};
 use proto::signing::SecretKey;
 
@@ -18,7 +19,65 @@ fn spending(key: &SecretKey, request: u8, elements: u32) -> Spending {
         digest: empty(),
         elements,
         limits: LIMITS,
+        claim: None,
     }
+}
+
+/// A payer that asks about a claim.
+fn checking(claim: u64, request: u8, elements: u32) -> Spending {
+    Spending {
+        spender: Spender::Payer,
+        claim: Some(ClaimCheck {
+            claim: LeafIndex::new(claim),
+            most: 4,
+        }),
+        ..spending(&secret("amc"), request, elements)
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_checked_a_few_times_and_never_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let quotas = Quotas::open(dir.path(), at(0)).unwrap();
+    quotas.spend(&checking(7, 1, 2), at(0)).await.unwrap();
+    quotas.spend(&checking(7, 1, 2), at(1)).await.unwrap();
+    quotas.spend(&checking(7, 2, 1), at(2)).await.unwrap();
+    let refused = quotas.spend(&checking(7, 3, 2), at(3)).await;
+    assert_eq!(refused, Err(QuotaError::Claim));
+    // Another claim has its own few, another payer of the same claim too.
+    quotas.spend(&checking(8, 4, 4), at(4)).await.unwrap();
+    let other = Spending {
+        key: secret("amc-2").public(),
+        ..checking(7, 5, 4)
+    };
+    quotas.spend(&other, at(5)).await.unwrap();
+    drop(quotas);
+    // Neither a crash nor a hundred days give anything back.
+    let later = at(100 * DAY_MS);
+    let quotas = Quotas::open(dir.path(), later).unwrap();
+    quotas.spend(&checking(7, 6, 1), later).await.unwrap();
+    let refused = quotas.spend(&checking(7, 7, 1), later).await;
+    assert_eq!(refused, Err(QuotaError::Claim));
+}
+
+#[tokio::test]
+async fn what_a_payer_spends_on_claims_is_bounded_and_apart_from_its_imports() {
+    let dir = tempfile::tempdir().unwrap();
+    let quotas = Quotas::open(dir.path(), at(0)).unwrap();
+    for claim in 0..13 {
+        let request = u8::try_from(claim).unwrap();
+        quotas
+            .spend(&checking(claim, request, 1), at(0))
+            .await
+            .unwrap();
+    }
+    let refused = quotas.spend(&checking(50, 50, 1), at(0)).await;
+    assert!(matches!(refused, Err(QuotaError::Key(_))));
+    let import = Spending {
+        spender: Spender::Payer,
+        ..spending(&secret("amc"), 51, 13)
+    };
+    quotas.spend(&import, at(0)).await.unwrap();
 }
 
 fn at(millis: u64) -> UnixMillis {

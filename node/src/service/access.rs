@@ -18,7 +18,7 @@ use crate::sequencer::Sequencer;
 use crate::snapshot::{ReadError, Snapshot};
 
 /// Most entries that are looked at for one page: about 20 ms of reading.
-const PAGE_ENTRIES_MAX: u64 = 4096;
+pub(super) const PAGE_ENTRIES_MAX: u64 = 4096;
 
 /// The service over one ledger. Each page is made from one snapshot.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ fn list(snapshot: &Snapshot, asked: &RecordsAsked) -> Result<v1::ListRecordsResp
 /// Batches are in the order of their moments, and an entry is issued within the clock skew of its
 /// batch. So when one was issued more than twice that before `since`, all before it were issued
 /// before `since` too.
-fn first_since(snapshot: &Snapshot, since: UnixMillis) -> Result<u64, ReadError> {
+pub(super) fn first_since(snapshot: &Snapshot, since: UnixMillis) -> Result<u64, ReadError> {
     let (mut first, mut end) = (0, snapshot.size().get());
     while first < end {
         let middle = first + (end - first) / 2;

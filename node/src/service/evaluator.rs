@@ -1,23 +1,28 @@
 //! `EvaluatorService`: blinded elements under this node's shares.
 
-use proto::attestation::{Attestation, GrantState};
+use proto::attestation::{Attestation, GrantState, Look, LookOutcome};
 use proto::hash::{Context, derive};
 use proto::ids::{LeafIndex, RequestId};
 use proto::oprf::{BlindedElement, PartialEvaluation, SCALAR_RANDOM_BYTES};
 use proto::refusal::Reason;
 use proto::signing::PublicKey;
+use proto::wire::claims::named_claim;
 use proto::wire::v1::evaluator_service_server::EvaluatorService;
 use proto::wire::{WireError, read, v1, write};
 use tonic::{Request, Response, Status, async_trait};
 use zeroize::Zeroizing;
 
+use super::claims;
 use super::status::CallError;
 use super::{Services, peer_key};
 use crate::access::alarm::Reading;
 use crate::admission::Admission;
 use crate::clock;
 use crate::evaluator::JointKey;
-use crate::quota::{Limits, Spender, Spending, node_share, payer_limits};
+use crate::quota::{
+    CLAIM_CHECK_DAYS_MAX, ClaimCheck, DAY_MS, Limits, Spender, Spending, claim_check, claim_limits,
+    node_share, payer_limits,
+};
 use crate::snapshot::{ReadError, Snapshot};
 use crate::tls::PeerKey;
 
@@ -60,8 +65,13 @@ impl Evaluation {
             got: request.kind.into(),
         };
         let key = JointKey::of(kind).ok_or(unknown)?;
-        may_evaluate(key, caller.admission)?;
-        let spending = self.spending(caller, request_id, request)?;
+        let claim = named_claim(request);
+        may_evaluate(key, caller.admission, claim)?;
+        let claim = match claim {
+            Some(claim) => Some(self.look(claim, caller).await?),
+            None => None,
+        };
+        let spending = self.spending(caller, request_id, request, claim)?;
         self.services.quotas.spend(&spending, clock::now()).await?;
         // From here it is spent, whatever happens to this process.
         let people = match key {
@@ -77,23 +87,55 @@ impl Evaluation {
         self.evaluate_apart(key, blinded, random).await
     }
 
+    /// Whether the payer may ask about the claim, with its look on record either way.
+    async fn look(&self, claim: LeafIndex, caller: Caller) -> Result<ClaimCheck, CallError> {
+        let snapshot = self.services.sequencer.snapshot();
+        let payer = caller.peer.0;
+        let (claimed, issued_at) = claims::claim(&snapshot, claim)?;
+        let now = clock::now();
+        let is_young = now.get().saturating_sub(issued_at.get()) <= CLAIM_CHECK_DAYS_MAX * DAY_MS;
+        let entitled = is_young && !claims::own_coverages(&snapshot, &claimed, &payer)?.is_empty();
+        let look = Look {
+            by: payer,
+            at: now,
+            outcome: match entitled {
+                true => LookOutcome::Answered,
+                false => LookOutcome::Refused(Reason::NotEntitled),
+            },
+            slots: claimed.slots,
+            coverages: Vec::new(),
+        };
+        self.services.recorder.record(look).await?;
+        // From here the look is in the ledger, whatever happens to this process.
+        match entitled {
+            true => Ok(claim_check(claim, snapshot.roster())),
+            false => Err(CallError::NotAllowed(Reason::NotEntitled)),
+        }
+    }
+
     /// What the request costs, and what its key may spend here at this place of the log.
     fn spending(
         &self,
         caller: Caller,
         request_id: RequestId,
         request: &v1::EvaluateRequest,
+        claim: Option<ClaimCheck>,
     ) -> Result<Spending, CallError> {
         let snapshot = self.services.sequencer.snapshot();
         let roster = snapshot.roster();
         let (spender, limits) = match caller.admission {
-            Admission::Member(_) => (Spender::Payer, payer_limits(roster)),
+            Admission::Member(_) => match claim {
+                None => (Spender::Payer, payer_limits(roster)),
+                Some(_) => (Spender::Payer, claim_limits(roster)),
+            },
             Admission::Till | Admission::Device => {
                 (Spender::Till, till_limits(&snapshot, &caller.peer.0)?)
             }
         };
         let kind = request.kind.to_be_bytes();
+        let about = claim.map(|check| check.claim.get().to_be_bytes());
         let mut parts: Vec<&[u8]> = vec![&kind];
+        parts.extend(about.as_ref().map(<[u8; 8]>::as_slice));
         parts.extend(request.blinded.iter().map(Vec::as_slice));
         Ok(Spending {
             key: spending_key(&snapshot, &caller.peer.0)?,
@@ -103,6 +145,7 @@ impl Evaluation {
             // At most a thousand.
             elements: u32::try_from(request.blinded.len()).unwrap_or(u32::MAX),
             limits,
+            claim,
         })
     }
 
@@ -162,15 +205,21 @@ const fn granted_by(grant: Option<GrantState>) -> Result<LeafIndex, Reason> {
     }
 }
 
-/// A payer knows its own members by contract and has no use for a person token: there is no bulk
-/// right to those.
-fn may_evaluate(key: JointKey, admission: Admission) -> Result<(), CallError> {
-    match (key, admission) {
-        (_, Admission::Till) | (JointKey::Contract, Admission::Member(_)) => Ok(()),
-        (JointKey::Person, Admission::Member(_)) | (_, Admission::Device) => {
-            Err(CallError::NotAllowed(Reason::KindNotAllowed))
-        }
-    }
+/// A payer knows its own members by contract, and has no use for a person token but to check whose
+/// slots a claim has taken: there is no bulk right to those.
+fn may_evaluate(
+    key: JointKey,
+    admission: Admission,
+    claim: Option<LeafIndex>,
+) -> Result<(), CallError> {
+    let allowed = match (key, admission) {
+        (_, Admission::Till) | (JointKey::Contract, Admission::Member(_)) => claim.is_none(),
+        (JointKey::Person, Admission::Member(_)) => claim.is_some(),
+        (_, Admission::Device) => false,
+    };
+    allowed
+        .then_some(())
+        .ok_or(CallError::NotAllowed(Reason::KindNotAllowed))
 }
 
 fn random() -> Result<Zeroizing<[u8; SCALAR_RANDOM_BYTES]>, CallError> {
@@ -197,10 +246,16 @@ mod tests {
     }
 
     #[test]
-    fn no_payer_evaluates_person_tokens() {
-        let payer = Admission::Member(Role::Amc);
-        assert!(may_evaluate(JointKey::Contract, payer).is_ok());
-        assert!(may_evaluate(JointKey::Person, payer).is_err());
-        assert!(may_evaluate(JointKey::Person, Admission::Till).is_ok());
+    fn a_payer_evaluates_person_tokens_about_a_claim_alone() {
+        let (payer, claim) = (Admission::Member(Role::Amc), Some(LeafIndex::new(7)));
+        assert!(may_evaluate(JointKey::Contract, payer, None).is_ok());
+        assert!(may_evaluate(JointKey::Contract, payer, claim).is_err());
+        assert!(may_evaluate(JointKey::Person, payer, None).is_err());
+        assert!(may_evaluate(JointKey::Person, payer, claim).is_ok());
+        assert!(may_evaluate(JointKey::Person, Admission::Till, None).is_ok());
+        assert!(may_evaluate(JointKey::Person, Admission::Till, claim).is_err());
+        for claim in [None, claim] {
+            assert!(may_evaluate(JointKey::Person, Admission::Device, claim).is_err());
+        }
     }
 }

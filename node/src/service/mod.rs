@@ -1,6 +1,7 @@
 //! The gRPC services of `vitrail.v1`, and the gate that every call goes through.
 
 mod access;
+mod claims;
 mod evaluator;
 mod gate;
 mod ledger;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use proto::attestation::GrantState;
 use proto::signing::PublicKey;
 use proto::wire::v1::access_service_server::AccessServiceServer;
+use proto::wire::v1::claim_service_server::ClaimServiceServer;
 use proto::wire::v1::evaluator_service_server::EvaluatorServiceServer;
 use proto::wire::v1::ledger_service_server::LedgerServiceServer;
 use proto::wire::v1::log_service_server::LogServiceServer;
@@ -79,12 +81,17 @@ impl Services {
             services: self.clone(),
         });
         let access = AccessServiceServer::new(access::Access(self.sequencer.clone()));
+        let claims = ClaimServiceServer::new(claims::Claims {
+            sequencer: self.sequencer.clone(),
+            recorder: self.recorder.clone(),
+        });
         let replication = ReplicationServiceServer::new(replication::Replication {
             sequencer: self.sequencer.clone(),
             ledger: ledger::Ledger(self.clone()),
         });
         Routes::new(ledger.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(access.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(claims.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(log.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(evaluator.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(replication.max_decoding_message_size(MESSAGE_BYTES_MAX))

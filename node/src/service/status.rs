@@ -199,6 +199,11 @@ impl Row {
                 "Le quota de ce poste est épuisé ; réessayez plus tard.",
             )
             .exhausted(error),
+            QuotaError::Claim => Self::of(
+                Code::ResourceExhausted,
+                "CLAIM_QUOTA_EXHAUSTED",
+                "Cette demande a déjà été vérifiée autant de fois que permis.",
+            ),
             QuotaError::Node(_) => Self::of(
                 Code::ResourceExhausted,
                 "NODE_QUOTA_EXHAUSTED",
