@@ -2,7 +2,7 @@
 
 use proto::attestation::Attestation;
 use proto::entry::{Entry, EntryError};
-use proto::ids::MemberName;
+use proto::ids::{MemberName, RequestId};
 use proto::receipt::{Receipt, ReceiptError, ReceiptFile, RefusalReceipt};
 use proto::refusal::Reason;
 use proto::seal::{Salt, SealedPayload};
@@ -113,7 +113,15 @@ impl Session {
     /// # Errors
     /// [`IssueError::NoRandomness`] or [`IssueError::Entry`].
     pub fn sign(&self, attestation: &Attestation) -> Result<Entry, IssueError> {
-        let header = attestation.header(self.public_key(), system::request_id()?);
+        self.sign_as(system::request_id()?, attestation)
+    }
+
+    /// The same under a request id that was kept: with the same content it is the same entry.
+    ///
+    /// # Errors
+    /// [`IssueError::Entry`].
+    pub fn sign_as(&self, id: RequestId, attestation: &Attestation) -> Result<Entry, IssueError> {
+        let header = attestation.header(self.public_key(), id);
         let signed = Entry::sign(&header, self.roster().origin(), self.secret())?;
         Ok(signed.into_entry())
     }

@@ -8,7 +8,7 @@
 //! | who | starts at |
 //! |---|---|
 //! | a till | [`pos::Pos`], [`queue::Queue`], [`device`] |
-//! | a payer | [`insurer::Insurer`], [`coverage_file`], [`contracts`] |
+//! | a payer | [`insurer::Insurer`], [`coverage_file`], [`contracts`], [`office`] |
 //! | the CNAM | [`catalogue_file`], [`catalogue`] |
 //! | an optician federation | [`federation`] |
 //! | whoever looks into an incident | [`incident`] |
@@ -50,6 +50,8 @@ pub mod pos;
 pub mod queue;
 
 pub mod settlement;
+
+pub mod office;
 
 pub mod coverage_file;
 

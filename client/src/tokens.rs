@@ -6,7 +6,7 @@
 mod gathering;
 
 use proto::identity::{Contract, Person};
-use proto::ids::{MemberName, SlotKey};
+use proto::ids::{LeafIndex, MemberName, SlotKey};
 use proto::lpp::Slot;
 use proto::oprf::{
     self, Blind, BlindError, CombineError, ELEMENTS_MAX, JointPublicKey, OprfOutput, Threshold,
@@ -120,13 +120,28 @@ impl Session {
     /// # Errors
     /// [`TokenError`], which names the members that failed or cheated.
     pub async fn person_token(&self, person: &Person) -> Result<PersonToken, TokenError> {
+        let input = [person.oprf_input()];
+        let outputs = self.evaluate(TokenKind::Person, None, &input).await?;
+        let output = outputs.first().ok_or(TokenError::Roster)?;
+        Ok(PersonToken::from_output(output))
+    }
+
+    /// The same for a payer, about one claim that rests on its coverage: it is on record, and a node
+    /// answers only a few times for each claim.
+    ///
+    /// # Errors
+    /// [`TokenError`], which names the members that failed or cheated.
+    pub async fn claimed_person_token(
+        &self,
+        person: &Person,
+        claim: LeafIndex,
+    ) -> Result<PersonToken, TokenError> {
+        let input = [person.oprf_input()];
         let outputs = self
-            .evaluate(TokenKind::Person, &[person.oprf_input()])
+            .evaluate(TokenKind::Person, Some(claim), &input)
             .await?;
-        outputs
-            .first()
-            .map(PersonToken::from_output)
-            .ok_or(TokenError::Roster)
+        let output = outputs.first().ok_or(TokenError::Roster)?;
+        Ok(PersonToken::from_output(output))
     }
 
     /// The slot keys of some slots of a person, in the order that an entry needs.
@@ -156,7 +171,7 @@ impl Session {
         let mut tokens = Vec::with_capacity(contracts.len());
         for batch in contracts.chunks(ELEMENTS_MAX) {
             let inputs: Vec<_> = batch.iter().map(Contract::oprf_input).collect();
-            let outputs = self.evaluate(TokenKind::Contract, &inputs).await?;
+            let outputs = self.evaluate(TokenKind::Contract, None, &inputs).await?;
             tokens.extend(outputs.iter().map(ContractToken::from_output));
         }
         Ok(tokens)
@@ -166,6 +181,7 @@ impl Session {
     async fn evaluate(
         &self,
         kind: TokenKind,
+        claim: Option<LeafIndex>,
         inputs: &[Zeroizing<Vec<u8>>],
     ) -> Result<Vec<OprfOutput>, TokenError> {
         let mut blinds: Vec<Blind> = Vec::with_capacity(inputs.len());
@@ -178,7 +194,7 @@ impl Session {
         }
         let threshold =
             Threshold::new(self.roster().threshold().get()).ok_or(TokenError::Roster)?;
-        let answers = Gathering::new(self, kind, &blinded, threshold)?
+        let answers = Gathering::new(self, kind, claim, &blinded, threshold)?
             .run()
             .await?;
         let joint = JointPublicKey::from_bytes(of_kind(self.roster().joint(), kind))

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use proto::ids::RequestId;
+use proto::ids::{LeafIndex, RequestId};
 use proto::oprf::{
     BlindedElement, PartialEvaluation, PublicShare, ShareIndex, Threshold, VerifiedEvaluation,
 };
@@ -28,6 +28,8 @@ pub const HEDGE_DELAY_PER_ELEMENT: Duration = Duration::from_millis(1);
 pub(super) struct Gathering<'a> {
     session: &'a Session,
     kind: TokenKind,
+    /// The claim that a payer asks about.
+    claim: Option<LeafIndex>,
     blinded: &'a [BlindedElement],
     threshold: Threshold,
     /// Who is asked next.
@@ -58,6 +60,7 @@ impl<'a> Gathering<'a> {
     pub(super) fn new(
         session: &'a Session,
         kind: TokenKind,
+        claim: Option<LeafIndex>,
         blinded: &'a [BlindedElement],
         threshold: Threshold,
     ) -> Result<Self, NoRandomness> {
@@ -66,6 +69,7 @@ impl<'a> Gathering<'a> {
         Ok(Self {
             session,
             kind,
+            claim,
             blinded,
             threshold,
             waiting,
@@ -119,7 +123,8 @@ impl<'a> Gathering<'a> {
                 self.failures.push(MemberFailure::NoAddress { member });
                 continue;
             };
-            let ask = Ask::new(self.kind, share, connection, self.blinded)?;
+            let mut ask = Ask::new(self.kind, share, connection, self.blinded)?;
+            ask.claim = self.claim;
             let retries = self.retries;
             self.asked
                 .spawn(async move { (ask.public.index(), ask.answer(retries).await) });
@@ -174,6 +179,7 @@ fn by_lot(session: &Session) -> Result<VecDeque<&MemberShare>, NoRandomness> {
 /// One request to one member, on its own so that several run at once.
 struct Ask {
     kind: TokenKind,
+    claim: Option<LeafIndex>,
     public: PublicShare,
     connection: Connection,
     blinded: Vec<BlindedElement>,
@@ -192,6 +198,7 @@ impl Ask {
             .map_err(|_| TokenError::Roster)?;
         Ok(Self {
             kind,
+            claim: None,
             public,
             connection: connection.clone(),
             blinded: blinded.to_vec(),
@@ -200,11 +207,26 @@ impl Ask {
     }
 
     async fn answer(&self, retries: u32) -> Result<VerifiedEvaluation, MemberFailure> {
-        let answer = self
-            .connection
-            .evaluate_at_most(retries, self.id, self.kind, &self.blinded)
-            .await?;
-        self.verify(answer)
+        let Self {
+            connection,
+            id,
+            kind,
+            blinded,
+            ..
+        } = self;
+        let answer = match self.claim {
+            None => {
+                connection
+                    .evaluate_at_most(retries, *id, *kind, blinded)
+                    .await
+            }
+            Some(claim) => {
+                connection
+                    .evaluate_for_claim(retries, *id, claim, blinded)
+                    .await
+            }
+        };
+        self.verify(answer?)
     }
 
     fn verify(&self, answer: PartialEvaluation) -> Result<VerifiedEvaluation, MemberFailure> {
