@@ -17,6 +17,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::office::{self, NothingAsked, SettleFileArgs};
 use super::report::life::StatusReport;
 use super::till::{ReceiptsArgs, keep, load, named};
 use super::{Answer, Failed, SettingsArgs, card};
@@ -77,10 +78,16 @@ pub(super) struct DeliverArgs {
 /// Arguments of `settle`.
 #[derive(Args)]
 pub(super) struct SettleArgs {
+    /// The receipt of the delivery
+    #[arg(value_name = "RECEIPT", conflicts_with_all = ["entry", "file"])]
+    receipt: Option<PathBuf>,
+    /// The index of the delivery, if its receipt is not at hand
+    #[arg(long, value_name = "INDEX", conflicts_with = "file")]
+    entry: Option<u64>,
     #[command(flatten)]
-    delivery: EntryArgs,
+    many: SettleFileArgs,
     #[command(subcommand)]
-    outcome: Outcome,
+    outcome: Option<Outcome>,
 }
 
 /// What is answered, and for whom.
@@ -212,7 +219,16 @@ pub(super) async fn deliver(args: DeliverArgs) -> Answer {
 
 /// `vitrail settle`
 pub(super) async fn settle(args: SettleArgs) -> Answer {
-    let (outcome, payment) = match args.outcome {
+    let (answered, delivery) = match (args.many.file.clone(), args.outcome) {
+        (Some(file), None) => return office::settle_file(&file, args.many).await,
+        (None, Some(outcome)) => match (&args.receipt, args.entry) {
+            (Some(path), _) => (outcome, named(path)?),
+            (None, Some(index)) => (outcome, LeafIndex::new(index)),
+            (None, None) => return Err(NothingAsked.into()),
+        },
+        _ => return Err(NothingAsked.into()),
+    };
+    let (outcome, payment) = match answered {
         Outcome::Paid(payment) => (SettlementOutcome::Paid, payment),
         Outcome::Rejected(because) => {
             (SettlementOutcome::Rejected(because.reason), because.payment)
@@ -222,7 +238,6 @@ pub(super) async fn settle(args: SettleArgs) -> Answer {
             because.payment,
         ),
     };
-    let delivery = args.delivery.index()?;
     let profile = load(payment.settings, payment.receipts).await?;
     let session = profile.session(None)?;
     let contract = contract(&payment.member, &session)?;

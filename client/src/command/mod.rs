@@ -13,6 +13,7 @@ mod disclosure;
 mod erase;
 mod incident;
 mod key;
+mod office;
 mod print;
 mod queue;
 mod receipt;
@@ -56,8 +57,13 @@ enum Command {
     Queue(queue::QueueCommand),
     /// Hands over what was claimed, and invoices it to its payers
     Deliver(delivery::DeliverArgs),
-    /// Answers to an invoice as one of its payers
-    Settle(delivery::SettleArgs),
+    /// Works on claims that rest on the own coverages
+    #[command(subcommand)]
+    Claims(office::ClaimsCommand),
+    /// Answers to an invoice as one of its payers, or to many from a file
+    Settle(Box<delivery::SettleArgs>),
+    /// Shows what was paid, rejected and recovered on a day, by shop
+    Statements(office::StatementsArgs),
     /// Shows where each payer stands to an invoice, with proof
     Status(delivery::StatusArgs),
     /// Gives claimed slots back, or takes delivered goods back
@@ -196,7 +202,9 @@ async fn answer(command: Command) -> Answer {
         Command::Claim(args) => till::claim(args).await,
         Command::Queue(command) => queue::run(command).await,
         Command::Deliver(args) => delivery::deliver(args).await,
-        Command::Settle(args) => delivery::settle(args).await,
+        Command::Claims(command) => office::run(command).await,
+        Command::Settle(args) => delivery::settle(*args).await,
+        Command::Statements(args) => office::statements(args).await,
         Command::Status(args) => delivery::status(args).await,
         Command::Release(args) => till::release(args).await,
         Command::Cover(args) => cover::cover(args).await,

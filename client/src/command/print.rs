@@ -15,13 +15,19 @@ pub(super) enum Format {
     Text,
     /// One JSON object
     Json,
+    /// A table, for `statements`
+    Csv,
 }
 
 /// Prints an answer.
 pub(super) fn report(format: Format, report: &dyn Report) {
     match format {
         Format::Text => line(report.text().trim_end()),
-        Format::Json => line(&report.json().to_string()),
+        Format::Json => line(&report.json()),
+        Format::Csv => match report.csv() {
+            Some(table) => line(table.trim_end()),
+            None => error_lines("this answer is no table", Some("use -o json")),
+        },
     }
     warning_lines(&report.warnings());
     if let Some((message, hint)) = report.problem() {

@@ -4,6 +4,7 @@ mod catalogue;
 mod issue;
 mod items;
 pub(super) mod life;
+pub(super) mod office;
 mod quote;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,11 @@ pub(super) trait Report {
 
     /// One JSON object.
     fn json(&self) -> String;
+
+    /// A table, where the answer is one.
+    fn csv(&self) -> Option<String> {
+        None
+    }
 
     /// Whether the command ends with 0.
     fn is_yes(&self) -> bool {

@@ -178,7 +178,7 @@ fn booked(
     BookedClaim {
         index: listed.index,
         issued_at: listed.issued_at,
-        shop: listed.shop.clone(),
+        shop: listed.shop,
         slots: claim.slots.clone(),
         until: claim.until,
         state: ClaimState::Reserved,

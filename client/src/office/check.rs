@@ -144,7 +144,7 @@ fn was_claimed(claim: &BookedClaim, claimed: &ClaimTerms) -> bool {
                     && line.price <= one.price
                     && line.amount <= one.amount
             };
-            let Some(place) = open.iter().position(|one| same(one)) else {
+            let Some(place) = open.iter().position(same) else {
                 return false;
             };
             open.swap_remove(place);

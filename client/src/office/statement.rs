@@ -87,7 +87,7 @@ pub fn statement(
             statement.unread.push(listed.index);
             continue;
         };
-        let shop = statement.shops.entry(listed.shop.clone()).or_default();
+        let shop = statement.shops.entry(listed.shop).or_default();
         shop.take(StatementLine {
             settlement: listed.index,
             claim: settlement.claim,

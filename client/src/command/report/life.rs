@@ -59,14 +59,7 @@ impl StatusReport {
 impl StandingReport {
     fn new(standing: &PayerStanding, roster: &Roster) -> Self {
         let member = roster.member_by_key(&standing.payer);
-        let (stage, correctable) = match standing.stage {
-            PaymentStage::NotDelivered => ("not delivered", None),
-            PaymentStage::Due => ("due", None),
-            PaymentStage::Withdrawn => ("withdrawn", None),
-            PaymentStage::Paid => ("paid", None),
-            PaymentStage::Rejected { correctable } => ("rejected", Some(correctable)),
-            PaymentStage::Recovered { correctable } => ("recovered", Some(correctable)),
-        };
+        let (stage, correctable) = stage_word(standing.stage);
         let settlement = standing.settlement;
         let reason = settlement.and_then(|settlement| settlement.outcome.reason());
         Self {
@@ -77,6 +70,18 @@ impl StandingReport {
             sentence: reason.map(|reason| reason.french()),
             settlement: settlement.map(|settlement| settlement.by.get()),
         }
+    }
+}
+
+/// The word for where a payment stands, and whether what was found can be corrected.
+pub(super) const fn stage_word(stage: PaymentStage) -> (&'static str, Option<bool>) {
+    match stage {
+        PaymentStage::NotDelivered => ("not delivered", None),
+        PaymentStage::Due => ("due", None),
+        PaymentStage::Withdrawn => ("withdrawn", None),
+        PaymentStage::Paid => ("paid", None),
+        PaymentStage::Rejected { correctable } => ("rejected", Some(correctable)),
+        PaymentStage::Recovered { correctable } => ("recovered", Some(correctable)),
     }
 }
 
