@@ -9,6 +9,7 @@
 
 use std::path::Path;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proto::attestation::lifecycle::PaymentEvent;
 use proto::attestation::{Attestation, Settlement, SettlementOutcome, SettlementTerms};
 use proto::ids::{Cents, LeafIndex};
@@ -138,10 +139,14 @@ pub async fn settle_all(
         for (line, row) in rows {
             match prepare(session, book, &journal, *line, row).await? {
                 Ok(prepared) => ready.push(prepared),
-                Err(ended) => settled.push(SettledLine {
-                    line: *line,
-                    settled: ended,
-                }),
+                Err(ended) => {
+                    let line = SettledLine {
+                        line: *line,
+                        settled: ended,
+                    };
+                    done(&line);
+                    settled.push(line);
+                }
             }
         }
         let fresh = ready.iter().filter(|one| !one.resumed);
@@ -224,19 +229,10 @@ async fn prepare(
 ) -> Result<Result<Ready, Settled>, NoRandomness> {
     let asks = asks(row);
     let before = journal.sent.get(&line);
-    if before.is_some_and(|sent| sent.asks != asks) {
-        return Ok(Err(Settled::Failed(LineFailure::Changed)));
-    }
-    match journal.ended.get(&line) {
-        Some(Ended::Done(index)) => {
-            return Ok(Err(Settled::Done {
-                index: *index,
-                outcome: before.map(|sent| sent.outcome),
-                issued: None,
-            }));
-        }
-        Some(Ended::Refused(reason)) => return Ok(Err(Settled::Refused(*reason))),
-        None => {}
+    if let Some(sent) = before
+        && let Some(ended) = ended_before(book, journal, line, row, sent, &asks)
+    {
+        return Ok(Err(ended));
     }
     let (claim, invoice) = match meant(book, row) {
         Ok(found) => found,
@@ -269,6 +265,35 @@ async fn prepare(
         .map_err(Settled::Failed))
 }
 
+/// What has become of a line that was sent before, if that is known: from the journal, or from the
+/// ledger when the answer was lost.
+fn ended_before(
+    book: &ClaimBook,
+    journal: &Journal,
+    line: u64,
+    row: &SettleRow,
+    sent: &Sent,
+    asks: &str,
+) -> Option<Settled> {
+    if sent.asks != asks {
+        return Some(Settled::Failed(LineFailure::Changed));
+    }
+    let done = |index| Settled::Done {
+        index,
+        outcome: Some(sent.outcome),
+        issued: None,
+    };
+    match journal.ended.get(&line) {
+        Some(Ended::Done(index)) => return Some(done(*index)),
+        Some(Ended::Refused(reason)) => return Some(Settled::Refused(*reason)),
+        None => {}
+    }
+    let invoices = book.find(row.claim)?.invoices.iter();
+    let mut answers = invoices.filter_map(|invoice| invoice.settlement);
+    let same = answers.find(|one| one.delivery == sent.delivery && one.outcome == sent.outcome)?;
+    Some(done(same.by))
+}
+
 /// What a line asks for, in one word.
 fn asks(row: &SettleRow) -> String {
     let reason = row.outcome.reason().map_or("", Reason::code);
@@ -277,7 +302,8 @@ fn asks(row: &SettleRow) -> String {
         AmountAsked::Exactly(cents) => cents.get().to_string(),
     };
     let outcome = row.outcome.as_str();
-    format!("{}/{outcome}/{reason}/{amount}", row.claim)
+    let reference = BASE64_STANDARD.encode(&row.reference);
+    format!("{}/{outcome}/{reason}/{amount}/{reference}", row.claim)
 }
 
 /// The invoice that a line means; or the own answer, if that is there and the same.
