@@ -3,6 +3,7 @@
 //! A retry sends the same bytes, and every request carries what makes that safe: an entry its
 //! request id, an evaluation its own. Reads change nothing.
 
+mod claims;
 mod tls;
 
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use proto::roster::Address;
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::{PublicKey, SecretKey};
 use proto::wire::access::{self, RecordsAsked, RecordsPage};
-use proto::wire::claims::{self, ClaimsAsked, ClaimsPage};
 use proto::wire::open::{self, OpenAnswer};
 use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
 use thiserror::Error;
@@ -314,43 +314,6 @@ impl Connection {
             async move { client.evaluate(request).await }
         });
         read::evaluation(&answer.await?).map_err(|e| self.unreadable(e))
-    }
-
-    /// The same for a payer that names the claim it asks about.
-    ///
-    /// # Errors
-    /// As [`evaluate_at_most`](Self::evaluate_at_most).
-    pub async fn evaluate_for_claim(
-        &self,
-        retries: u32,
-        id: RequestId,
-        claim: LeafIndex,
-        blinded: &[BlindedElement],
-    ) -> Result<PartialEvaluation, CallError> {
-        let request = write::evaluate(id, v1::TokenKind::Person, blinded);
-        let request = claims::write_evaluate(request, claim);
-        let channel = &self.channel;
-        let method = "vitrail.v1.EvaluatorService/Evaluate";
-        let answer = self.call_at_most(retries, method, request, |request| {
-            let mut client =
-                v1::evaluator_service_client::EvaluatorServiceClient::new(channel.clone());
-            async move { client.evaluate(request).await }
-        });
-        read::evaluation(&answer.await?).map_err(|e| self.unreadable(e))
-    }
-
-    /// Asks for a page of what rests on the own coverages, which the node puts on record.
-    ///
-    /// # Errors
-    /// [`CallError`]. Nothing of the answer is verified yet.
-    pub async fn claims(&self, asked: &ClaimsAsked) -> Result<ClaimsPage, CallError> {
-        let request = claims::write_request(asked);
-        let channel = &self.channel;
-        let answer = self.call("vitrail.v1.ClaimService/ListClaims", request, |request| {
-            let mut client = v1::claim_service_client::ClaimServiceClient::new(channel.clone());
-            async move { client.list_claims(request).await }
-        });
-        claims::read_page(&answer.await?).map_err(|e| self.unreadable(e))
     }
 
     /// Asks for the newest checkpoint.

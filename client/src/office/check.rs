@@ -154,19 +154,20 @@ fn was_claimed(claim: &BookedClaim, claimed: &ClaimTerms) -> bool {
 }
 
 /// The most that the coverages of a grouped code give for a line, wherever it was sold. It is a
-/// bound: what a pair is limited to beside, or what earlier payers leave, only lowers it.
+/// bound: what a pair is limited to beside, or what earlier payers leave, only lowers it. The least
+/// that a payer gives for a pair may all go to one line.
 fn most(terms: &[&Terms], line: &ClaimLine) -> Cents {
-    let of_code = terms
-        .iter()
-        .filter(|one| one.grouped_code == line.grouped_code);
-    let rules = of_code.flat_map(|one| {
+    let code = line.grouped_code;
+    let of_code = terms.iter().filter(|one| one.grouped_code == code);
+    let bound = |one: &&Terms| {
         let network = one.network.as_ref().map(|network| network.rule);
-        std::iter::once(one.rule).chain(network)
-    });
-    rules
-        .map(|rule| most_of(rule, line.price))
-        .max()
-        .unwrap_or_default()
+        let rules = std::iter::once(one.rule).chain(network);
+        let by_rule = rules.map(|rule| most_of(rule, line.price)).max();
+        let spans = one.limits.iter().flat_map(|limits| limits.spans);
+        let least = spans.map(|span| span.least.min(line.price)).max();
+        by_rule.max(least).unwrap_or_default()
+    };
+    of_code.map(bound).max().unwrap_or_default()
 }
 
 fn most_of(rule: Rule, price: Cents) -> Cents {
@@ -226,4 +227,219 @@ fn months_of(
         months.extend(may_be_child.then_some(months_until_renewal(0, slot)));
     }
     months
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proto::attestation::CoverageTerms;
+    use proto::attestation::lifecycle::{ClaimState, PaymentStage};
+    use proto::benefit::{Counting, Percent, RenewalMonths};
+    use proto::ids::UnixMillis;
+    use proto::renewal::{EarlyRenewal, free_again_on};
+    use proto::seal::{LppCodeCommitment, LppCodeSalt};
+
+    use super::*;
+    use crate::office::matching::Matched;
+
+    fn line(code: &str, price: u64, amount: u64, seed: u8) -> ClaimLine {
+        ClaimLine {
+            grouped_code: code.parse().unwrap(),
+            price: Cents::new(price),
+            amount: Cents::new(amount),
+            code_commitment: LppCodeCommitment::new(
+                "2223342",
+                &LppCodeSalt::from_bytes([seed; 32]),
+            ),
+            opening: None,
+        }
+    }
+
+    fn lines(lines: &[ClaimLine]) -> Option<ClaimTerms> {
+        Some(ClaimTerms {
+            early: EarlyRenewal::None,
+            lines: lines.to_vec(),
+        })
+    }
+
+    fn day() -> Day {
+        "2026-11-22".parse().unwrap()
+    }
+
+    /// A frame of 120 euros, of which 30 were claimed and invoiced; an adult's.
+    fn booked() -> BookedClaim {
+        let frame = [line("M01", 12_000, 3_000, 1)];
+        let cap = Terms::cap("M01".parse().unwrap(), Cents::new(3_000), 24);
+        BookedClaim {
+            index: LeafIndex::new(7),
+            issued_at: UnixMillis::new(1),
+            shop: None,
+            slots: Vec::new(),
+            until: day(),
+            state: ClaimState::Delivered,
+            terms: lines(&frame),
+            coverages: vec![CoverageTerms(cap)],
+            contract: Some(Matched {
+                line: 6,
+                reference: None,
+                turning: [None; 2],
+                secret: proto::token::SealingSecret::from_bytes([1; 32]),
+            }),
+            invoices: vec![BookedInvoice {
+                first: LeafIndex::new(8),
+                newest: LeafIndex::new(8),
+                delivered_on: day(),
+                until: Some(Day::new(free_again_on(day(), 24).get() - 1)),
+                terms: lines(&frame),
+                stage: PaymentStage::Due,
+                settlement: None,
+                settled: None,
+            }],
+        }
+    }
+
+    fn found(claim: &BookedClaim) -> Option<Reason> {
+        check_invoice(claim, &claim.invoices[0])
+    }
+
+    #[test]
+    fn an_invoice_that_is_right_is_paid_and_each_thing_wrong_has_its_reason() {
+        assert_eq!(found(&booked()), None);
+        for invoiced in [
+            vec![line("M02", 12_000, 3_000, 1)],
+            vec![line("M01", 12_000, 3_000, 2)],
+            vec![line("M01", 12_001, 3_000, 1)],
+            vec![line("M01", 12_000, 3_001, 1)],
+            vec![line("M01", 12_000, 3_000, 1); 2],
+        ] {
+            let mut claim = booked();
+            claim.invoices[0].terms = lines(&invoiced);
+            assert_eq!(found(&claim), Some(Reason::InvoiceUnfit), "{invoiced:?}");
+        }
+        // Twice the same, in two invoices.
+        let mut claim = booked();
+        claim.invoices.push(claim.invoices[0].clone());
+        assert_eq!(found(&claim), Some(Reason::InvoiceUnfit));
+        let mut claim = booked();
+        let more = [line("M01", 12_000, 3_001, 1)];
+        (claim.terms, claim.invoices[0].terms) = (lines(&more), lines(&more));
+        assert_eq!(found(&claim), Some(Reason::AmountAboveCoverage));
+        let mut claim = booked();
+        claim.coverages.clear();
+        assert_eq!(found(&claim), Some(Reason::AmountAboveCoverage));
+    }
+
+    #[test]
+    fn the_renewal_date_is_that_of_the_coverage_at_an_age_that_is_possible() {
+        let until = |months| Some(Day::new(free_again_on(day(), months).get() - 1));
+        let minor = |six: &str, sixteen: &str| {
+            Some([six, sixteen].map(|month| month.parse::<Month>().ok()))
+        };
+        for (turning, months, fits) in [
+            (Some([None; 2]), 24, true),
+            (Some([None; 2]), 23, false),
+            (Some([None; 2]), 12, false),
+            (minor("", "2030-01"), 12, true),
+            (minor("", "2030-01"), 24, false),
+            (minor("", "2030-01"), 6, false),
+            (minor("2028-01", "2038-01"), 6, true),
+            // He turns sixteen this month, on a day that the payer's file does not have.
+            (minor("", "2026-11"), 12, true),
+            (minor("", "2026-11"), 24, true),
+        ] {
+            let mut claim = booked();
+            claim.coverages[0].0.renewal = RenewalMonths::PUBLISHED;
+            claim.contract.as_mut().unwrap().turning = turning.unwrap();
+            claim.invoices[0].until = until(months);
+            let want = (!fits).then_some(Reason::RenewalDateWrong);
+            assert_eq!(found(&claim), want, "{turning:?} {months}");
+        }
+    }
+
+    #[test]
+    fn what_a_rule_gives_at_most_is_never_more_than_the_price() {
+        let rate = |percent, plus| Rule::Rate {
+            percent: Percent::new(percent).unwrap(),
+            counting: Counting::Alone,
+            plus: Cents::new(plus),
+        };
+        let cap = |most| Rule::Cap {
+            most: Cents::new(most),
+            counting: Counting::WithEarlier,
+        };
+        let limit = |cents| Some(Cents::new(cents));
+        for (rule, most) in [
+            (Rule::Nothing, 0),
+            (rate(60, 0), 6_000),
+            (rate(60, 5_000), 10_000),
+            (cap(3_000), 3_000),
+            (cap(30_000), 10_000),
+            (Rule::Full { limit: None }, 10_000),
+            (
+                Rule::Full {
+                    limit: limit(10_000),
+                },
+                10_000,
+            ),
+            (
+                Rule::Full {
+                    limit: limit(9_999),
+                },
+                0,
+            ),
+        ] {
+            assert_eq!(
+                most_of(rule, Cents::new(10_000)),
+                Cents::new(most),
+                "{rule:?}"
+            );
+        }
+    }
+
+    proptest! {
+        /// What the till reckons by the rules is never refused for its amount.
+        #[test]
+        fn what_is_reckoned_is_never_above_the_bound(
+            price in 0..100_000_u64,
+            base in 0..50_000_u64,
+            most in 0..60_000_u64,
+            percent in 1..101_u16,
+        ) {
+            use proto::benefit::{Item, Situation, compute};
+            let terms = |rule| Terms {
+                rule,
+                ..Terms::cap("M02".parse().unwrap(), Cents::new(most), 24)
+            };
+            let rules = [
+                Rule::Cap { most: Cents::new(most), counting: Counting::WithEarlier },
+                Rule::Full { limit: Some(Cents::new(most)) },
+                Rule::Rate {
+                    percent: Percent::new(percent).unwrap(),
+                    counting: Counting::Alone,
+                    plus: Cents::new(most),
+                },
+            ];
+            let line = proto::lpp::CatalogueLine {
+                code: "2223342".parse().unwrap(),
+                grouped_code: "M02".parse().unwrap(),
+                label: "Monture".parse().unwrap(),
+                base: Some(Cents::new(base)),
+                plv: None,
+                age_max: None,
+                end: None,
+            };
+            let item = Item::new(&line, None, Cents::new(price)).unwrap();
+            for rule in rules {
+                let terms = terms(rule);
+                let situation = Situation {
+                    today: day(),
+                    age: 40,
+                    networks: &[],
+                    prescription: None,
+                };
+                let benefit = compute(&[item], &[vec![&terms]], &situation);
+                prop_assert!(benefit.paid_by(0) <= most_of(rule, Cents::new(price)));
+            }
+        }
+    }
 }
