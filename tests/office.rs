@@ -16,7 +16,7 @@ use client::pos::{Complementary, HandingOver, Insured, Item, Pos};
 use client::system;
 use client::view::View;
 use proto::identity::Person;
-use proto::ids::{Cents, LeafIndex};
+use proto::ids::{Cents, Day, LeafIndex};
 use proto::lpp::{Catalogue, CatalogueHeader, CatalogueLine};
 use proto::signing::SecretKey;
 use serde_json::Value;
@@ -245,36 +245,12 @@ async fn a_claim_under_foreign_keys_is_found(town: &Town, claims: &[LeafIndex]) 
 
 fn settled_through_a_kill_and_stated(town: &Town, claims: &[LeafIndex]) {
     let office = town.at("alpha");
-    let mut file = "claim;outcome;reason;amount;reference;nir;birth_date;birth_rank\n".to_owned();
-    // The right to check the third is used up: it goes without.
-    for (place, claim) in claims.iter().enumerate() {
-        let one = &town.people[place];
-        let (outcome, amount) = match place {
-            1 => ("paid;", "12.34"),
-            3 => ("rejected;NOT_COVERED", ""),
-            _ => ("paid;", "as claimed"),
-        };
-        if place != 2 {
-            let (nir, birth) = (nir(one), &one.birth_date);
-            let line = format!("{claim};{outcome};{amount};VIR 9;{};{birth};1\n", nir);
-            file.push_str(&line);
-        }
-    }
-    file.push_str("nothing;paid;;;;295109912611193;19951012;1\n");
-    fs::write(office.join("day.csv"), &file).unwrap();
-    fs::write(
-        office.join("third.csv"),
-        format!("claim;outcome;reason;amount\n{};paid;;\n", claims[2]),
-    )
-    .unwrap();
+    write_files(town, claims);
     let first_day = system::now().day();
     killed_after_the_first_line(town, &office.join("day.csv.sent"));
     let settled = town.run("alpha", &["settle", "--file", "day.csv"]);
-    let problems = settled["problems"].as_array().unwrap();
-    let lines: Vec<u64> = problems
-        .iter()
-        .map(|one| one["line"].as_u64().unwrap())
-        .collect();
+    let problems = settled["problems"].as_array().unwrap().iter();
+    let lines: Vec<u64> = problems.map(|one| one["line"].as_u64().unwrap()).collect();
     // The claim that rests on no coverage of its own, and the line that names none.
     assert_eq!(lines, [7, 8], "{settled}");
     let outcome = |line: u64| {
@@ -290,28 +266,45 @@ fn settled_through_a_kill_and_stated(town: &Town, claims: &[LeafIndex]) {
     // Again: nothing is settled twice, whatever is left of the journal.
     fs::remove_file(office.join("day.csv.sent")).unwrap();
     let again = town.run("alpha", &["settle", "--file", "day.csv"]);
-    assert!(
-        again["settled"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|one| one["before"] == true),
-        "{again}"
-    );
-    let settlements = |listed: &Value| {
-        let claims = listed["claims"].as_array().unwrap().iter();
-        let invoices = claims.flat_map(|claim| claim["invoices"].as_array().unwrap());
-        invoices
-            .filter_map(|one| one["settled"].as_u64())
-            .sum::<u64>()
-    };
+    let mut lines = again["settled"].as_array().unwrap().iter();
+    assert!(lines.all(|one| one["before"] == true), "{again}");
+    stated(town, first_day);
+}
+
+/// What the run settles, and the third claim apart: the right to check it is used up.
+fn write_files(town: &Town, claims: &[LeafIndex]) {
+    let office = town.at("alpha");
+    let mut file = "claim;outcome;reason;amount;reference;nir;birth_date;birth_rank\n".to_owned();
+    for (place, claim) in claims.iter().enumerate().filter(|(place, _)| *place != 2) {
+        let one = &town.people[place];
+        let (outcome, amount) = match place {
+            1 => ("paid;", "12.34"),
+            3 => ("rejected;NOT_COVERED", ""),
+            _ => ("paid;", "as claimed"),
+        };
+        let (nir, birth) = (nir(one), &one.birth_date);
+        file.push_str(&format!(
+            "{claim};{outcome};{amount};VIR 9;{nir};{birth};1\n"
+        ));
+    }
+    file.push_str("nothing;paid;;;;295109912611193;19951012;1\n");
+    fs::write(office.join("day.csv"), &file).unwrap();
+    let third = format!("claim;outcome;reason;amount\n{};paid;;\n", claims[2]);
+    fs::write(office.join("third.csv"), third).unwrap();
+}
+
+/// List and statement both add up to what was paid: to persons 1, 2, 4 and 5, and to one of them
+/// another amount than was claimed.
+fn stated(town: &Town, first_day: Day) {
     let listed = town.run("alpha", &["claims", "list"]);
-    // Persons 1, 2, 4 and 5 are paid: one of them another amount than was claimed.
-    assert_eq!(settlements(&listed), 1_234 + 3 * 3_000);
+    let claims = listed["claims"].as_array().unwrap().iter();
+    let invoices = claims.flat_map(|claim| claim["invoices"].as_array().unwrap());
+    let settled: u64 = invoices.filter_map(|one| one["settled"].as_u64()).sum();
+    assert_eq!(settled, 1_234 + 3 * 3_000);
     let mut days = vec![first_day, system::now().day()];
     days.dedup();
     let (mut paid, mut count) = (0, 0);
-    for day in days {
+    for day in &days {
         let stated = town.run("alpha", &["statements", "--day", &day.to_iso()]);
         paid += stated["paid"].as_u64().unwrap();
         for shop in stated["shops"].as_array().unwrap() {
@@ -320,18 +313,10 @@ fn settled_through_a_kill_and_stated(town: &Town, claims: &[LeafIndex]) {
         }
     }
     assert_eq!((paid, count), (1_234 + 3 * 3_000, COVERED));
-    let table = town
-        .command(
-            "alpha",
-            &["statements", "--day", &first_day.to_iso(), "-o", "csv"],
-        )
-        .output()
-        .unwrap();
-    assert!(
-        String::from_utf8(table.stdout)
-            .unwrap()
-            .starts_with("day;finess;settlement;")
-    );
+    let day = first_day.to_iso();
+    let mut table = town.command("alpha", &["statements", "--day", &day, "-o", "csv"]);
+    let table = String::from_utf8(table.output().unwrap().stdout).unwrap();
+    assert!(table.starts_with("day;finess;settlement;"), "{table}");
 }
 
 /// The number with its check digits, as the mandatory insurer's list has it.
