@@ -187,7 +187,7 @@ fn sum(terms: &ClaimTerms) -> u64 {
 
 fn euros(cents: Option<u64>) -> String {
     cents.map_or("does not open".to_owned(), |cents| {
-        Cents::new(cents).to_string()
+        Cents::new(cents).to_euros()
     })
 }
 
@@ -422,12 +422,15 @@ impl Report for StatementReport {
                 text,
                 "shop {finess}  settlements {}  paid {}  recovered {}  rejected {}",
                 shop.settlements.len(),
-                Cents::new(shop.paid),
-                Cents::new(shop.recovered),
+                Cents::new(shop.paid).to_euros(),
+                Cents::new(shop.recovered).to_euros(),
                 shop.rejected
             );
         }
-        let (paid, recovered) = (Cents::new(self.paid), Cents::new(self.recovered));
+        let (paid, recovered) = (
+            Cents::new(self.paid).to_euros(),
+            Cents::new(self.recovered).to_euros(),
+        );
         let day = &self.day;
         let _ = writeln!(text, "{day}  paid {paid}  recovered {recovered}");
         text
@@ -453,7 +456,7 @@ impl Report for StatementReport {
                     line.invoice,
                     line.outcome,
                     line.reason.unwrap_or_default(),
-                    Cents::new(line.amount),
+                    Cents::new(line.amount).to_euros(),
                     quoted(&line.reference)
                 );
             }
