@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 
 use proto::attestation::{AccessRecord, LookOutcome, RecordError};
+use proto::contracts::HEADER_LINES;
 use proto::entry::Kind;
 use proto::ids::{CoverageKey, LeafIndex, MemberName, SlotKey, TreeSize, UnixMillis};
 use proto::incident::IncidentSecretKey;
@@ -24,7 +25,6 @@ use proto::wire::access::{PAGE_RECORDS_MAX, RecordAnswer, RecordsAsked, RecordsP
 use thiserror::Error;
 
 use crate::connection::CallError;
-use crate::contracts::file::HEADER_LINES;
 use crate::contracts::{ContractsFile, ContractsFileError, Reference};
 use crate::failure::{Failure, FailureKind};
 use crate::lookup::LookupError;
@@ -315,6 +315,7 @@ mod tests {
 
     use super::*;
     use crate::contracts::ContractsHeader;
+    use proto::contracts::ContractsError;
 
     fn token(seed: u8) -> ContractToken {
         ContractToken::from_bytes([seed; 32])
@@ -377,12 +378,18 @@ mod tests {
     fn a_contracts_file_that_is_not_whole_gives_no_answer() {
         let cut = contracts_file(&[1, 2], "").unwrap_err();
         assert!(
-            matches!(cut, ContractsFileError::Cut { records: 2 }),
+            matches!(
+                cut,
+                ContractsFileError::Content(ContractsError::Cut { records: 2 })
+            ),
             "{cut}"
         );
         let torn = contracts_file(&[1, 2], "BwcH\n").unwrap_err();
         assert!(
-            matches!(torn, ContractsFileError::Line { line: 8, .. }),
+            matches!(
+                torn,
+                ContractsFileError::Content(ContractsError::Line { line: 8, .. })
+            ),
             "{torn}"
         );
     }

@@ -49,6 +49,8 @@ pub mod renewal;
 
 pub mod benefit;
 
+pub mod contracts;
+
 pub mod attestation;
 
 pub mod receipt;

@@ -12,6 +12,7 @@ use client::profile::Settings;
 use client::session::Session;
 use client::{files, incident::Touched};
 use proto::attestation::LookOutcome;
+use proto::contracts::ContractsError;
 use proto::ids::UnixMillis;
 use proto::incident::{INCIDENT_PURPOSE, IncidentKeyError, IncidentSecretKey};
 use proto::signing::PublicKey;
@@ -116,7 +117,7 @@ pub(super) fn own_contracts(
 ) -> Result<ContractsFile, ContractsFileError> {
     let file = ContractsFile::open(path)?;
     let payer = session.own_member().and_then(|own| own.payer.as_ref());
-    let payer = payer.ok_or(ContractsFileError::Other { field: "payer" })?;
+    let payer = payer.ok_or(ContractsError::Other { field: "payer" })?;
     file.header().check(session.roster(), payer)?;
     Ok(file)
 }

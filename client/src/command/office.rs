@@ -13,6 +13,7 @@ use client::office::{
 use client::profile::{Profile, Settings};
 use client::session::Session;
 use client::system;
+use proto::contracts::ContractsError;
 use proto::ids::{CoverageKey, Day, LeafIndex, UnixMillis};
 use thiserror::Error;
 
@@ -224,7 +225,7 @@ async fn own(
 fn own_contracts(path: &Path, session: &Session) -> Result<ContractsFile, ContractsFileError> {
     let file = ContractsFile::open(path)?;
     let payer = session.own_member().and_then(|own| own.payer.as_ref());
-    let payer = payer.ok_or(ContractsFileError::Other { field: "payer" })?;
+    let payer = payer.ok_or(ContractsError::Other { field: "payer" })?;
     file.header().check(session.roster(), payer)?;
     Ok(file)
 }

@@ -1,54 +1,17 @@
-//! The contracts file: an insurer's contracts as tokens, written by the import, read by whatever
-//! computes coverages or matches tokens with contracts.
-//!
-//! ```text
-//! vitrail contracts v1
-//! origin vitrail.example/optique
-//! payer 75000001
-//! contract-key QgWEBW9tRGiuyc/6RdyXCmTgorNQEMxAHRjEr46qWCA=
-//! day 2026-11-22
-//! BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=;CONFORT-2;2026-01-01;2026-12-31;;2031-04;c/00017
-//! end 1
-//! ```
-//!
-//! Mode 0600: whoever holds a contract token finds that contract's coverages and claims in the
-//! ledger. A file without its last line is not whole and is refused when its end is met.
+//! A contracts file on disk (`proto::contracts`), read line by line.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
-use proto::identity::PayerNumber;
-use proto::ids::{Day, Origin};
-use proto::roster::Roster;
+use proto::contracts::{
+    ContractRecord, ContractsError, ContractsHeader, ContractsReader, LINE_BYTES_MAX, Line,
+};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::record::ContractRecord;
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
-
-/// First line.
-const TITLE: &str = "vitrail contracts v1";
-/// The lines of a header, title included: contracts begin on the one after.
-pub const HEADER_LINES: u64 = 5;
-/// Longest line, its end included: the longest header line, an origin, has 136 bytes; a record at
-/// most 44 + 32 + 2 * 10 + 2 * 7 + 36 and its separators.
-pub const LINE_BYTES_MAX: usize = 256;
-
-/// What a contracts file says about all of its contracts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContractsHeader {
-    /// The ledger that the tokens are of.
-    pub origin: Origin,
-    /// Whose contracts they are.
-    pub payer: PayerNumber,
-    /// The joint contract key that the tokens were made under: another key makes other tokens.
-    pub contract_key: [u8; 32],
-    /// The day on which the import began, by which months of past ages were left out.
-    pub day: Day,
-}
 
 /// Why a contracts file cannot be read. No content is quoted.
 #[derive(Debug, Error)]
@@ -56,39 +19,23 @@ pub enum ContractsFileError {
     /// The file cannot be opened or read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A line is not what belongs there.
-    #[error("contracts file, line {line}: must be {want}")]
-    Line {
-        /// Its number, counted from 1.
-        line: u64,
-        /// What it must be.
-        want: &'static str,
-    },
-    /// The file ends before its last line.
-    #[error("contracts file: it is not whole, {records} contracts and no `end`")]
-    Cut {
-        /// The contracts that were read.
-        records: u64,
-    },
-    /// The file was imported for another ledger, payer or joint key.
-    #[error("contracts file: its {field} is not the one of this roster and key")]
-    Other {
-        /// What differs.
-        field: &'static str,
-    },
+    /// It is no contracts file, or not this one's.
+    #[error("contracts file: {0}")]
+    Content(#[from] ContractsError),
 }
 
 impl Failure for ContractsFileError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::File(error) => error.kind(),
-            Self::Line { .. } | Self::Cut { .. } | Self::Other { .. } => FailureKind::Malformed,
+            Self::Content(_) => FailureKind::Malformed,
         }
     }
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::File(FileError::Missing { .. }) | Self::Cut { .. } | Self::Other { .. } => {
+            Self::File(FileError::Missing { .. })
+            | Self::Content(ContractsError::Cut { .. } | ContractsError::Other { .. }) => {
                 Some("make it with `vitrail contracts import`")
             }
             _ => None,
@@ -96,64 +43,14 @@ impl Failure for ContractsFileError {
     }
 }
 
-impl ContractsHeader {
-    /// The header of a payer's file that is begun on this day.
-    #[must_use]
-    pub fn new(roster: &Roster, payer: PayerNumber, day: Day) -> Self {
-        Self {
-            origin: roster.origin().clone(),
-            payer,
-            contract_key: *roster.joint().contract.as_bytes(),
-            day,
-        }
-    }
-
-    /// Its five lines.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        let Self {
-            origin,
-            payer,
-            contract_key,
-            day,
-        } = self;
-        let (payer, day) = (payer.as_str(), day.to_iso());
-        let contract_key = BASE64_STANDARD.encode(contract_key);
-        format!("{TITLE}\norigin {origin}\npayer {payer}\ncontract-key {contract_key}\nday {day}\n")
-    }
-
-    /// Whether these tokens are those of this roster and payer.
-    ///
-    /// # Errors
-    /// [`ContractsFileError::Other`] names what differs first.
-    pub fn check(&self, roster: &Roster, payer: &PayerNumber) -> Result<(), ContractsFileError> {
-        let fields = [
-            ("origin", self.origin == *roster.origin()),
-            ("payer", self.payer == *payer),
-            (
-                "contract-key",
-                self.contract_key == *roster.joint().contract.as_bytes(),
-            ),
-        ];
-        let other = fields.iter().find(|(_, same)| !same);
-        other.map_or(Ok(()), |(field, _)| {
-            Err(ContractsFileError::Other { field })
-        })
-    }
-}
-
-/// The last line of a file with this many contracts.
-pub(super) fn end_line(records: u64) -> String {
-    format!("end {records}\n")
-}
-
 /// A contracts file, read from its start to its end: an iterator of its contracts. One token may
 /// stand there twice, for instance with two periods of rights. Memory is one line.
 #[derive(Debug)]
 pub struct ContractsFile {
-    lines: Lines,
+    path: PathBuf,
+    file: BufReader<File>,
+    reader: ContractsReader,
     header: ContractsHeader,
-    records: u64,
     done: bool,
 }
 
@@ -163,17 +60,21 @@ impl ContractsFile {
     /// # Errors
     /// [`ContractsFileError`], see its variants.
     pub fn open(path: &Path) -> Result<Self, ContractsFileError> {
-        let file = File::open(path).map_err(|error| files::io_error(path, &error))?;
-        let mut lines = Lines {
-            path: path.to_owned(),
-            reader: BufReader::new(file),
-            line: 0,
+        let opened = File::open(path).map_err(|error| files::io_error(path, &error))?;
+        let mut file = BufReader::new(opened);
+        let mut reader = ContractsReader::default();
+        let header = loop {
+            match next(path, &mut file, &mut reader)? {
+                Some(Line::Header(header)) => break header,
+                Some(_) => {}
+                None => reader.finish()?,
+            }
         };
-        let header = lines.header()?;
         Ok(Self {
-            lines,
+            path: path.to_owned(),
+            file,
+            reader,
             header,
-            records: 0,
             done: false,
         })
     }
@@ -185,23 +86,13 @@ impl ContractsFile {
     }
 
     fn record(&mut self) -> Result<Option<ContractRecord>, ContractsFileError> {
-        let records = self.records;
-        let Some(line) = self.lines.next()? else {
-            return Err(ContractsFileError::Cut { records });
-        };
-        if line.starts_with("end ") {
-            if *line != end_line(records).trim_end() {
-                return Err(self.lines.wrong("`end` and the number of contracts"));
+        loop {
+            match next(&self.path, &mut self.file, &mut self.reader)? {
+                Some(Line::Record(record)) => return Ok(Some(record)),
+                Some(_) => {}
+                None => return Ok(self.reader.finish().map(|()| None)?),
             }
-            return match self.lines.next()? {
-                None => Ok(None),
-                Some(_) => Err(self.lines.wrong("nothing after `end`")),
-            };
         }
-        let record = ContractRecord::from_line(&line);
-        let record = record.ok_or_else(|| self.lines.wrong("a contract, or `end`"))?;
-        self.records += 1;
-        Ok(Some(record))
     }
 }
 
@@ -219,77 +110,30 @@ impl Iterator for ContractsFile {
     }
 }
 
-/// The lines of a file, each bounded.
-#[derive(Debug)]
-struct Lines {
-    path: PathBuf,
-    reader: BufReader<File>,
-    line: u64,
-}
-
-impl Lines {
-    /// The next line without its end; `None` at the end of the file.
-    fn next(&mut self) -> Result<Option<Zeroizing<String>>, ContractsFileError> {
-        self.line += 1;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX));
-        (&mut self.reader)
-            .take(LINE_BYTES_MAX as u64)
-            .read_until(b'\n', &mut bytes)
-            .map_err(|error| files::io_error(&self.path, &error))?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        let text = bytes
-            .strip_suffix(b"\n")
-            .and_then(|line| str::from_utf8(line).ok());
-        let text = text.map(|text| Zeroizing::new(text.to_owned()));
-        text.map(Some)
-            .ok_or_else(|| self.wrong("a line of text with its end"))
+/// The next line; `None` at the end of the file.
+fn next(
+    path: &Path,
+    file: &mut BufReader<File>,
+    reader: &mut ContractsReader,
+) -> Result<Option<Line>, ContractsFileError> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX));
+    file.take(LINE_BYTES_MAX as u64)
+        .read_until(b'\n', &mut bytes)
+        .map_err(|error| files::io_error(path, &error))?;
+    if bytes.is_empty() {
+        return Ok(None);
     }
-
-    const fn wrong(&self, want: &'static str) -> ContractsFileError {
-        ContractsFileError::Line {
-            line: self.line,
-            want,
-        }
-    }
-
-    fn header(&mut self) -> Result<ContractsHeader, ContractsFileError> {
-        let title = self.next()?;
-        if title.as_ref().is_none_or(|title| title.as_str() != TITLE) {
-            return Err(self.wrong("`vitrail contracts v1`"));
-        }
-        Ok(ContractsHeader {
-            origin: self.field("origin ", "`origin` and a ledger's name")?,
-            payer: self.field("payer ", "`payer` and a payer number")?,
-            contract_key: self.contract_key()?,
-            day: self.field("day ", "`day` and YYYY-MM-DD")?,
-        })
-    }
-
-    fn field<T: std::str::FromStr>(
-        &mut self,
-        name: &str,
-        want: &'static str,
-    ) -> Result<T, ContractsFileError> {
-        let line = self.next()?;
-        let value = line
-            .as_ref()
-            .and_then(|line| line.strip_prefix(name)?.parse().ok());
-        value.ok_or_else(|| self.wrong(want))
-    }
-
-    fn contract_key(&mut self) -> Result<[u8; 32], ContractsFileError> {
-        let text: String = self.field("contract-key ", "`contract-key` and 32 bytes in base64")?;
-        let bytes = BASE64_STANDARD.decode(text).ok();
-        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-        bytes.ok_or_else(|| self.wrong("`contract-key` and 32 bytes in base64"))
-    }
+    let text = bytes
+        .strip_suffix(b"\n")
+        .and_then(|line| str::from_utf8(line).ok());
+    let text = text.ok_or_else(|| reader.unreadable())?;
+    Ok(Some(reader.line(text)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto::ids::Day;
 
     const HEADER: &str = "vitrail contracts v1\norigin vitrail.example/optique\npayer 75000001\n\
         contract-key QgWEBW9tRGiuyc/6RdyXCmTgorNQEMxAHRjEr46qWCA=\nday 2026-11-22\n";
@@ -334,7 +178,7 @@ mod tests {
         ] {
             let error = read(&text).unwrap_err();
             assert!(
-                matches!(error, ContractsFileError::Line { line: at, .. } if at == line),
+                matches!(error, ContractsFileError::Content(ContractsError::Line { line: at, .. }) if at == line),
                 "{error}"
             );
             assert!(!format!("{error} {error:?}").contains("SECRET"));
@@ -349,7 +193,7 @@ mod tests {
         let refused = header.check(&roster, &"75000002".parse().unwrap());
         assert!(matches!(
             refused,
-            Err(ContractsFileError::Other { field: "payer" })
+            Err(ContractsError::Other { field: "payer" })
         ));
     }
 }

@@ -13,6 +13,7 @@ use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proto::contracts::{ContractRecord, ContractsError, ContractsHeader, LINE_BYTES_MAX, end_line};
 use proto::identity::{Contract, PayerNumber};
 use proto::ids::Day;
 use proto::oprf::ELEMENTS_MAX;
@@ -22,10 +23,9 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use super::file::{ContractsFile, ContractsFileError, ContractsHeader, LINE_BYTES_MAX, end_line};
+use super::file::{ContractsFile, ContractsFileError};
 use super::members::{MemberRow, Members, MembersError, Place};
 use super::progress::{Problem, Progress, ProgressError, digest};
-use super::record::ContractRecord;
 use crate::connection::CallError;
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
@@ -378,10 +378,11 @@ impl Output {
             return Err(ImportError::OtherInput);
         }
         let header = ContractsFile::open(&self.path)?;
-        header.header().check(session.roster(), payer)?;
+        let checked = header.header().check(session.roster(), payer);
+        checked.map_err(ContractsFileError::from)?;
         if length < self.progress.written {
             let records = self.progress.contracts;
-            return Err(ContractsFileError::Cut { records }.into());
+            return Err(ContractsFileError::from(ContractsError::Cut { records }).into());
         }
         self.cut(self.progress.written)
     }

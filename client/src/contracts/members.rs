@@ -12,13 +12,14 @@
 
 use std::io::{BufRead, Read as _};
 
+use proto::benefit::PlanName;
+use proto::contracts::{FieldError, Reference, is_member_number, months_to_come, plan_name};
 use proto::identity::{BirthDate, Contract, IdentityError, MemberNumber, Nir, PayerNumber};
 use proto::ids::{Day, IdError, Month};
 use proto::roster::Role;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::record::{FieldError, Plan, Reference, is_member_number, months_to_come};
 use crate::failure::{Failure, FailureKind};
 
 /// Longest line, its end included: the fields at their longest, quoted and padded, have half.
@@ -40,7 +41,7 @@ pub struct MemberRow {
     /// The identity of the contract: it becomes a token and is dropped.
     pub contract: Contract,
     /// The plan.
-    pub plan: Plan,
+    pub plan: PlanName,
     /// The first day of rights.
     pub rights_from: Day,
     /// The last day of rights.
@@ -216,7 +217,7 @@ impl<R: BufRead> Members<R> {
             return Err(LineError::RightsOrder);
         }
         Ok(MemberRow {
-            plan: plan.parse()?,
+            plan: plan_name(plan)?,
             rights_from,
             rights_to,
             turning: months_to_come(&birth_date, self.today),
@@ -415,7 +416,10 @@ mod tests {
                 (3, LineError::Identity(IdentityError::MemberNumber)),
                 (4, LineError::BirthDate),
                 (5, LineError::Identity(IdentityError::BirthYear)),
-                (6, LineError::Field(FieldError::Plan)),
+                (
+                    6,
+                    LineError::Field(FieldError::Plan(proto::benefit::PlanNameError))
+                ),
                 (8, LineError::RightsFrom(IdError::Date)),
                 (9, LineError::RightsOrder),
                 (10, LineError::Field(FieldError::Personal)),

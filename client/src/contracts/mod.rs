@@ -11,7 +11,7 @@ pub mod file;
 pub mod import;
 pub mod members;
 pub mod progress;
-pub mod record;
 
-pub use self::file::{ContractsFile, ContractsFileError, ContractsHeader};
-pub use self::record::{ContractRecord, Plan, Reference};
+pub use proto::contracts::{ContractRecord, ContractsHeader, Reference};
+
+pub use self::file::{ContractsFile, ContractsFileError};

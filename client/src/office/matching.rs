@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use proto::contracts::HEADER_LINES;
 use proto::ids::CoverageKey;
 use proto::lpp::GroupedCode;
 use proto::token::SealingSecret;
 
 use super::listing::Listing;
-use crate::contracts::file::HEADER_LINES;
 use crate::contracts::{ContractRecord, ContractsFile, ContractsFileError, Reference};
 use proto::ids::Month;
 

@@ -4,14 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use proto::identity::{BirthDate, MemberNumber, Nir};
-use proto::ids::{Day, Month};
-use proto::token::ContractToken;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// Longest name of a plan.
-pub const PLAN_BYTES_MAX: usize = 32;
+use crate::benefit::{PlanName, PlanNameError};
+use crate::identity::{BirthDate, MemberNumber, Nir};
+use crate::ids::{Day, Month};
+use crate::token::ContractToken;
+
 /// Longest reference: a UUID with its hyphens has 36 characters.
 pub const REFERENCE_BYTES_MAX: usize = 36;
 /// The ages at which rights in optics change (arrêté of 3 December 2018): a new fit is possible
@@ -22,8 +22,8 @@ pub const AGES: [u16; 2] = [6, 16];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FieldError {
     /// A plan has another alphabet or length.
-    #[error("a plan must be 1 to {PLAN_BYTES_MAX} characters out of A-Z a-z 0-9 . - _")]
-    Plan,
+    #[error(transparent)]
+    Plan(#[from] PlanNameError),
     /// A reference has another alphabet or length.
     #[error("a reference must be 1 to {REFERENCE_BYTES_MAX} characters out of A-Z a-z 0-9 . - _ /")]
     Reference,
@@ -32,30 +32,15 @@ pub enum FieldError {
     Personal,
 }
 
-/// The name that an insurer gives one of its plans.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Plan(String);
-
-impl Plan {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Plan {
-    type Err = FieldError;
-
-    fn from_str(text: &str) -> Result<Self, FieldError> {
-        let fits = is_name(text, PLAN_BYTES_MAX, b".-_");
-        let plan = fits
-            .then(|| Self(text.to_owned()))
-            .ok_or(FieldError::Plan)?;
-        (!names_a_person(text))
-            .then_some(plan)
-            .ok_or(FieldError::Personal)
-    }
+/// Reads the name of a contract's plan, which must not name a person.
+///
+/// # Errors
+/// [`FieldError::Plan`] and [`FieldError::Personal`].
+pub fn plan_name(text: &str) -> Result<PlanName, FieldError> {
+    let plan = text.parse()?;
+    (!names_a_person(text))
+        .then_some(plan)
+        .ok_or(FieldError::Personal)
 }
 
 /// The insurer's own reference of a contract: what it finds the contract by, once a list of
@@ -119,7 +104,8 @@ fn names_a_person(text: &str) -> bool {
 }
 
 /// Whether a plan or reference of a line is the member number of that line.
-pub(super) fn is_member_number(text: &str, member_number: &MemberNumber) -> bool {
+#[must_use]
+pub fn is_member_number(text: &str, member_number: &MemberNumber) -> bool {
     compact(text).parse::<MemberNumber>().as_ref() == Ok(member_number)
 }
 
@@ -129,7 +115,7 @@ pub struct ContractRecord {
     /// The contract token.
     pub token: ContractToken,
     /// Under which plan it is.
-    pub plan: Plan,
+    pub plan: PlanName,
     /// The first day of its rights.
     pub rights_from: Day,
     /// The last day of its rights.
@@ -142,7 +128,8 @@ pub struct ContractRecord {
 }
 
 /// The months to keep of a birth date: those of ages that are not reached by the month of `today`.
-pub(super) fn months_to_come(birth_date: &BirthDate, today: Day) -> [Option<Month>; 2] {
+#[must_use]
+pub fn months_to_come(birth_date: &BirthDate, today: Day) -> [Option<Month>; 2] {
     let current = Month::of(today);
     AGES.map(|age| birth_date.turning(age).filter(|month| current <= *month))
 }
@@ -182,7 +169,7 @@ impl ContractRecord {
         };
         Some(Self {
             token: ContractToken::from_bytes(token.as_slice().try_into().ok()?),
-            plan: plan.parse().ok()?,
+            plan: plan_name(plan).ok()?,
             rights_from: from.parse().ok()?,
             rights_to: to.parse().ok()?,
             turning: [month(six)?, month(sixteen)?],
@@ -249,8 +236,8 @@ mod tests {
         }
         let member: MemberNumber = "AB 1234".parse().unwrap();
         assert!(is_member_number("ab-12.34", &member) && !is_member_number("ab-12.35", &member));
-        assert_eq!("295109912611193".parse::<Plan>(), Err(FieldError::Personal));
-        assert_eq!("".parse::<Plan>(), Err(FieldError::Plan));
+        assert_eq!(plan_name("295109912611193"), Err(FieldError::Personal));
+        assert_eq!(plan_name(""), Err(FieldError::Plan(PlanNameError)));
         assert_eq!("a;b".parse::<Reference>(), Err(FieldError::Reference));
     }
 
