@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "ledger",
         "log",
         "payload",
+        "quote",
         "receipt",
         "refusal",
         "replication",

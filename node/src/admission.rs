@@ -23,6 +23,8 @@ pub enum Access {
     /// As [`Access::Admitted`]; and a till whose grant has ended gets as far as the service, which
     /// records what it asked for before it says no.
     Recorded,
+    /// A till whose grant runs; and one whose grant has ended, as with [`Access::Recorded`].
+    RecordedTill,
     /// A member of the roster: what the nodes ask of each other, and what is for members alone.
     /// Whether it holds an incident key, takes part in a ceremony or pays a claim, the service asks.
     Member,
@@ -44,6 +46,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.LogService/GetCheckpoint", Access::Anyone),
     ("/vitrail.v1.LogService/GetEntry", Access::Anyone),
     ("/vitrail.v1.LogService/ProveConsistency", Access::Anyone),
+    ("/vitrail.v1.QuoteService/Quote", Access::RecordedTill),
     ("/vitrail.v1.ReplicationService/Follow", Access::Member),
     ("/vitrail.v1.ReplicationService/Forward", Access::Member),
 ];
@@ -63,6 +66,14 @@ pub enum Admission {
     Till,
     /// The enrolled key of a till: it grants session keys, and may do nothing else.
     Device,
+}
+
+impl Access {
+    /// Whether a till whose grant has ended gets as far as the service.
+    #[must_use]
+    pub const fn is_recorded(self) -> bool {
+        matches!(self, Self::Recorded | Self::RecordedTill)
+    }
 }
 
 /// Goes with a call to a [`Access::Recorded`] method whose key was granted once and is no longer
@@ -116,10 +127,14 @@ pub fn allow(access: Access, admission: Admission) -> Result<(), Reason> {
     let allowed = match (access, admission) {
         (Access::Anyone | Access::Admitted, _)
         | (Access::Recorded, Admission::Till | Admission::Member(_))
-        | (Access::TillOrPayer, Admission::Till)
+        | (Access::TillOrPayer | Access::RecordedTill, Admission::Till)
         | (Access::Member, Admission::Member(_)) => true,
         (Access::Member, Admission::Till)
-        | (Access::Recorded | Access::TillOrPayer | Access::Member, Admission::Device) => false,
+        | (Access::RecordedTill, Admission::Member(_))
+        | (
+            Access::Recorded | Access::RecordedTill | Access::TillOrPayer | Access::Member,
+            Admission::Device,
+        ) => false,
         (Access::TillOrPayer, Admission::Member(role)) => role.pays(),
     };
     allowed.then_some(()).ok_or(Reason::KindNotAllowed)
@@ -227,6 +242,14 @@ mod tests {
     fn no_till_asks_what_nodes_ask_of_each_other() {
         assert!(allow(Access::Member, Admission::Till).is_err());
         assert!(allow(Access::Member, Admission::Member(Role::Federation)).is_ok());
+    }
+
+    #[test]
+    fn only_tills_ask_for_coverages() {
+        let access = Access::RecordedTill;
+        assert!(allow(access, Admission::Till).is_ok() && access.is_recorded());
+        assert!(allow(access, Admission::Device).is_err());
+        assert!(allow(access, Admission::Member(Role::Amc)).is_err());
     }
 
     #[test]

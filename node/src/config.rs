@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ceremony::ceremonies;
+use crate::coverage::Sources;
 use crate::protection::{Method, Protection, ProtectionError, Sealing};
 
 /// The settings file in a node's folder.
@@ -72,6 +73,13 @@ pub struct Settings {
     /// Folder of the ledger.
     #[arg(long, env = "VITRAIL_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// A payer's contracts, as `vitrail contracts import` wrote them (mode 0600): what tills are
+    /// quoted from.
+    #[arg(long, env = "VITRAIL_CONTRACTS", value_name = "FILE")]
+    pub contracts: Option<PathBuf>,
+    /// A payer's plans, in TOML.
+    #[arg(long, env = "VITRAIL_PLANS", value_name = "FILE")]
+    pub plans: Option<PathBuf>,
     /// Address for gRPC over TLS.
     #[arg(long, env = "VITRAIL_GRPC", value_name = "IP:PORT")]
     pub grpc: Option<SocketAddr>,
@@ -114,6 +122,8 @@ pub struct Config {
     pub roster: PathBuf,
     /// Folder of the ledger.
     pub data: PathBuf,
+    /// What a payer quotes from; `None` at a node that does not quote.
+    pub coverage: Option<Sources>,
     /// Address for gRPC over TLS; port 0 lets the system choose.
     pub grpc: SocketAddr,
     /// Address for plain HTTP.
@@ -158,6 +168,12 @@ pub enum ConfigError {
     /// The member name is none.
     #[error("name: {0}")]
     Name(#[from] IdError),
+    /// Contracts are nothing without plans, and plans nothing without contracts.
+    #[error("{missing} is missing: contracts and plans are set together or not at all")]
+    CoverageIncomplete {
+        /// The setting.
+        missing: &'static str,
+    },
     /// The admin listener has neither TLS nor admission, so nobody else may reach it.
     #[error("admin must be a loopback address, got {got}")]
     AdminNotLoopback {
@@ -242,6 +258,8 @@ impl Settings {
             seal_key: self.seal_key.or(next.seal_key),
             roster: self.roster.or(next.roster),
             data: self.data.or(next.data),
+            contracts: self.contracts.or(next.contracts),
+            plans: self.plans.or(next.plans),
             grpc: self.grpc.or(next.grpc),
             http: self.http.or(next.http),
             admin: self.admin.or(next.admin),
@@ -297,6 +315,7 @@ impl Config {
             catalogues: dir.join("catalogues"),
             roster: path(settings.roster, "roster.txt"),
             data: path(settings.data, "data"),
+            coverage: coverage(dir, settings.contracts, settings.plans)?,
             grpc: settings.grpc.unwrap_or(GRPC_DEFAULT),
             http: settings.http.unwrap_or(HTTP_DEFAULT),
             admin,
@@ -308,6 +327,23 @@ impl Config {
             sync_delay: Duration::from_millis(at_most("sync_delay_ms", delay, SYNC_DELAY_MS_MAX)?),
         })
     }
+}
+
+fn coverage(
+    dir: &Path,
+    contracts: Option<PathBuf>,
+    plans: Option<PathBuf>,
+) -> Result<Option<Sources>, ConfigError> {
+    let missing = match (contracts, plans) {
+        (None, None) => return Ok(None),
+        (Some(contracts), Some(plans)) => {
+            let (contracts, plans) = (dir.join(contracts), dir.join(plans));
+            return Ok(Some(Sources { contracts, plans }));
+        }
+        (None, Some(_)) => "contracts",
+        (Some(_), None) => "plans",
+    };
+    Err(ConfigError::CoverageIncomplete { missing })
 }
 
 fn at_most(setting: &'static str, got: u64, max: u64) -> Result<u64, ConfigError> {
@@ -381,6 +417,16 @@ mod tests {
         assert!(matches!(
             complete(open),
             Err(ConfigError::AdminNotLoopback { .. })
+        ));
+        let alone = Settings {
+            plans: Some("plans.toml".into()),
+            ..named("a")
+        };
+        assert!(matches!(
+            complete(alone),
+            Err(ConfigError::CoverageIncomplete {
+                missing: "contracts"
+            })
         ));
         let slow = Settings {
             sync_delay_ms: Some(SYNC_DELAY_MS_MAX + 1),

@@ -41,6 +41,8 @@ pub struct Metrics {
     cut_off: Counter,
     rpc_seconds: Family<RpcLabels, Histogram, fn() -> Histogram>,
     alarms: Family<AlarmLabels, Counter>,
+    contracts: Gauge,
+    contracts_refused: Counter,
 }
 
 /// One append that waits, for as long as this lives.
@@ -129,6 +131,8 @@ impl Metrics {
             cut_off: Counter::default(),
             rpc_seconds: Family::new_with_constructor(seconds),
             alarms: Family::default(),
+            contracts: Gauge::default(),
+            contracts_refused: Counter::default(),
         };
         metrics.register_ledger();
         metrics.register_edges();
@@ -183,6 +187,11 @@ impl Metrics {
         let cut_off = self.cut_off.clone();
         let help = "Calls of tills refused because the newest checkpoint is too old";
         registry.register("cut_off", help, cut_off);
+        let contracts = self.contracts.clone();
+        registry.register("contracts", "Contracts that are quoted from", contracts);
+        let refused = self.contracts_refused.clone();
+        let help = "Changed contracts or plans that could not be used";
+        registry.register("contracts_refused", help, refused);
         let rpc = self.rpc_seconds.clone();
         registry.register_with_unit("rpc", "Time of one call", Unit::Seconds, rpc);
     }
@@ -261,6 +270,17 @@ impl Metrics {
     /// One call of a till was refused because this node is cut off from the federation.
     pub fn cut_off(&self) {
         self.cut_off.inc();
+    }
+
+    /// This many contracts are quoted from.
+    pub fn contracts_loaded(&self, contracts: usize) {
+        self.contracts
+            .set(i64::try_from(contracts).unwrap_or(i64::MAX));
+    }
+
+    /// Changed contracts or plans could not be used.
+    pub fn contracts_refused(&self) {
+        self.contracts_refused.inc();
     }
 
     /// One call of a listed method was answered with this gRPC code.

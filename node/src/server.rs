@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use proto::ids::{MemberName, Origin, TreeSize};
 use proto::roster::{SignedRosterError, SuccessionError};
-use proto::signing::SigningError;
+use proto::signing::{SecretKey, SigningError};
 use proto::wire::DESCRIPTORS;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -33,8 +33,9 @@ use crate::access::alarm::Alarms;
 use crate::admission::admit;
 use crate::clock;
 use crate::config::Config;
+use crate::coverage::{Book, BookError, Quoter, Watched, reload};
 use crate::evaluator::EvaluatorKeyError;
-use crate::follow::FollowEnd;
+use crate::follow::{FollowEnd, Upstream};
 use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
 use crate::protection::ProtectionError;
@@ -125,6 +126,15 @@ pub enum StartError {
     /// There is nothing to follow, or it contradicts itself.
     #[error(transparent)]
     Follow(#[from] FollowEnd),
+    /// What a payer quotes from cannot be used.
+    #[error(transparent)]
+    Coverage(#[from] BookError),
+    /// There are contracts, and this member pays nothing.
+    #[error("{member} has no payer number in the roster, and so no contracts")]
+    NotAPayer {
+        /// This node's member name.
+        member: MemberName,
+    },
     /// The store cannot be opened.
     #[error("{path}: {error}", path = path.display())]
     Store {
@@ -315,12 +325,14 @@ fn serve(
         quotas,
         sequencer,
         following,
+        book,
         ..
     } = ready;
     let acceptor = TlsAcceptor::from(tls::server_config(&secret)?);
     let known = sequencer.clone();
     let is_known = Arc::new(move |key: &_| admit(&known.snapshot(), key, clock::now()).is_ok());
     let upstream = following.as_ref().map(|it| it.upstream(&sequencer));
+    let (quoter, watched) = quoting(book, &sequencer, upstream.as_ref(), &secret, metrics);
     let services = Services {
         sequencer: sequencer.clone(),
         quotas,
@@ -328,6 +340,7 @@ fn serve(
         recorder: Recorder::start(sequencer.clone(), upstream.clone(), secret),
         evaluator,
         upstream,
+        quoter: quoter.clone(),
         fresh_for: config.fresh_for,
         metrics: metrics.clone(),
     };
@@ -365,11 +378,31 @@ fn serve(
     let pages = pages.with_graceful_shutdown(told(stopping));
     servers.spawn(ended("http", pages.into_future()));
 
+    if let Some((quoter, watched)) = quoter.zip(watched) {
+        let (ledger, metrics) = (sequencer.clone(), metrics.clone());
+        servers.spawn(reload(quoter, ledger, watched, metrics, told(stopping)));
+    }
     servers.spawn(health::report(reporter, sequencer, told(stopping)));
     if let Some(following) = following {
         servers.spawn(following.run(told(stopping)));
     }
     Ok(servers)
+}
+
+/// What a payer's node makes coverages with, and how its files are watched.
+fn quoting(
+    book: Option<(Book, Watched)>,
+    sequencer: &Sequencer,
+    upstream: Option<&Upstream>,
+    secret: &SecretKey,
+    metrics: &Metrics,
+) -> (Option<Arc<Quoter>>, Option<Watched>) {
+    let Some((book, watched)) = book else {
+        return (None, None);
+    };
+    metrics.contracts_loaded(book.contracts());
+    let quoter = Quoter::new(book, sequencer.clone(), upstream.cloned(), secret.clone());
+    (Some(Arc::new(quoter)), Some(watched))
 }
 
 /// Completes when the node is told to stop, or is dropped.

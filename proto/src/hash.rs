@@ -71,6 +71,8 @@ pub enum Context {
     SlotKey,
     /// A coverage key from a contract token and a grouped code.
     CoverageKey,
+    /// The contract key from a contract token.
+    ContractKey,
     /// The sealing secret from a contract token.
     SealingSecret,
     /// The key that seals one part of a payload, from a sealing secret and the entry's salt.
@@ -131,6 +133,7 @@ impl Context {
             Self::ContractToken => "vitrail 2026 v1 contract token",
             Self::SlotKey => "vitrail 2026 v1 slot key",
             Self::CoverageKey => "vitrail 2026 v1 coverage key",
+            Self::ContractKey => "vitrail 2026 v1 contract key",
             Self::SealingSecret => "vitrail 2026 v1 sealing secret",
             Self::SealKey => "vitrail 2026 v1 seal key",
             Self::SealKeyCheck => "vitrail 2026 v1 seal key check",

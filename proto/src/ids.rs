@@ -326,6 +326,11 @@ ledger_key! {
     /// What a coverage is kept under: derived from a contract token and a grouped code.
     CoverageKey
 }
+ledger_key! {
+    /// What a payer's node finds a contract by: derived from a contract token. It stands in no
+    /// entry; only its payer's node is ever sent it.
+    ContractKey
+}
 
 /// Longest origin: it is the first line of every checkpoint and part of every signature.
 pub const ORIGIN_BYTES_MAX: usize = 128;

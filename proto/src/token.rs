@@ -4,7 +4,7 @@
 //! contract. Neither is ever sent: what leaves a program is derived one way.
 
 use crate::hash::{Context, derive, derive_secret};
-use crate::ids::{CoverageKey, SlotKey};
+use crate::ids::{ContractKey, CoverageKey, SlotKey};
 use crate::lpp::{GroupedCode, Slot};
 use crate::oprf::OprfOutput;
 
@@ -95,6 +95,14 @@ impl ContractToken {
         CoverageKey::from_bytes(*coverage_key.as_bytes())
     }
 
+    /// What the payer's node finds this contract by. It names no person, and gives no way back to
+    /// the token nor to a coverage key.
+    #[must_use]
+    pub fn contract_key(&self) -> ContractKey {
+        let contract_key = derive(Context::ContractKey, &[&self.0]);
+        ContractKey::from_bytes(*contract_key.as_bytes())
+    }
+
     /// The secret that seals this contract's payloads. It gives no way back to the token.
     #[must_use]
     pub fn sealing_secret(&self) -> SealingSecret {
@@ -145,6 +153,7 @@ mod tests {
                 "d3d898d4ebe3bdb5a1c3a282976f4afe59da75ae032188cb3416ee7851d18401",
                 *of_contract.coverage_key("M01".parse().unwrap()).as_bytes(),
             ),
+            ("a453a97660f20986b16cb32483520f0131f0bd217d9873fcdf1483f8dfd12bc0", *of_contract.contract_key().as_bytes()),
             (
                 "7367537e22abc9efa5df8a47c4aa20a801839cc5b00c1682f7bb79b7a708d44c",
                 *of_contract.sealing_secret().as_bytes(),

@@ -7,6 +7,7 @@ pub mod access;
 pub mod ceremony;
 pub mod claims;
 pub mod open;
+pub mod quote;
 pub mod replication;
 #[cfg(test)]
 mod tests;
@@ -84,6 +85,14 @@ pub enum WireError {
         /// The number found.
         got: i64,
     },
+    /// A text is not of the form of its field.
+    #[error("{field} must be {want}")]
+    Format {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        want: &'static str,
+    },
     /// An entry cannot be read.
     #[error("entry: {0}")]
     Entry(#[from] EntryError),
@@ -124,6 +133,7 @@ impl WireError {
             | Self::Length { field, .. }
             | Self::TooMany { field, .. }
             | Self::Value { field, .. }
+            | Self::Format { field, .. }
             | Self::Evaluation { field, .. } => field,
             Self::Entry(_) => "entry",
             Self::RequestId(_) => "request_id",
@@ -348,7 +358,7 @@ pub mod read {
         })
     }
 
-    fn reason(number: i32) -> Result<Reason, WireError> {
+    pub(super) fn reason(number: i32) -> Result<Reason, WireError> {
         let known = u8::try_from(number).ok().and_then(Reason::from_number);
         known.ok_or(WireError::Value {
             field: "reason",

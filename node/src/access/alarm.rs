@@ -72,6 +72,8 @@ pub enum Reading {
     },
     /// It asked for states.
     Looked,
+    /// It asked for coverages.
+    Quoted,
     /// Its claim was accepted.
     Claimed,
 }
@@ -81,6 +83,7 @@ pub enum Reading {
 struct Watch {
     since_claim: u32,
     looks: VecDeque<u64>,
+    quotes: VecDeque<u64>,
     night: (u64, u32),
     address: Option<(IpAddr, u64)>,
     last: u64,
@@ -100,7 +103,9 @@ impl Watch {
                 let many = people > 0 && self.since_claim >= UNCLAIMED_PEOPLE;
                 found.extend(many.then_some(Pattern::Unclaimed));
             }
-            Reading::Looked => found.extend(self.is_mass(now).then_some(Pattern::Mass)),
+            // A check is one of each: counted together, ten customers would look like twenty.
+            Reading::Looked => found.extend(is_mass(&mut self.looks, now)),
+            Reading::Quoted => found.extend(is_mass(&mut self.quotes, now)),
         }
         if reading != Reading::Claimed {
             found.extend(self.is_night(now).then_some(Pattern::Night));
@@ -109,15 +114,6 @@ impl Watch {
         found.extend(moved.then_some(Pattern::TwoAddresses));
         found.retain(|pattern| self.is_new(*pattern, now));
         found
-    }
-
-    fn is_mass(&mut self, now: u64) -> bool {
-        self.looks.push_back(now);
-        while self.looks.len() > MASS_LOOKS {
-            self.looks.pop_front();
-        }
-        let first = self.looks.front().copied().unwrap_or(now);
-        self.looks.len() == MASS_LOOKS && now.saturating_sub(first) < MASS_SPAN_MS
     }
 
     fn is_night(&mut self, now: u64) -> bool {
@@ -150,6 +146,17 @@ impl Watch {
         }
         is_new
     }
+}
+
+/// Takes note of a look, and says whether there were many of late.
+fn is_mass(looks: &mut VecDeque<u64>, now: u64) -> Option<Pattern> {
+    looks.push_back(now);
+    while looks.len() > MASS_LOOKS {
+        looks.pop_front();
+    }
+    let first = looks.front().copied().unwrap_or(now);
+    let many = looks.len() == MASS_LOOKS && now.saturating_sub(first) < MASS_SPAN_MS;
+    many.then_some(Pattern::Mass)
 }
 
 /// Watches every till that reads at this node.

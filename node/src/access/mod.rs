@@ -18,6 +18,7 @@ use proto::seal::SealRecordError;
 use thiserror::Error;
 
 pub use self::recorder::{LOOKS_WAITING_MAX, Recorder};
+use crate::follow::NotIssued;
 use crate::sequencer::Unavailable;
 
 /// Why a look was not recorded, and so is not answered.
@@ -53,6 +54,16 @@ pub enum NotRecorded {
     /// The recorder is gone: the node is shutting down.
     #[error("the node is shutting down")]
     ShuttingDown,
+}
+
+impl From<NotIssued> for NotRecorded {
+    fn from(error: NotIssued) -> Self {
+        match error {
+            NotIssued::Unavailable(error) => Self::Unavailable(error),
+            NotIssued::Unproved => Self::Unproved,
+            NotIssued::Refused(reason) => Self::Refused(reason),
+        }
+    }
 }
 
 #[cfg(test)]

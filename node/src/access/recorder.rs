@@ -132,7 +132,8 @@ impl Scribe {
     async fn append(&self, record: &AccessRecord) -> Result<(), NotRecorded> {
         let (entry, payload) = self.seal(record)?;
         if let Some(upstream) = &self.upstream {
-            return upstream.issue(&entry, &payload).await;
+            upstream.issue(&entry, &payload).await?;
+            return Ok(());
         }
         let decided = self.sequencer.append(entry, Some(payload)).await?;
         match decided.verdict.outcome {

@@ -17,7 +17,7 @@ use proto::signing::SecretKey;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-pub use self::upstream::Upstream;
+pub use self::upstream::{NotIssued, Upstream};
 use crate::clock;
 use crate::peer::{Peer, PeerError};
 use crate::sequencer::{Applied, ApplyError, Replica, Sequencer, StopReason};

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use proto::entry::VerifiedEntry;
 use proto::ids::TreeSize;
+use proto::receipt::Receipt;
+use proto::refusal::Reason;
 use proto::seal::{Salt, SealedPayload};
 use proto::wire::v1::append_response::Answer;
 use proto::wire::{AppendAnswer, read, v1, write};
+use thiserror::Error;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use crate::access::NotRecorded;
 use crate::peer::Peer;
 use crate::sequencer::{Sequencer, StopReason, Unavailable};
 use crate::service::CallError;
@@ -18,6 +20,20 @@ use crate::service::CallError;
 /// How long an answer waits until this node has the entry too, so that whoever wrote here reads
 /// here what he wrote. After it the answer goes out all the same: the entry is in the log.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
+
+/// Why an entry of this node's own is not proved to be in the log. It may be there all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NotIssued {
+    /// It was not taken.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The voting member's answer does not prove that it is in the log.
+    #[error("the receipt of the entry fails")]
+    Unproved,
+    /// A rule refused it.
+    #[error("the entry was refused: {}", .0.english())]
+    Refused(Reason),
+}
 
 /// The way to the voting members, for entries.
 #[derive(Debug, Clone)]
@@ -39,7 +55,9 @@ impl Upstream {
     /// The voting member's own status, or that none can be reached.
     pub async fn append(&self, append: &v1::AppendRequest) -> Result<v1::AppendResponse, Status> {
         let answer = self.forward(append).await?;
-        self.catch_up(&answer).await;
+        if let Some(wanted) = size_with(&answer) {
+            self.catch_up(wanted).await;
+        }
         Ok(answer)
     }
 
@@ -60,43 +78,49 @@ impl Upstream {
     /// Passes on an entry of this node's own, and returns once it is proved to be in the log.
     ///
     /// # Errors
-    /// [`NotRecorded`]; the entry may be in the log all the same.
+    /// [`NotIssued`]; the entry may be in the log all the same.
     pub async fn issue(
         &self,
         entry: &VerifiedEntry,
         payload: &(SealedPayload, Salt),
-    ) -> Result<(), NotRecorded> {
+    ) -> Result<Receipt, NotIssued> {
         let append = write::append(entry, Some((&payload.0, &payload.1)));
         let answer = self.forward(&append).await.map_err(|status| {
-            NotRecorded::from(match status.code() {
+            NotIssued::from(match status.code() {
                 Code::ResourceExhausted => Unavailable::QueueFull,
                 _ => Unavailable::Stopped(StopReason::NoWriter),
             })
         })?;
-        let read = read::append_answer(answer, entry).map_err(|_| NotRecorded::Unproved)?;
+        let read = read::append_answer(answer, entry).map_err(|_| NotIssued::Unproved)?;
         match read {
-            AppendAnswer::Refused { reason, .. } => Err(NotRecorded::Refused(reason)),
+            AppendAnswer::Refused { reason, .. } => Err(NotIssued::Refused(reason)),
             AppendAnswer::Accepted(receipt) => {
                 let snapshot = self.sequencer.snapshot();
                 let verified = receipt.verify(snapshot.roster(), &mut |_| {});
-                verified.map(|_| ()).map_err(|_| NotRecorded::Unproved)
+                verified.map_err(|_| NotIssued::Unproved)?;
+                Ok(receipt)
             }
         }
     }
 
-    async fn catch_up(&self, answer: &v1::AppendResponse) {
-        let Some(Answer::Receipt(receipt)) = &answer.answer else {
-            return;
-        };
-        let Some(inclusion) = &receipt.inclusion else {
-            return;
-        };
-        let wanted = TreeSize::new(inclusion.index.saturating_add(1));
+    /// Returns once this node has published a state of this size, or after [`CATCH_UP_MAX`].
+    pub async fn catch_up(&self, wanted: TreeSize) {
         let mut published = self.sequencer.published();
         let reached = published.wait_for(|size| *size >= wanted);
         if timeout(CATCH_UP_MAX, reached).await.is_err() {
             tracing::debug!("an entry was appended that this node does not have yet");
         }
+    }
+}
+
+/// The size of the log that has what was appended.
+fn size_with(answer: &v1::AppendResponse) -> Option<TreeSize> {
+    match &answer.answer {
+        Some(Answer::Receipt(receipt)) => {
+            let index = receipt.inclusion.as_ref()?.index;
+            Some(TreeSize::new(index.saturating_add(1)))
+        }
+        _ => None,
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 use proto::ids::Origin;
 use proto::roster::{Roster, SignedRoster};
 use proto::signing::SecretKey;
+use tokio::task::spawn_blocking;
 
 use super::StartError;
 use crate::ceremony;
 use crate::clock;
 use crate::config::Config;
+use crate::coverage::{Book, Watched};
 use crate::evaluator::Evaluator;
 use crate::follow::{Following, evidence};
 use crate::metrics::Metrics;
@@ -49,6 +51,8 @@ pub(super) struct Ready {
     pub(super) store: Store,
     pub(super) quotas: Arc<Quotas>,
     pub(super) sequencer: Sequencer,
+    /// What a payer quotes from, and how its files are watched.
+    pub(super) book: Option<(Book, Watched)>,
     /// What goes on following while the node serves.
     pub(super) following: Option<Box<Following>>,
 }
@@ -94,8 +98,15 @@ impl Opened {
             Ledger::Followed(mut following) => (following.published().await?, Some(following)),
         };
         let origin = self.first.origin().clone();
-        match evaluator(&self.config, &self.protection, &origin, &sequencer) {
-            Ok(evaluator) => Ok(Ready {
+        let opened = match evaluator(&self.config, &self.protection, &origin, &sequencer) {
+            Ok(evaluator) => book(&self.config, &sequencer)
+                .await
+                .map(|book| (evaluator, book)),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((evaluator, book)) => Ok(Ready {
+                book,
                 origin,
                 secret: self.secret,
                 evaluator: evaluator.into(),
@@ -129,6 +140,25 @@ fn evaluator(
         member: config.name.clone(),
     })?;
     ceremony::share_in_force(config, protection, published)
+}
+
+/// What this member quotes from, if it is a payer that does.
+async fn book(
+    config: &Config,
+    sequencer: &Sequencer,
+) -> Result<Option<(Book, Watched)>, StartError> {
+    let Some(sources) = config.coverage.clone() else {
+        return Ok(None);
+    };
+    let roster = sequencer.snapshot().roster().clone();
+    let payer = roster
+        .member(&config.name)
+        .and_then(|own| own.payer.clone());
+    let payer = payer.ok_or(StartError::NotAPayer {
+        member: config.name.clone(),
+    })?;
+    let read = spawn_blocking(move || Watched::open(sources, &roster, payer)).await;
+    Ok(Some(read.map_err(|_| StartError::BrokenOff)??))
 }
 
 /// Reads a node's key.

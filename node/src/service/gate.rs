@@ -65,7 +65,7 @@ impl GateLayer {
         let (snapshot, now) = (self.sequencer.snapshot(), clock::now());
         let admission = match admission::admit(&snapshot, &key, now) {
             Err(AdmissionError::Refused(reason))
-                if access == Access::Recorded && admission::was_granted(reason) =>
+                if access.is_recorded() && admission::was_granted(reason) =>
             {
                 request.extensions_mut().insert(RefusedTill(reason));
                 return Ok(());

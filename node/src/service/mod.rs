@@ -7,6 +7,7 @@ mod gate;
 mod ledger;
 mod log;
 mod open;
+mod quote;
 mod replication;
 mod status;
 
@@ -20,6 +21,7 @@ use proto::wire::v1::claim_service_server::ClaimServiceServer;
 use proto::wire::v1::evaluator_service_server::EvaluatorServiceServer;
 use proto::wire::v1::ledger_service_server::LedgerServiceServer;
 use proto::wire::v1::log_service_server::LogServiceServer;
+use proto::wire::v1::quote_service_server::QuoteServiceServer;
 use proto::wire::v1::replication_service_server::ReplicationServiceServer;
 use tonic::Request;
 use tonic::service::Routes;
@@ -31,6 +33,7 @@ pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN};
 use crate::access::Recorder;
 use crate::access::alarm::{Alarms, Reading};
 use crate::clock;
+use crate::coverage::Quoter;
 use crate::evaluator::Evaluator;
 use crate::follow::Upstream;
 use crate::metrics::Metrics;
@@ -65,6 +68,8 @@ pub struct Services {
     pub recorder: Recorder,
     /// Where entries are passed on to by a member without a vote.
     pub upstream: Option<Upstream>,
+    /// What makes coverages, at a payer's node that has contracts.
+    pub quoter: Option<Arc<Quoter>>,
     /// How old the newest checkpoint may be before tills are refused.
     pub fresh_for: Duration,
     /// What is counted.
@@ -80,6 +85,7 @@ impl Services {
         let evaluator = EvaluatorServiceServer::new(evaluator::Evaluation {
             services: self.clone(),
         });
+        let quotes = QuoteServiceServer::new(quote::Quotes(self.clone()));
         let access = AccessServiceServer::new(access::Access(self.sequencer.clone()));
         let claims = ClaimServiceServer::new(claims::Claims {
             sequencer: self.sequencer.clone(),
@@ -92,6 +98,7 @@ impl Services {
         Routes::new(ledger.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(access.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(claims.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(quotes.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(log.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(evaluator.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(replication.max_decoding_message_size(MESSAGE_BYTES_MAX))

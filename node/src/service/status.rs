@@ -18,6 +18,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::access::NotRecorded;
 use crate::admission::AdmissionError;
+use crate::coverage::QuoteError;
+use crate::follow::NotIssued;
 use crate::quota::QuotaError;
 use crate::sequencer::Unavailable;
 use crate::snapshot::ReadError;
@@ -104,6 +106,12 @@ pub enum CallError {
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// This node has no contracts to quote from.
+    #[error("this member's node has no contracts and answers no quotes")]
+    NotQuoting,
+    /// No coverage could be made.
+    #[error(transparent)]
+    Quote(#[from] QuoteError),
     /// The log has no entry of this index.
     #[error("the log has no entry of this index yet")]
     EntryUnknown,
@@ -218,6 +226,29 @@ impl Row {
         }
     }
 
+    const fn of_quote(error: &QuoteError) -> Self {
+        match error {
+            QuoteError::Read(error) => Self::of_read(error),
+            QuoteError::NoCatalogue => Self::of(
+                Code::FailedPrecondition,
+                "CATALOGUE_MISSING",
+                "Aucun catalogue LPP n'est en vigueur dans le registre.",
+            ),
+            QuoteError::Unavailable(error)
+            | QuoteError::NotIssued(NotIssued::Unavailable(error)) => Self::of_unavailable(*error),
+            QuoteError::NotIssued(NotIssued::Unproved | NotIssued::Refused(_))
+            | QuoteError::Refused(_)
+            | QuoteError::NoRandomness
+            | QuoteError::Seal(_)
+            | QuoteError::Entry(_)
+            | QuoteError::BrokenOff => Self::of(
+                Code::Unavailable,
+                "NOT_QUOTED",
+                "L'organisme ne peut pas établir la prise en charge en ce moment.",
+            ),
+        }
+    }
+
     const fn of_not_recorded(error: NotRecorded) -> Self {
         match error {
             NotRecorded::NoIncidentKey => Self::of(
@@ -311,6 +342,12 @@ impl CallError {
             Self::Unavailable(error) => Row::of_unavailable(*error),
             Self::Quota(error) => Row::of_quota(*error),
             Self::NotRecorded(error) => Row::of_not_recorded(*error),
+            Self::Quote(error) => Row::of_quote(error),
+            Self::NotQuoting => Row::of(
+                Code::FailedPrecondition,
+                "NOT_QUOTING",
+                "Cet organisme n'établit pas de prise en charge sur demande.",
+            ),
             Self::EntryUnknown => Row::of(
                 Code::NotFound,
                 "ENTRY_UNKNOWN",

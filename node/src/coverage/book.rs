@@ -1,0 +1,252 @@
+//! Contracts and plans together: what the payer commits to for a contract on a day.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use proto::benefit::{RenewalMonths, Rule, Terms};
+use proto::identity::PayerNumber;
+use proto::ids::{ContractKey, CoverageKey, Day, Month};
+use proto::lpp::GroupedCode;
+use proto::refusal::Reason;
+use proto::renewal::free_again_on;
+use proto::roster::Roster;
+use proto::token::ContractToken;
+use thiserror::Error;
+
+use super::contracts::{Contracts, ContractsLoadError, Held, Holding};
+use super::plans::{PLANS_BYTES_MAX, Plans, PlansError};
+use super::quoter::COVERAGE_VALID_DAYS;
+
+/// The files that a payer's node quotes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    /// What `vitrail contracts import` wrote; mode 0600.
+    pub contracts: PathBuf,
+    /// The plans, in TOML.
+    pub plans: PathBuf,
+}
+
+/// Why the files cannot be used. Each variant names the file.
+#[derive(Debug, Error)]
+pub enum BookError {
+    /// The plans cannot be read.
+    #[error("{path}: {kind}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        kind: io::ErrorKind,
+    },
+    /// The plans are not as they must be.
+    #[error("{path}: {error}", path = path.display())]
+    Plans {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: Box<PlansError>,
+    },
+    /// The contracts are not as they must be.
+    #[error("{path}: {error}", path = path.display())]
+    Contracts {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: Box<ContractsLoadError>,
+    },
+}
+
+/// What a payer is ready to sign for one grouped code of one contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commitment {
+    /// What it pays.
+    pub terms: Terms,
+    /// The last day for which it says so.
+    pub until: Day,
+}
+
+/// What a payer thinks of a contract and some grouped codes.
+#[derive(Debug)]
+pub struct Opinion {
+    /// The token of the contract; `None` when there is no such contract.
+    pub token: Option<ContractToken>,
+    /// For each code, in order, a commitment, or why there is none.
+    pub codes: Vec<(GroupedCode, Result<Commitment, Reason>)>,
+}
+
+impl Opinion {
+    /// The coverage keys that were asked about, as far as the payer can tell them.
+    #[must_use]
+    pub fn coverage_keys(&self) -> Vec<CoverageKey> {
+        let Some(token) = &self.token else {
+            return Vec::new();
+        };
+        let codes = self.codes.iter();
+        codes.map(|(code, _)| token.coverage_key(*code)).collect()
+    }
+
+    /// Why nothing at all is handed out, if so: the first reason.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Reason> {
+        let mut reasons = self.codes.iter().map(|(_, said)| said.as_ref().err());
+        let first = reasons.clone().next().flatten().copied();
+        reasons.all(|reason| reason.is_some()).then_some(first)?
+    }
+}
+
+/// A payer's contracts and plans, as they were read together.
+#[derive(Debug, Default)]
+pub struct Book {
+    plans: Plans,
+    contracts: Contracts,
+}
+
+impl Book {
+    /// Reads both files. Blocks for seconds when there are a million contracts.
+    ///
+    /// # Errors
+    /// [`BookError`], which names the file.
+    pub fn load(
+        sources: &Sources,
+        roster: &Roster,
+        payer: &PayerNumber,
+    ) -> Result<Self, BookError> {
+        let path = || sources.plans.clone();
+        let length = fs::metadata(&sources.plans).map(|found| found.len());
+        let too_long = length.is_ok_and(|bytes| bytes > PLANS_BYTES_MAX as u64);
+        if too_long {
+            let error = Box::new(PlansError::TooLong);
+            return Err(BookError::Plans {
+                path: path(),
+                error,
+            });
+        }
+        let text = fs::read_to_string(&sources.plans).map_err(|error| BookError::Read {
+            path: path(),
+            kind: error.kind(),
+        })?;
+        let plans = Plans::parse(&text).map_err(|error| BookError::Plans {
+            path: path(),
+            error: Box::new(error),
+        })?;
+        let contracts = Contracts::load(&sources.contracts, roster, payer, &plans);
+        let contracts = contracts.map_err(|error| BookError::Contracts {
+            path: sources.contracts.clone(),
+            error: Box::new(error),
+        })?;
+        Ok(Self { plans, contracts })
+    }
+
+    /// How many contracts there are.
+    #[must_use]
+    pub const fn contracts(&self) -> usize {
+        self.contracts.len()
+    }
+
+    /// How many names of plans there are.
+    #[must_use]
+    pub const fn plans(&self) -> usize {
+        self.plans.len()
+    }
+
+    /// What the payer thinks of a contract on a day. Whether a contract has ended or was never
+    /// there is not told apart.
+    #[must_use]
+    pub fn opinion(&self, contract: &ContractKey, codes: &[GroupedCode], today: Day) -> Opinion {
+        let (held, open) = match self.contracts.find(contract, today) {
+            Holding::Nothing => (None, false),
+            Holding::Closed(held) => (Some(held), false),
+            Holding::Open(held) => (Some(held), true),
+        };
+        let said = |code: &GroupedCode| {
+            let said = match held.filter(|_| open) {
+                None => Err(Reason::ContractEnded),
+                Some(held) => self
+                    .commitment(held, *code, today)
+                    .ok_or(Reason::NotCovered),
+            };
+            (*code, said)
+        };
+        Opinion {
+            token: held.map(|held| held.token.clone()),
+            codes: codes.iter().map(said).collect(),
+        }
+    }
+
+    fn commitment(&self, held: &Held, code: GroupedCode, today: Day) -> Option<Commitment> {
+        let terms = self.plans.terms(held.plan, code, held.rights, today)?;
+        let pays = terms.rule != Rule::Nothing || terms.network.is_some();
+        let mut terms = pays.then_some(terms)?;
+        terms.renewal = renewal_at(terms.renewal, held.turning, Month::of(today));
+        let ages = held.turning.iter().flatten();
+        let ages = ages.filter(|month| Month::of(today) <= **month);
+        let until = ages
+            .map(|month| last_day(*month))
+            .chain([terms.rights.to, today.plus(COVERAGE_VALID_DAYS)])
+            .min()?;
+        Some(Commitment { terms, until })
+    }
+}
+
+/// The renewal times that are still possible at the person's age. A payer knows it by two months;
+/// in such a month itself both ages are possible, and the card at the counter tells the day.
+fn renewal_at(months: RenewalMonths, turning: [Option<Month>; 2], current: Month) -> RenewalMonths {
+    let [past_six, past_sixteen] = turning.map(|month| month.is_none_or(|month| month < current));
+    let child = if past_sixteen {
+        months.adult
+    } else {
+        months.child
+    };
+    let frame_fit = if past_six { child } else { months.frame_fit };
+    RenewalMonths {
+        child,
+        frame_fit,
+        ..months
+    }
+}
+
+/// The last day of a month.
+fn last_day(month: Month) -> Day {
+    // A month of four digits with a first day is always a date.
+    let first: Day = format!("{month}-01").parse().unwrap_or_default();
+    let next = free_again_on(first, 1);
+    Day::new(next.get().saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn month(text: &str) -> Option<Month> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn the_last_day_of_a_month_is_the_one_before_the_next() {
+        for (month, day) in [
+            ("2026-02", "2026-02-28"),
+            ("2028-02", "2028-02-29"),
+            ("2026-12", "2026-12-31"),
+        ] {
+            assert_eq!(last_day(month.parse().unwrap()).to_iso(), day);
+        }
+    }
+
+    #[test]
+    fn what_a_person_is_too_old_for_is_not_committed_to() {
+        let at = |turning, current: &str| {
+            let current = current.parse().unwrap();
+            let months = renewal_at(RenewalMonths::PUBLISHED, turning, current);
+            (months.adult, months.child, months.frame_fit)
+        };
+        let adult = [None, None];
+        let young = [month("2029-06"), month("2039-06")];
+        let schoolchild = [None, month("2031-04")];
+        assert_eq!(at(adult, "2026-11"), (24, 24, 24));
+        assert_eq!(at(young, "2026-11"), (24, 12, 6));
+        assert_eq!(at(young, "2029-06"), (24, 12, 6));
+        assert_eq!(at(young, "2029-07"), (24, 12, 12));
+        assert_eq!(at(schoolchild, "2031-04"), (24, 12, 12));
+        assert_eq!(at(schoolchild, "2031-05"), (24, 24, 24));
+    }
+}
