@@ -153,7 +153,10 @@ mod tests {
                 "d3d898d4ebe3bdb5a1c3a282976f4afe59da75ae032188cb3416ee7851d18401",
                 *of_contract.coverage_key("M01".parse().unwrap()).as_bytes(),
             ),
-            ("a453a97660f20986b16cb32483520f0131f0bd217d9873fcdf1483f8dfd12bc0", *of_contract.contract_key().as_bytes()),
+            (
+                "a453a97660f20986b16cb32483520f0131f0bd217d9873fcdf1483f8dfd12bc0",
+                *of_contract.contract_key().as_bytes(),
+            ),
             (
                 "7367537e22abc9efa5df8a47c4aa20a801839cc5b00c1682f7bb79b7a708d44c",
                 *of_contract.sealing_secret().as_bytes(),

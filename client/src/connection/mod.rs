@@ -23,6 +23,7 @@ use proto::seal::{Salt, SealedPayload};
 use proto::signing::{PublicKey, SecretKey};
 use proto::wire::access::{self, RecordsAsked, RecordsPage};
 use proto::wire::open::{self, OpenAnswer};
+use proto::wire::quote::{self, CodeAnswer, QuoteAsked};
 use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -416,6 +417,22 @@ impl Connection {
             async move { client.open(request).await }
         });
         open::read_answer(&answer.await?).map_err(|e| self.unreadable(e))
+    }
+
+    /// Asks a payer's node for its coverages of one contract, once: who gets no answer has the
+    /// ledger.
+    ///
+    /// # Errors
+    /// [`CallError`]. Nothing of the answer is verified yet.
+    pub async fn quote(&self, asked: &QuoteAsked) -> Result<Vec<CodeAnswer>, CallError> {
+        let request = quote::write_request(asked);
+        let channel = &self.channel;
+        let method = "vitrail.v1.QuoteService/Quote";
+        let answer = self.call_at_most(0, method, request, |request| {
+            let mut client = v1::quote_service_client::QuoteServiceClient::new(channel.clone());
+            async move { client.quote(request).await }
+        });
+        quote::read_answer(answer.await?).map_err(|e| self.unreadable(e))
     }
 
     /// Asks for a page of access entries with their sealed records.

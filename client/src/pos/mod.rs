@@ -4,6 +4,7 @@ mod claim;
 mod delivery;
 mod insured;
 pub(crate) mod kept;
+mod live;
 mod offer;
 mod product;
 mod quote;
@@ -22,11 +23,10 @@ pub use self::claim::{ClaimError, ClaimOutcome, Draft, RESERVATION_DAYS};
 pub use self::delivery::{Cause, DeliverError, HandingOver, deliver};
 pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
 pub use self::kept::{KEPT_BYTES_MAX, KeptError};
+pub use self::live::{LIVE_QUOTE_MAX, QuoteSource};
 use self::offer::{Offer, Questions};
 pub use self::product::{Item, ItemError, ItemTextError, ItemsRefused, Product, read_items};
-pub use self::quote::{
-    LineRefusal, PayerTotal, Payment, Quote, QuoteLine, QuoteSource, Renewal, Unpaid,
-};
+pub use self::quote::{LineRefusal, PayerTotal, Payment, Quote, QuoteLine, Renewal, Unpaid};
 pub use self::sale::Occasion;
 use self::sale::Sale;
 use crate::failure::{Failure, FailureKind};
@@ -48,6 +48,8 @@ pub struct Pos {
     view: Mutex<View>,
     /// The catalogue entry that was last found to name our catalogue, so that one call is saved.
     catalogue_entry: Mutex<Option<LeafIndex>>,
+    /// How long the payers' nodes may take.
+    live_quote_max: Duration,
 }
 
 /// Why no quote could be made. Nothing of the identity or of the items is quoted.
@@ -164,6 +166,16 @@ impl Pos {
             catalogue: Arc::new(catalogue),
             view: Mutex::new(view),
             catalogue_entry: Mutex::new(None),
+            live_quote_max: LIVE_QUOTE_MAX,
+        }
+    }
+
+    /// The same till, which waits so long for the payers' nodes in place of [`LIVE_QUOTE_MAX`].
+    #[must_use]
+    pub fn waiting_for_payers(self, at_most: Duration) -> Self {
+        Self {
+            live_quote_max: at_most,
+            ..self
         }
     }
 
@@ -187,8 +199,10 @@ impl Pos {
     /// 1. The items are looked up in the catalogue: grouped codes, slots, base, highest price.
     /// 2. The own view of the ledger advances, so that a rollback or a fork is noticed.
     /// 3. The identity is blinded, evaluated by `t` members and turned into tokens.
-    /// 4. The slots and the coverages of every payer are looked up and verified.
-    /// 5. Each coverage must be its payer's own, valid today, and opens to its terms.
+    /// 4. The slots and the coverages of every payer are looked up and verified; meanwhile each
+    ///    payer's own node is asked for its coverages, at most [`LIVE_QUOTE_MAX`].
+    /// 5. What a payer's node says counts, otherwise what the ledger has. Each coverage must be
+    ///    its payer's own, valid today, and opens to its terms.
     /// 6. The catalogue that the coverages name must be the local one.
     /// 7. Amounts, by the rules of [`proto::benefit`]: the mandatory insurer first, each payer
     ///    what its terms give of what is left; and where each slot's renewal clock stands.
@@ -204,14 +218,21 @@ impl Pos {
         let today = system::now().day();
         let sale = Sale::new(&self.catalogue, insured, items, occasion, today)?;
         self.view.lock().await.advance(self.session.home()).await?;
-        let person = self.session.person_token(insured.person()).await?;
         let contracts = insured.contracts();
-        let tokens = self.session.contract_tokens(&contracts).await?;
+        let (person, tokens) = tokio::join!(
+            self.session.person_token(insured.person()),
+            self.session.contract_tokens(&contracts),
+        );
+        let (person, tokens) = (person?, tokens?);
         let payers = offer::payers(&contracts, &tokens, self.session.roster());
         let asked = Questions::new(&sale.products, &person, &tokens);
-        let found = self.session.lookup(&asked.slots, &asked.coverages).await?;
-        let offers = asked.read_offers(&found, &payers, today)?;
-        let catalogue = self.catalogue_in_force(&offers).await?;
+        let (found, live) = tokio::join!(
+            self.session.lookup(&asked.slots, &asked.coverages),
+            self.live_quotes(&asked, &payers),
+        );
+        let found = found?;
+        let offers = asked.read_offers(&found, &live, &payers, today)?;
+        let catalogue = self.catalogue_in_force(&offers.offers).await?;
         Ok(Quote::new(sale, payers, &asked, found, &offers, catalogue))
     }
 

@@ -3,14 +3,16 @@
 use proto::attestation::CoverageTerms;
 use proto::benefit::Terms;
 use proto::identity::Contract;
-use proto::ids::{CoverageKey, Day, LeafIndex, MemberName, SlotKey};
+use proto::ids::{ContractKey, CoverageKey, Day, LeafIndex, MemberName, SlotKey};
 use proto::lpp::GroupedCode;
+use proto::refusal::Reason;
 use proto::roster::{Role, Roster};
 use proto::seal::PayloadCommitment;
 use proto::signing::PublicKey;
 use proto::token::{ContractToken, PersonToken, SealingSecret};
 
-use super::{CheckError, Product};
+use super::live::{LiveQuotes, Said};
+use super::{CheckError, Product, QuoteSource};
 use crate::lookup::{CoverageProof, Found};
 
 /// Who may pay, in the order of paying.
@@ -19,6 +21,8 @@ pub(super) struct Payer {
     /// The member that the number belongs to; coverages of anybody else are not believed.
     pub(super) member: Option<(MemberName, PublicKey)>,
     pub(super) role: Role,
+    /// What its node finds the contract by.
+    pub(super) contract_key: ContractKey,
     pub(super) sealing_secret: SealingSecret,
 }
 
@@ -36,6 +40,7 @@ pub(super) fn payers(
         Payer {
             member: member.map(|m| (m.name.clone(), m.public_key)),
             role,
+            contract_key: token.contract_key(),
             sealing_secret: token.sealing_secret(),
         }
     };
@@ -83,23 +88,74 @@ impl Questions {
         questions
     }
 
-    /// The coverages that a claim may rest on today, opened.
+    /// The grouped codes and coverage keys of one payer, by grouped code.
+    pub(super) fn coverages_of(&self, payer_position: usize) -> Vec<(GroupedCode, CoverageKey)> {
+        let all = self.meanings.iter().zip(&self.coverages);
+        let own = all.filter(|((payer, _), _)| *payer == payer_position);
+        own.map(|((_, code), key)| (*code, *key)).collect()
+    }
+
+    /// The coverages that a claim may rest on today, opened: what a payer's node says now, or
+    /// else what the ledger has. Of two coverages of one key the later one counts, as in the
+    /// ledger.
     pub(super) fn read_offers(
         &self,
         found: &Found,
+        live: &LiveQuotes,
         payers: &[Payer],
         today: Day,
-    ) -> Result<Vec<Offer>, CheckError> {
-        let mut offers = Vec::new();
-        for ((payer_position, code), proof) in self.meanings.iter().zip(&found.coverages) {
-            let Some((proof, payer)) = proof.as_ref().zip(payers.get(*payer_position)) else {
+    ) -> Result<Offers, CheckError> {
+        let mut offers = Offers::of(payers, live);
+        for ((payer_position, code), ledger) in self.meanings.iter().zip(&found.coverages) {
+            let (position, code) = (*payer_position, *code);
+            let Some(payer) = payers.get(position) else {
                 continue;
             };
-            if let Some(offer) = read_offer(proof, payer, *payer_position, *code, today)? {
-                offers.push(offer);
+            let proof = match (live.of(position, code), ledger) {
+                (Some(Said::Refused(reason)), _) => {
+                    offers.refusals.push((position, code, *reason));
+                    continue;
+                }
+                (Some(Said::Covered(live)), Some(ledger)) if ledger.index > live.index => ledger,
+                (Some(Said::Covered(live)), _) => live,
+                (None, Some(ledger)) => ledger,
+                (None, None) => continue,
+            };
+            if let Some(offer) = read_offer(proof, payer, position, code, today)? {
+                offers.add(offer);
             }
         }
         Ok(offers)
+    }
+}
+
+/// What the payers committed to, where that comes from, and what their nodes refused.
+#[derive(Debug, Default)]
+pub(super) struct Offers {
+    pub(super) offers: Vec<Offer>,
+    /// Position of the payer, grouped code, and why its node says no.
+    pub(super) refusals: Vec<(usize, GroupedCode, Reason)>,
+    /// One for each payer.
+    pub(super) sources: Vec<QuoteSource>,
+}
+
+impl Offers {
+    fn of(payers: &[Payer], live: &LiveQuotes) -> Self {
+        let source = |position| match live.has(position) {
+            true => QuoteSource::Live,
+            false => QuoteSource::None,
+        };
+        Self {
+            sources: (0..payers.len()).map(source).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, offer: Offer) {
+        if let Some(source @ QuoteSource::None) = self.sources.get_mut(offer.payer_position) {
+            *source = QuoteSource::Ledger;
+        }
+        self.offers.push(offer);
     }
 }
 
@@ -163,6 +219,7 @@ pub(super) mod example {
         Payer {
             member: Some((format!("member-{seed}").parse().unwrap(), key)),
             role,
+            contract_key: ContractKey::from_bytes([seed; 32]),
             sealing_secret: SealingSecret::from_bytes([seed; 32]),
         }
     }

@@ -4,14 +4,14 @@ use proto::attestation::{SlotState, SlotStatus};
 use proto::benefit::{self, Benefit, ItemBenefit, Terms};
 use proto::checkpoint::VerifiedCheckpoint;
 use proto::ids::{Cents, Day, LeafIndex, MemberName, SlotKey};
-use proto::lpp::Slot;
+use proto::lpp::{GroupedCode, Slot};
 use proto::refusal::Reason;
 use proto::renewal::{self, EarlyRenewal};
 use proto::roster::Role;
 
-use super::Product;
-use super::offer::{Offer, Payer, Questions};
+use super::offer::{Offer, Offers, Payer, Questions};
 use super::sale::Sale;
+use super::{Product, QuoteSource};
 use crate::lookup::{Found, SlotProof};
 
 /// What one payer pays of one line.
@@ -51,6 +51,8 @@ pub struct PayerTotal {
     pub role: Role,
     /// How much of the lines that are not refused.
     pub amount: Cents,
+    /// Where its coverages come from.
+    pub source: QuoteSource,
 }
 
 /// Where the renewal clock of a slot stands.
@@ -209,26 +211,31 @@ impl QuoteLine {
         payments.fold(Cents::default(), |sum, payment| sum.plus(payment.amount))
     }
 
+    /// Takes note of what payers' nodes refused of its grouped code. When nobody pays, what a payer
+    /// says about its contract tells more than that nobody does.
+    fn note_refusals(&mut self, payers: &[Payer], refused: &[(usize, GroupedCode, Reason)]) {
+        for (position, code, reason) in refused {
+            let payer = payers
+                .get(*position)
+                .and_then(|payer| payer.member.as_ref());
+            let Some((member, _)) = payer.filter(|_| *code == self.product.grouped_code) else {
+                continue;
+            };
+            if let Some(refusal) = &mut self.refusal
+                && refusal.reason == Reason::NotCovered
+            {
+                refusal.reason = *reason;
+            }
+            if self.refusal.is_none_or(|refusal| refusal.reason != *reason) {
+                let (member, reason) = (member.clone(), *reason);
+                self.unpaid.push(Unpaid { member, reason });
+            }
+        }
+    }
+
     /// Whether a claim has this line: somebody pays, and at most a taken slot is in the way.
     pub(super) fn is_claimable(&self) -> bool {
         self.refusal.is_none_or(LineRefusal::is_taken) && !self.payments.is_empty()
-    }
-}
-
-/// Where the coverages of a quote come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuoteSource {
-    /// They stood in the ledger and are still valid. No payer was asked.
-    Ledger,
-}
-
-impl QuoteSource {
-    /// The word for it in output.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ledger => "ledger",
-        }
     }
 }
 
@@ -240,6 +247,8 @@ pub struct Quote {
     checkpoint: VerifiedCheckpoint,
     pub(super) payers: Vec<Payer>,
     pub(super) catalogue: Option<LeafIndex>,
+    /// One for each payer.
+    sources: Vec<QuoteSource>,
     early_renewal: EarlyRenewal,
     prescription_until: Option<Day>,
 }
@@ -250,14 +259,21 @@ impl Quote {
         payers: Vec<Payer>,
         asked: &Questions,
         found: Found,
-        offers: &[Offer],
+        offers: &Offers,
         catalogue: Option<LeafIndex>,
     ) -> Self {
         let slots = asked.slots.iter().copied().zip(found.slots).collect();
+        let early_renewal = sale.occasion.early_renewal;
+        let prescription_until = sale.prescription_until();
+        let mut lines = lines(sale, &payers, &offers.offers, slots);
+        for line in &mut lines {
+            line.note_refusals(&payers, &offers.refusals);
+        }
         Self {
-            early_renewal: sale.occasion.early_renewal,
-            prescription_until: sale.prescription_until(),
-            lines: lines(sale, &payers, offers, slots),
+            sources: offers.sources.clone(),
+            early_renewal,
+            prescription_until,
+            lines,
             checkpoint: found.checkpoint,
             payers,
             catalogue,
@@ -268,12 +284,6 @@ impl Quote {
     #[must_use]
     pub fn lines(&self) -> &[QuoteLine] {
         &self.lines
-    }
-
-    /// Where its coverages come from.
-    #[must_use]
-    pub const fn source(&self) -> QuoteSource {
-        QuoteSource::Ledger
     }
 
     /// The checkpoint that all of it was proved against.
@@ -314,6 +324,11 @@ impl Quote {
             member: payer.member.as_ref().map(|(name, _)| name.clone()),
             role: payer.role,
             amount: self.sum(|line| line.paid_by_payer(position)),
+            source: self
+                .sources
+                .get(position)
+                .copied()
+                .unwrap_or(QuoteSource::None),
         };
         self.payers.iter().enumerate().map(total).collect()
     }

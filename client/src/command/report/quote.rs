@@ -50,6 +50,9 @@ pub(super) struct PayerReport {
     pub(super) member: Option<String>,
     pub(super) role: &'static str,
     pub(super) amount_cents: u64,
+    /// `live` when its node said so, `ledger` when it did not answer and the ledger has its
+    /// coverages, `none` when neither.
+    pub(super) source: &'static str,
 }
 
 /// One line of a quote.
@@ -158,8 +161,6 @@ pub(in crate::command) struct QuoteReport {
     /// The last day on which the prescription counts, if its date was given.
     pub(super) prescription_until: Option<String>,
     pub(super) early_renewal: &'static str,
-    /// Where the coverages come from: `ledger`, when no payer was asked.
-    pub(super) source: &'static str,
     pub(super) checkpoint_size: u64,
     pub(super) checkpoint_time: u64,
     /// Where the quote is kept for a later claim.
@@ -185,7 +186,6 @@ impl QuoteReport {
             valid_until: quote.valid_until().map(Day::to_iso),
             prescription_until: quote.prescription_until().map(Day::to_iso),
             early_renewal: quote.early_renewal().as_str(),
-            source: quote.source().as_str(),
             checkpoint_size: quote.checkpoint().size().get(),
             checkpoint_time: quote.checkpoint().time().get(),
             kept: None,
@@ -250,7 +250,7 @@ impl QuoteReport {
         let named = self.heads().into_iter().zip(&self.payers);
         let named = named.map(|(head, payer)| {
             let member = payer.member.as_deref().unwrap_or("not a member");
-            format!("{head}: {member}")
+            format!("{head}: {member} ({})", payer.source)
         });
         let named: Vec<String> = named.collect();
         format!("{}\n", named.join(", "))
@@ -269,6 +269,7 @@ fn payer(total: &PayerTotal) -> PayerReport {
         member: total.member.as_ref().map(ToString::to_string),
         role: total.role.as_str(),
         amount_cents: total.amount.get(),
+        source: total.source.as_str(),
     }
 }
 
@@ -287,7 +288,7 @@ impl Report for QuoteReport {
             let _ = writeln!(text, "prescription valid until {until}");
         }
         let at = UnixMillis::new(self.checkpoint_time.saturating_mul(1000)).to_iso();
-        let _ = writeln!(text, "coverages from the {} as of {at}", self.source);
+        let _ = writeln!(text, "ledger as of {at}");
         if let Some(kept) = &self.kept {
             let _ = writeln!(text, "quote kept in {}", kept.display());
         }

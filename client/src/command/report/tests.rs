@@ -51,6 +51,7 @@ fn payers(amounts: &[(&'static str, u64)]) -> Vec<PayerReport> {
         member: Some((*role).to_owned()),
         role,
         amount_cents: *amount,
+        source: "live",
     };
     amounts.iter().map(payer).collect()
 }
@@ -77,7 +78,6 @@ fn quote() -> QuoteReport {
         valid_until: None,
         prescription_until: Some("2026-05-01".to_owned()),
         early_renewal: "none",
-        source: "ledger",
         checkpoint_size: 6,
         checkpoint_time: 1_768_000_006,
         kept: None,
@@ -119,15 +119,15 @@ fn problems() -> Vec<ProblemReport> {
 #[test]
 fn a_quote_is_a_table_and_an_object() {
     assert!(!quote().is_yes());
-    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3,"valid_until":"2026-12-31"}],"unpaid":[],"renewal":{"state":"reserved","delivered":null,"until":"2026-03-10","opens":null,"holder":4},"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"payers":[{"member":"amo","role":"amo","amount_cents":3},{"member":"amc","role":"amc","amount_cents":9000}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"valid_until":null,"prescription_until":"2026-05-01","early_renewal":"none","source":"ledger","checkpoint_size":6,"checkpoint_time":1768000006}"#);
+    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3,"valid_until":"2026-12-31"}],"unpaid":[],"renewal":{"state":"reserved","delivered":null,"until":"2026-03-10","opens":null,"holder":4},"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"payers":[{"member":"amo","role":"amo","amount_cents":3,"source":"live"},{"member":"amc","role":"amc","amount_cents":9000,"source":"live"}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"valid_until":null,"prescription_until":"2026-05-01","early_renewal":"none","checkpoint_size":6,"checkpoint_time":1768000006}"#);
     assert_snapshot!(quote().text(), @"
     code          slot                     price       AMO       AMC    to pay
     2264861  M03  frame                    95.00      0.03     90.00      4.97
     total                                  95.00      0.03     90.00      4.97
-    AMO: amo, AMC: amc
+    AMO: amo (live), AMC: amc (live)
     2264861: Cet équipement est déjà réservé par une autre demande. Jusqu'au 2026-03-10. (entry 4)
     prescription valid until 2026-05-01
-    coverages from the ledger as of 2026-01-09T23:06:46Z
+    ledger as of 2026-01-09T23:06:46Z
     ");
     let kept = quote().kept("quote.txt".into());
     assert!(kept.json().ends_with(r#","kept":"quote.txt"}"#));
@@ -154,6 +154,7 @@ fn each_payer_has_a_column_and_remarks_stand_below() {
     early.by_payer.push(0);
     let mut three = payers(&[("amo", 3), ("amc", 9_000), ("amc", 0)]);
     three[2].member = Some("mutuelle-b".to_owned());
+    three[2].source = "ledger";
     let quote = QuoteReport {
         covered: true,
         lines: vec![early],
@@ -166,12 +167,12 @@ fn each_payer_has_a_column_and_remarks_stand_below() {
     code          slot                     price       AMO       AMC     AMC 2    to pay
     2264861  M03  frame                    95.00      0.03     90.00      0.00      4.97
     total                                  95.00      0.03     90.00      0.00      4.97
-    AMO: amo, AMC: amc, AMC 2: mutuelle-b
+    AMO: amo (live), AMC: amc (live), AMC 2: mutuelle-b (ledger)
     2264861: mutuelle-b: Les droits du contrat ne sont pas ouverts à cette date.
     2264861: delivered 2025-01-10, renewal before the time, open since 2026-01-10
     valid until 2026-12-31
     prescription valid until 2026-05-01
-    coverages from the ledger as of 2026-01-09T23:06:46Z
+    ledger as of 2026-01-09T23:06:46Z
     ");
 }
 

@@ -22,8 +22,9 @@ pub(in crate::pos) fn quote(lines: Vec<QuoteLine>, payers: Vec<Payer>) -> Quote 
     Quote {
         lines,
         checkpoint,
-        payers,
         catalogue: Some(LeafIndex::new(1)),
+        sources: vec![QuoteSource::Ledger; payers.len()],
+        payers,
         early_renewal: EarlyRenewal::None,
         prescription_until: None,
     }
