@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use proto::ids::{MemberName, Origin, TreeSize};
 use proto::roster::{SignedRosterError, SuccessionError};
-use proto::signing::{SecretKey, SigningError};
+use proto::signing::SigningError;
 use proto::wire::DESCRIPTORS;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -25,6 +25,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::TcpIncoming;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 pub(crate) use self::opening::read_key;
 use self::opening::{Opened, Ready};
@@ -33,9 +34,9 @@ use crate::access::alarm::Alarms;
 use crate::admission::admit;
 use crate::clock;
 use crate::config::Config;
-use crate::coverage::{Book, BookError, Quoter, Watched, reload};
+use crate::coverage::{BookError, Quoter, reload};
 use crate::evaluator::EvaluatorKeyError;
-use crate::follow::{FollowEnd, Upstream};
+use crate::follow::FollowEnd;
 use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
 use crate::protection::ProtectionError;
@@ -332,7 +333,15 @@ fn serve(
     let known = sequencer.clone();
     let is_known = Arc::new(move |key: &_| admit(&known.snapshot(), key, clock::now()).is_ok());
     let upstream = following.as_ref().map(|it| it.upstream(&sequencer));
-    let (quoter, watched) = quoting(book, &sequencer, upstream.as_ref(), &secret, metrics);
+    let mut servers = JoinSet::new();
+    let quoter = book.map(|(book, watched)| {
+        metrics.contracts_loaded(book.contracts());
+        let quoter = Quoter::new(book, sequencer.clone(), upstream.clone(), secret.clone());
+        let quoter = Arc::new(quoter);
+        let (kept, counted) = (quoter.clone(), metrics.clone());
+        servers.spawn(reload(kept, watched, counted, told(stopping)));
+        quoter
+    });
     let services = Services {
         sequencer: sequencer.clone(),
         quotas,
@@ -340,48 +349,31 @@ fn serve(
         recorder: Recorder::start(sequencer.clone(), upstream.clone(), secret),
         evaluator,
         upstream,
-        quoter: quoter.clone(),
+        quoter,
         fresh_for: config.fresh_for,
         metrics: metrics.clone(),
     };
     let (reporter, health) = health::service();
 
-    let mut servers = JoinSet::new();
     let incoming = tls::accept(bound.grpc, acceptor, is_known, metrics.clone());
-    let grpc = limited_server()
-        .layer(services.gate())
-        .add_routes(services.routes());
+    let routes = services.routes();
+    let grpc = limited_server().layer(services.gate()).add_routes(routes);
     let grpc = grpc.add_service(health.clone());
-    servers.spawn(ended(
-        "grpc",
-        grpc.serve_with_incoming_shutdown(incoming, told(stopping)),
-    ));
+    let grpc = grpc.serve_with_incoming_shutdown(incoming, told(stopping));
+    servers.spawn(ended("grpc", grpc));
 
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|_| StartError::Reflection)?;
-    let admin = limited_server().add_service(reflection).add_service(health);
+    let admin = limited_server()
+        .add_service(reflection()?)
+        .add_service(health);
     let incoming = TcpIncoming::from(bound.admin);
     let admin = admin.serve_with_incoming_shutdown(incoming, told(stopping));
     servers.spawn(ended("admin", admin));
 
-    let pages = Pages {
-        sequencer: sequencer.clone(),
-        store,
-        catalogues: config.catalogues.clone(),
-        fresh_for: config.fresh_for,
-        metrics: metrics.clone(),
-    };
-    let pages = axum::serve(PageListener::new(bound.http), pages.router());
+    let pages = pages(&sequencer, store, config, metrics).router();
+    let pages = axum::serve(PageListener::new(bound.http), pages);
     let pages = pages.with_graceful_shutdown(told(stopping));
     servers.spawn(ended("http", pages.into_future()));
 
-    if let Some((quoter, watched)) = quoter.zip(watched) {
-        let (ledger, metrics) = (sequencer.clone(), metrics.clone());
-        servers.spawn(reload(quoter, ledger, watched, metrics, told(stopping)));
-    }
     servers.spawn(health::report(reporter, sequencer, told(stopping)));
     if let Some(following) = following {
         servers.spawn(following.run(told(stopping)));
@@ -389,20 +381,24 @@ fn serve(
     Ok(servers)
 }
 
-/// What a payer's node makes coverages with, and how its files are watched.
-fn quoting(
-    book: Option<(Book, Watched)>,
-    sequencer: &Sequencer,
-    upstream: Option<&Upstream>,
-    secret: &SecretKey,
-    metrics: &Metrics,
-) -> (Option<Arc<Quoter>>, Option<Watched>) {
-    let Some((book, watched)) = book else {
-        return (None, None);
-    };
-    metrics.contracts_loaded(book.contracts());
-    let quoter = Quoter::new(book, sequencer.clone(), upstream.cloned(), secret.clone());
-    (Some(Arc::new(quoter)), Some(watched))
+/// The schema, for whoever asks what this node speaks.
+fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, StartError> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|_| StartError::Reflection)
+}
+
+/// What plain HTTP serves.
+fn pages(sequencer: &Sequencer, store: Store, config: &Config, metrics: &Arc<Metrics>) -> Pages {
+    Pages {
+        sequencer: sequencer.clone(),
+        store,
+        catalogues: config.catalogues.clone(),
+        fresh_for: config.fresh_for,
+        metrics: metrics.clone(),
+    }
 }
 
 /// Completes when the node is told to stop, or is dropped.

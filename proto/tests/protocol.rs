@@ -169,6 +169,7 @@ fn identities_and_tokens_are_those_of_the_page() {
     assert_is_example("slot key", person.slot_key(Slot::Frame).as_bytes());
     assert_is_example("coverage key", contract.coverage_key(frame()).as_bytes());
     assert_is_example("sealing secret", contract.sealing_secret().as_bytes());
+    assert_is_example("contract key", contract.contract_key().as_bytes());
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub mod bytes;
 pub mod federation;
 
 pub mod nodes;
+pub mod payers;
 
 pub mod liar;
 

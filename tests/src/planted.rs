@@ -135,6 +135,21 @@ impl Planted {
         format!("{member_number};{birth_date};1;CONFORT;2026-01-01;2030-12-31;{reference}\n")
     }
 
+    /// His cards, as `vitrail check` reads them.
+    #[must_use]
+    pub fn card(&self) -> String {
+        let Self {
+            birth_date,
+            member_number,
+            ..
+        } = self;
+        let (nir, payer) = (self.full_nir(), AMC_PAYERS[0]);
+        format!(
+            "nir = \"{nir}\"\nbirth_date = \"{birth_date}\"\n[[complementary]]\n\
+             payer_number = \"{payer}\"\nmember_number = \"{member_number}\"\n"
+        )
+    }
+
     /// His contract with the mandatory insurer.
     ///
     /// # Panics

@@ -11,6 +11,7 @@ use proto::ids::{ContractKey, LeafIndex, RequestId, TreeSize};
 use proto::lpp::GroupedCode;
 use proto::receipt::Receipt;
 use proto::refusal::Reason;
+use proto::roster::Roster;
 use proto::seal::{self, PayloadCommitment, Salt, SealError, SealedPayload};
 use proto::signing::SecretKey;
 use proto::token::ContractToken;
@@ -94,6 +95,12 @@ impl Quoter {
             secret,
             places: array::from_fn(|_| Arc::default()),
         }
+    }
+
+    /// The roster in force.
+    #[must_use]
+    pub fn roster(&self) -> Arc<Roster> {
+        self.sequencer.snapshot().roster().clone()
     }
 
     /// Takes another book from now on.

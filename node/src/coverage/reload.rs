@@ -14,7 +14,6 @@ use tokio::task::spawn_blocking;
 
 use super::{Book, BookError, Quoter, Sources};
 use crate::metrics::Metrics;
-use crate::sequencer::Sequencer;
 
 /// How often the files are looked at: a look is two calls of the system, and nobody waits for a
 /// new plan for seconds.
@@ -79,7 +78,6 @@ fn look(sources: &Sources, roster: &Roster) -> (Fingerprint, Fingerprint, Hash) 
 /// nothing: what was read before goes on counting.
 pub async fn reload(
     quoter: Arc<Quoter>,
-    sequencer: Sequencer,
     mut watched: Watched,
     metrics: Arc<Metrics>,
     told: impl Future<Output = ()>,
@@ -90,7 +88,7 @@ pub async fn reload(
             () = &mut told => return,
             () = tokio::time::sleep(RELOAD_PAUSE) => {}
         }
-        let roster = sequencer.snapshot().roster().clone();
+        let roster = quoter.roster();
         let read = spawn_blocking(move || {
             let read = watched.read_changed(&roster);
             (watched, read)
