@@ -103,7 +103,7 @@ impl Upstream {
         }
     }
 
-    /// Returns once this node has published a state of this size, or after [`CATCH_UP_MAX`].
+    /// Returns once this node has published a state of this size, or after a second.
     pub async fn catch_up(&self, wanted: TreeSize) {
         let mut published = self.sequencer.published();
         let reached = published.wait_for(|size| *size >= wanted);
