@@ -58,6 +58,13 @@ async fn claim_on(
     }
 }
 
+/// Returns once something was acknowledged: how soon that is depends on the machine.
+async fn under_load(round: &Round) {
+    while round.acknowledged.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Whoever follows the log takes only one that begins with what it has seen: nothing in that was
 /// lost, and the root over it is the same.
 async fn follow(follower: &mut Follower, session: &Session) -> TreeSize {
@@ -114,8 +121,9 @@ async fn nothing_acknowledged_is_lost_in_twenty_kills() {
                 key,
             ));
         }
+        under_load(&round).await;
         // Another moment of a batch each time.
-        tokio::time::sleep(Duration::from_millis(150 + (37 * round_number) % 200)).await;
+        tokio::time::sleep(Duration::from_millis(50 + (37 * round_number) % 200)).await;
         world.node.kill();
         callers.shutdown().await;
         world.node = world.federation.start(&[]);
