@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 const ROUNDS: u64 = 20;
 const TILLS: usize = 8;
 const IN_FLIGHT: usize = 32;
+/// Longest wait for the first answer of a round, on however busy a machine.
+const LOAD_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What the callers of one round have sent, and what was acknowledged.
 #[derive(Default)]
@@ -60,9 +62,13 @@ async fn claim_on(
 
 /// Returns once something was acknowledged: how soon that is depends on the machine.
 async fn under_load(round: &Round) {
-    while round.acknowledged.lock().unwrap().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let first = async {
+        while round.acknowledged.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let came = tokio::time::timeout(LOAD_WAIT_MAX, first).await;
+    came.expect("the round has load");
 }
 
 /// Whoever follows the log takes only one that begins with what it has seen: nothing in that was

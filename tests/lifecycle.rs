@@ -12,43 +12,25 @@ use client::issue::Issued;
 use client::pos::{Cause, HandingOver, Item, Occasion, Pos};
 use client::session::Session;
 use client::settlement::{self, Answer};
-use client::system;
 use client::view::View;
 use proto::attestation::SettlementOutcome;
 use proto::attestation::lifecycle::PaymentStage;
 use proto::entry::Kind;
 use proto::identity::Contract;
 use proto::ids::{Cents, LeafIndex};
-use proto::lpp::{Catalogue, CatalogueHeader, CatalogueLine, Slot};
+use proto::lpp::Slot;
 use proto::receipt::ReceiptFile;
 use proto::refusal::Reason;
 use proto::renewal::EarlyRenewal;
 use proto::signing::SecretKey;
 use tests::binary::scratch_folder;
 use tests::federation::{Federation, accepted};
-use tests::planted::Planted;
+use tests::planted::{Planted, catalogue};
 use tests::process::NodeProcess;
 
 const PAID: SettlementOutcome = SettlementOutcome::Paid;
 const UNFIT: SettlementOutcome = SettlementOutcome::Rejected(Reason::InvoiceUnfit);
 const RECOVERED: SettlementOutcome = SettlementOutcome::Recovered(Reason::InvoiceUnfit);
-
-fn catalogue() -> Catalogue {
-    let line = CatalogueLine {
-        code: "2223342".parse().unwrap(),
-        grouped_code: "M01".parse().unwrap(),
-        label: "Monture".parse().unwrap(),
-        base: Some(Cents::new(900)),
-        plv: None,
-        age_max: None,
-        end: None,
-    };
-    let header = CatalogueHeader {
-        version: "2026-1".parse().unwrap(),
-        valid_from: system::now().day(),
-    };
-    Catalogue::new(header, vec![line]).unwrap()
-}
 
 /// Two shops and two payers of a few people who all have a frame covered by both.
 struct Town {

@@ -16,35 +16,17 @@ use client::pos::{Complementary, HandingOver, Insured, Item, Pos};
 use client::system;
 use client::view::View;
 use proto::identity::Person;
-use proto::ids::{Cents, Day, LeafIndex};
-use proto::lpp::{Catalogue, CatalogueHeader, CatalogueLine};
+use proto::ids::{Day, LeafIndex};
 use proto::signing::SecretKey;
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::binary::{scratch_folder, vitrail};
 use tests::federation::{AMC_PAYERS, CNAM_PAYER, Federation, accepted};
-use tests::planted::{MEMBERS_HEADER, Planted};
+use tests::planted::{MEMBERS_HEADER, Planted, catalogue};
 use tests::process::{NodeProcess, write_secret};
 
 /// Those that the complementary insurer covers too.
 const COVERED: usize = 6;
-
-fn catalogue() -> Catalogue {
-    let line = CatalogueLine {
-        code: "2223342".parse().unwrap(),
-        grouped_code: "M01".parse().unwrap(),
-        label: "Monture".parse().unwrap(),
-        base: Some(Cents::new(900)),
-        plv: None,
-        age_max: None,
-        end: None,
-    };
-    let header = CatalogueHeader {
-        version: "2026-1".parse().unwrap(),
-        valid_from: system::now().day(),
-    };
-    Catalogue::new(header, vec![line]).unwrap()
-}
 
 /// A shop, the mandatory insurer, and a complementary one with its folder.
 struct Town {

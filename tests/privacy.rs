@@ -27,8 +27,7 @@ use client::system;
 use client::view::View;
 use proto::attestation::{Attestation, Claim};
 use proto::entry::Entry;
-use proto::ids::{Cents, LeafIndex, RequestId, UnixMillis};
-use proto::lpp::{Catalogue, CatalogueHeader, CatalogueLine};
+use proto::ids::{LeafIndex, RequestId, UnixMillis};
 use proto::seal::SealedPayload;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
@@ -36,7 +35,7 @@ use tempfile::TempDir;
 use tests::binary::{scratch_folder, vitrail, vitrail_node};
 use tests::bytes::Needles;
 use tests::federation::accepted;
-use tests::planted::{MEMBERS_HEADER, Planted, Word};
+use tests::planted::{MEMBERS_HEADER, Planted, Word, catalogue};
 use tests::process::write_secret;
 use tests::tapped::{Found, NAMES, Place, Tapped, hello, in_files};
 use tests::workload::{Ground, Prepared, fresh_slots};
@@ -60,23 +59,6 @@ const LOG_LINE: &str = "a line of the log";
 const CONTRACTS_TITLE: &str = "vitrail contracts v1";
 /// What the demo's folder is right to have: the first line of its catalogue.
 const HEADING: &str = "vitrail-catalogue/v1";
-
-fn catalogue() -> Catalogue {
-    let line = CatalogueLine {
-        code: "2223342".parse().unwrap(),
-        grouped_code: "M01".parse().unwrap(),
-        label: "Monture".parse().unwrap(),
-        base: Some(Cents::new(900)),
-        plv: None,
-        age_max: None,
-        end: None,
-    };
-    let header = CatalogueHeader {
-        version: "2026-1".parse().unwrap(),
-        valid_from: system::now().day(),
-    };
-    Catalogue::new(header, vec![line]).unwrap()
-}
 
 /// Everybody as a member of two insurers, which keep their contracts as tokens: the CNAM with the
 /// library, so that what leaves is seen in clear, the other with the command.

@@ -9,6 +9,7 @@ use client::system;
 use md5::{Digest as _, Md5};
 use proto::identity::{Contract, MemberNumber, Nir, Person};
 use proto::ids::Cents;
+use proto::lpp::{Catalogue, CatalogueHeader, CatalogueLine};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
@@ -31,6 +32,28 @@ pub const MEMBERS_HEADER: &str =
 
 /// Something to search for, and a word that may be printed for it.
 pub type Word = (String, Vec<u8>);
+
+/// A catalogue in force today, with the one frame that [`Planted::coverage`] is for.
+///
+/// # Panics
+/// When it cannot be read, which would be a fault of this module.
+#[must_use]
+pub fn catalogue() -> Catalogue {
+    let line = CatalogueLine {
+        code: "2223342".parse().unwrap(),
+        grouped_code: "M01".parse().unwrap(),
+        label: "Monture".parse().unwrap(),
+        base: Some(Cents::new(900)),
+        plv: None,
+        age_max: None,
+        end: None,
+    };
+    let header = CatalogueHeader {
+        version: "2026-1".parse().unwrap(),
+        valid_from: system::now().day(),
+    };
+    Catalogue::new(header, vec![line]).unwrap()
+}
 
 impl Planted {
     /// As many as asked for, each with other numbers; one of them is from Corsica.

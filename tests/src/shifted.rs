@@ -2,7 +2,7 @@
 //! libfaketime. What waits, waits as long as ever: only the date is another one.
 //!
 //! The clock of a running program cannot be taken over. So a scenario that moves it runs in a
-//! process of its own: a test that starts its own program again, with another of its tests alone.
+//! process of its own: a test that starts its own program again, with itself alone.
 
 use std::env;
 use std::fs;
@@ -27,8 +27,8 @@ const HOW: [(&str, &str); 3] = [
     ("DONT_FAKE_MONOTONIC", "1"),
 ];
 
-/// Runs one ignored test of this program in a process whose clock can be moved, and takes its
-/// failure for the own. Where there is no libfaketime, says that it is skipped.
+/// Runs the calling test of this program again, in a process whose clock can be moved, and takes
+/// its failure for the own. Where there is no libfaketime, says that it is skipped.
 ///
 /// # Panics
 /// When the test fails.
@@ -44,7 +44,7 @@ pub fn run_shifted(test: &str) {
     fs::write(&clock, "+0\n").unwrap();
     let mut child = Command::new(env::current_exe().unwrap());
     child
-        .args(["--exact", "--ignored", "--nocapture", test])
+        .args(["--exact", "--nocapture", test])
         .env_remove("CARGO")
         .env("LD_PRELOAD", preload)
         .env(CLOCK_FILE, clock)
