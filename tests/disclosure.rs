@@ -1,4 +1,4 @@
-//! An insurer lets an auditor read its part of one claim. He opens that and none of its neighbours,
+//! An insurer lets an auditor read its part of one entry. He opens that and none of its neighbours,
 //! though he has every payload and salt; and who had the payload is on record.
 #![allow(
     clippy::unwrap_used,
@@ -15,11 +15,12 @@ use client::connection::CallError;
 use client::incident;
 use client::insurer::Insurer;
 use client::lookup::{LookupError, PayloadProof};
-use client::pos::Pos;
+use client::pos::{HandingOver, Pos};
 use client::session::Session;
+use client::settlement::{self, Answer};
 use client::system;
 use client::view::View;
-use proto::attestation::LookOutcome;
+use proto::attestation::{LookOutcome, SettlementOutcome};
 use proto::ids::{Cents, LeafIndex, UnixMillis};
 use proto::incident::IncidentSecretKey;
 use proto::lpp::{Catalogue, CatalogueHeader, CatalogueLine};
@@ -100,6 +101,45 @@ impl Scene {
 
     fn alpha(&self) -> &SecretKey {
         &self.world.federation.amcs[0]
+    }
+
+    /// The first person's frame is handed over, and the complementary insurer pays its part.
+    async fn delivered_and_paid(&self) -> [LeafIndex; 2] {
+        let (till, insured) = (&self.world.tills[0], self.people[0].insured());
+        let pos = Pos::new(
+            self.session(till),
+            catalogue(),
+            View::new(self.world.federation.roster.clone()),
+        );
+        let what = HandingOver::default();
+        let delivery = accepted(&pos.deliver(&insured, self.claims[0], &what).await.unwrap());
+        let answer = Answer {
+            outcome: SettlementOutcome::Paid,
+            amount: None,
+            reference: "VIR 77".to_owned(),
+        };
+        let (alpha, contract) = (self.session(self.alpha()), &insured.contracts()[1]);
+        let settled = settlement::settle(&alpha, contract, delivery, &answer).await;
+        [delivery, accepted(&settled.unwrap())]
+    }
+
+    /// The complementary insurer discloses its part of an entry, found by its contracts file.
+    fn disclose(&self, entry: LeafIndex, out: &str) -> Value {
+        let entry = entry.to_string();
+        let words = [
+            "disclose",
+            &entry,
+            "--contracts",
+            "contracts.txt",
+            "--out",
+            out,
+        ];
+        let made = self.run(self.alpha(), &words);
+        assert!(made.status.success(), "{}", said(&made));
+        let (code, answer) = self.opened(out);
+        assert_eq!(code, 0, "{answer}");
+        assert_eq!(answer["passed"].as_array().unwrap().len(), 8);
+        answer["disclosed"].clone()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -191,18 +231,11 @@ fn opens(key: &SealKey, proof: &PayloadProof) -> Vec<bool> {
 async fn an_auditor_opens_what_was_disclosed_and_none_of_its_neighbours() {
     let scene = Scene::set().await;
     scene.import();
-    let claim = scene.claims[0].to_string();
-    let disclose = ["disclose", &claim, "--contracts", "contracts.txt"];
-    let made = scene.run(scene.alpha(), &[&disclose[..], &["--out", "one"]].concat());
-    assert!(made.status.success(), "{}", said(&made));
-    let (code, answer) = scene.opened("one");
-    assert_eq!(code, 0, "{answer}");
+    let disclosed = scene.disclose(scene.claims[0], "one");
     let line = json!({ "grouped_code": "M01", "price_cents": 12_000, "amount_cents": 3_000,
                        "lpp_code": null });
-    let disclosed = &answer["disclosed"];
     assert_eq!(disclosed["terms"]["claim"]["lines"], json!([line]));
     assert_eq!(disclosed["disclosed_by"], "alpha");
-    assert_eq!(answer["passed"].as_array().unwrap().len(), 8);
 
     // He has the payloads and salts of all neighbours, as if their payers had leaked them.
     let key = disclosed_key(&scene.path("one"));
@@ -230,12 +263,57 @@ async fn an_auditor_opens_what_was_disclosed_and_none_of_its_neighbours() {
     let card = format!("nir = \"{nir}\"\nbirth_date = \"{}\"\n", one.birth_date);
     write_secret(&scene.path("card.toml"), &card);
     let cnam = &scene.world.federation.cnam;
+    let claim = scene.claims[0].to_string();
     let words = ["disclose", &claim, "--card", "card.toml", "--out", "other"];
     let made = scene.run(cnam, &words);
     assert!(made.status.success(), "{}", said(&made));
     let (_, answer) = scene.opened("other");
     let lines = &answer["disclosed"]["terms"]["claim"]["lines"];
     assert_eq!(lines[0]["lpp_code"], "2223342");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_and_a_settlement_are_disclosed_each_alone() {
+    let scene = Scene::set().await;
+    scene.import();
+    let [delivery, paid] = scene.delivered_and_paid().await;
+    let claim = scene.claims[0];
+    let line = json!({ "grouped_code": "M01", "price_cents": 12_000, "amount_cents": 3_000,
+                       "lpp_code": null });
+    let disclosed = scene.disclose(delivery, "delivery");
+    let delivered = json!({ "handover": "first", "claim": claim.get(), "invoice": null,
+                            "lines": [line] });
+    assert_eq!(disclosed["terms"], json!({ "delivery": delivered }));
+    let disclosed = scene.disclose(paid, "paid");
+    let settled = json!({ "outcome": "paid", "reason": null, "claim": claim.get(),
+                          "invoice": delivery.get(), "amount_cents": 3_000,
+                          "reference": "VIR 77" });
+    assert_eq!(disclosed["terms"], json!({ "settlement": settled }));
+
+    // Each of the two keys opens its own part: neither the CNAM's part of the same delivery, nor
+    // the claim that says the same, nor the other of the two.
+    let alpha = scene.session(scene.alpha());
+    let neighbours = [claim, scene.claims[1], scene.coverages[0], delivery, paid];
+    for (file, own, parts) in [
+        ("delivery", delivery, &[false, true][..]),
+        ("paid", paid, &[true]),
+    ] {
+        let key = disclosed_key(&scene.path(file));
+        for entry in neighbours {
+            let opened = opens(&key, &alpha.payload(entry).await.unwrap());
+            match entry == own {
+                true => assert_eq!(opened, parts, "{file}"),
+                false => assert!(!opened.contains(&true), "{file}"),
+            }
+        }
+    }
+    // Whose settlement it is discloses it: the CNAM has no part of the other payer's answer.
+    write_secret(&scene.path("card.toml"), &scene.people[0].card());
+    let paid = paid.to_string();
+    let words = ["disclose", &paid, "--card", "card.toml", "--out", "foreign"];
+    let made = scene.run(&scene.world.federation.cnam, &words);
+    assert_eq!(made.status.code(), Some(1), "{}", said(&made));
+    assert!(!scene.path("foreign").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

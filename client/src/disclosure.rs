@@ -1,4 +1,5 @@
-//! A payer lets an auditor read its part of one entry: a coverage of its own, or a claim it pays.
+//! A payer lets an auditor read its part of one entry: a coverage or settlement of its own, or a
+//! claim it pays or its delivery.
 //!
 //! The payload comes from a node, which puts on record who asked. The contract is the one whose
 //! part it is: found among those of the payer's own contracts file, or told by a card.

@@ -25,8 +25,11 @@ use std::fmt;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use thiserror::Error;
 
-use crate::attestation::{ClaimTerms, ContentError, CoverageTerms};
-use crate::entry::Kind;
+use crate::attestation::{
+    Attestation, ClaimTerms, ContentError, CoverageTerms, Delivery, Settlement, SettlementTerms,
+    ShapeError,
+};
+use crate::entry::{Header, Kind};
 use crate::ids::{LeafIndex, MemberName};
 use crate::receipt::{
     self, RECEIPT_BYTES_MAX, Receipt, ReceiptError, ReceiptFile, VerifiedReceipt,
@@ -156,6 +159,9 @@ pub enum DisclosureError {
     /// What was opened cannot be read.
     #[error("terms: {0}")]
     Terms(#[from] ContentError),
+    /// The entry's header has not the fields of its kind.
+    #[error("terms: {0}")]
+    Shape(#[from] ShapeError),
 }
 
 const fn open_step(error: OpenError) -> &'static str {
@@ -177,7 +183,7 @@ impl DisclosureError {
                 Step::Commitment
             }
             Self::Open(_) => Step::Part,
-            Self::Terms(_) => Step::Terms,
+            Self::Terms(_) | Self::Shape(_) => Step::Terms,
         }
     }
 }
@@ -196,10 +202,15 @@ pub struct Disclosure {
 
 /// What one part of an entry says to its payer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each variant is the terms it holds")]
 pub enum Terms {
+    /// What a payer committed to.
     Coverage(CoverageTerms),
+    /// What was claimed from it.
     Claim(ClaimTerms),
+    /// What was handed over, and invoiced to it: the public entry, and the payer's part.
+    Delivery(Delivery, ClaimTerms),
+    /// What it answered to the invoice: the public entry, and its one part.
+    Settlement(Settlement, SettlementTerms),
 }
 
 /// A disclosure of which every step passed.
@@ -282,8 +293,8 @@ impl Disclosure {
         self.by
             .verify(self.signed_text().as_bytes(), &self.signature)?;
         passed(Step::Discloser);
-        let (kind, opened) = self.opened(passed)?;
-        let terms = read_terms(kind, &opened)?;
+        let opened = self.opened(passed)?;
+        let terms = read_terms(self.header(), &opened)?;
         passed(Step::Terms);
         Ok(Disclosed {
             receipt,
@@ -294,15 +305,19 @@ impl Disclosure {
     }
 
     fn terms(&self) -> Result<Terms, DisclosureError> {
-        let (kind, opened) = self.opened(&mut |_| {})?;
-        read_terms(kind, &opened)
+        read_terms(self.header(), &self.opened(&mut |_| {})?)
+    }
+
+    const fn header(&self) -> &Header {
+        self.receipt.proved.entry.header()
     }
 
     /// Steps 6 and 7.
-    fn opened(&self, passed: &mut dyn FnMut(Step)) -> Result<(Kind, Opened), DisclosureError> {
-        let header = self.receipt.proved.entry.header();
-        let kind = header.kind;
-        let commitment = header.commitment.ok_or(DisclosureError::NoTerms { kind })?;
+    fn opened(&self, passed: &mut dyn FnMut(Step)) -> Result<Opened, DisclosureError> {
+        let Header {
+            kind, commitment, ..
+        } = *self.header();
+        let commitment = commitment.ok_or(DisclosureError::NoTerms { kind })?;
         let commitment = PayloadCommitment::from_hash(commitment);
         if self.payload.commitment(&self.salt) != commitment {
             return Err(OpenError::OtherCommitment.into());
@@ -312,7 +327,7 @@ impl Disclosure {
             .payload
             .open_part(self.part, &self.seal_key, &self.salt, &commitment)?;
         passed(Step::Part);
-        Ok((kind, opened))
+        Ok(opened)
     }
 
     /// Reads a disclosure and verifies it: step 1, then the others, `passed` after each one.
@@ -398,14 +413,20 @@ impl Disclosure {
     }
 }
 
-fn read_terms(kind: Kind, opened: &Opened) -> Result<Terms, DisclosureError> {
-    match kind {
-        Kind::Coverage => Ok(Terms::Coverage(CoverageTerms::from_bytes(
-            opened.as_bytes(),
-        )?)),
-        Kind::Claim => Ok(Terms::Claim(ClaimTerms::from_bytes(opened.as_bytes())?)),
-        _ => Err(DisclosureError::NoTerms { kind }),
-    }
+/// Step 8. Which terms they are, the kind says; a delivery has those of a claim.
+fn read_terms(header: &Header, opened: &Opened) -> Result<Terms, DisclosureError> {
+    let bytes = opened.as_bytes();
+    Ok(match Attestation::read(header)? {
+        Attestation::Coverage(_) => Terms::Coverage(CoverageTerms::from_bytes(bytes)?),
+        Attestation::Claim(_) => Terms::Claim(ClaimTerms::from_bytes(bytes)?),
+        Attestation::Delivery(delivery) => {
+            Terms::Delivery(delivery, ClaimTerms::from_bytes(bytes)?)
+        }
+        Attestation::Settlement(settlement) => {
+            Terms::Settlement(settlement, SettlementTerms::from_bytes(bytes)?)
+        }
+        _ => return Err(DisclosureError::NoTerms { kind: header.kind }),
+    })
 }
 
 /// The lines of a file that are still to be read.

@@ -19,7 +19,8 @@ use super::{Answer, SettingsArgs, card};
 /// Arguments of `disclose`.
 #[derive(Args)]
 pub(super) struct DiscloseArgs {
-    /// The index of the entry: a coverage of your own, or a claim that you pay
+    /// The index of the entry: a coverage or settlement of your own, or a claim that you pay or
+    /// its delivery
     #[arg(value_name = "INDEX")]
     entry: u64,
     /// Your contracts, as `contracts import` wrote them: the one that the entry is for is found

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
-use proto::attestation::{ClaimLine, ClaimTerms, CoverageTerms};
+use proto::attestation::{
+    ClaimLine, ClaimTerms, CoverageTerms, Delivery, Handover, Settlement, SettlementTerms,
+};
 use proto::benefit::{Counting, Limits, NetworkRule, Rule, Span};
 use proto::disclosure::Terms;
 use proto::ids::Cents;
+use proto::refusal::Reason;
 use serde::Serialize;
 
 /// The letters of the six ceilings of a responsible contract, in their order.
@@ -82,12 +85,37 @@ pub(super) struct CoverageReport {
     limits: Option<LimitsReport>,
 }
 
-/// What a payer committed to, or what was claimed from it.
+/// What was handed over, as one payer sees it.
+#[derive(Debug, Serialize)]
+pub(super) struct DeliveryReport {
+    /// `first`, `correction` or `replacement`.
+    handover: &'static str,
+    claim: u64,
+    /// The first delivery; `null` when this is it.
+    invoice: Option<u64>,
+    lines: Vec<LineReport>,
+}
+
+/// What a payer answered to an invoice.
+#[derive(Debug, Serialize)]
+pub(super) struct SettlementReport {
+    outcome: &'static str,
+    /// The code of the payer's reason, unless it is paid.
+    reason: Option<&'static str>,
+    claim: u64,
+    invoice: u64,
+    amount_cents: u64,
+    reference: String,
+}
+
+/// What a payer committed to, what was claimed from it, delivered, and answered by it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TermsReport {
     Coverage(Box<CoverageReport>),
     Claim { lines: Vec<LineReport> },
+    Delivery(DeliveryReport),
+    Settlement(SettlementReport),
 }
 
 impl RuleReport {
@@ -212,42 +240,110 @@ impl CoverageReport {
     }
 }
 
+impl LineReport {
+    fn of(terms: &ClaimTerms) -> Vec<Self> {
+        let line = |line: &ClaimLine| {
+            let opening = line.opening.as_ref();
+            Self {
+                grouped_code: line.grouped_code.as_str(),
+                price_cents: line.price.get(),
+                amount_cents: line.amount.get(),
+                lpp_code: opening.map(|opening| opening.lpp_code.to_string()),
+            }
+        };
+        terms.lines.iter().map(line).collect()
+    }
+
+    fn text(&self, verb: &str) -> String {
+        let code = self.lpp_code.as_deref().unwrap_or_default();
+        let (price, amount) = (euros(self.price_cents), euros(self.amount_cents));
+        let grouped = self.grouped_code;
+        format!("{grouped} {code:<7} price {price}, {verb} {amount}\n")
+    }
+}
+
+impl DeliveryReport {
+    fn new(delivery: &Delivery, terms: &ClaimTerms) -> Self {
+        let (handover, invoice) = match delivery.handover {
+            Handover::First { .. } => ("first", None),
+            Handover::Correction { invoice, .. } => ("correction", Some(invoice.get())),
+            Handover::Replacement { invoice } => ("replacement", Some(invoice.get())),
+        };
+        Self {
+            handover,
+            claim: delivery.claim.get(),
+            invoice,
+            lines: LineReport::of(terms),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("delivery ({}) of claim {}", self.handover, self.claim);
+        if let Some(invoice) = self.invoice {
+            let _ = write!(text, ", invoice {invoice}");
+        }
+        text.push('\n');
+        text.extend(self.lines.iter().map(|line| line.text("invoiced")));
+        text
+    }
+}
+
+impl SettlementReport {
+    fn new(settlement: &Settlement, terms: &SettlementTerms) -> Self {
+        Self {
+            outcome: settlement.outcome.as_str(),
+            reason: settlement.outcome.reason().map(Reason::code),
+            claim: settlement.claim.get(),
+            invoice: settlement.invoice.get(),
+            amount_cents: terms.amount.get(),
+            reference: terms.reference.clone(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self {
+            outcome,
+            claim,
+            invoice,
+            reference,
+            ..
+        } = self;
+        let reason = self.reason.map(|code| format!(" ({code})"));
+        let mut text = format!(
+            "{outcome}{}: {}, claim {claim}, invoice {invoice}",
+            reason.unwrap_or_default(),
+            euros(self.amount_cents)
+        );
+        if !reference.is_empty() {
+            let _ = write!(text, ", reference {reference}");
+        }
+        text.push('\n');
+        text
+    }
+}
+
 impl TermsReport {
     pub(super) fn new(terms: &Terms) -> Self {
         match terms {
             Terms::Coverage(terms) => Self::Coverage(Box::new(CoverageReport::new(terms))),
-            Terms::Claim(terms) => Self::of_claim(terms),
-        }
-    }
-
-    fn of_claim(terms: &ClaimTerms) -> Self {
-        let line = |line: &ClaimLine| LineReport {
-            grouped_code: line.grouped_code.as_str(),
-            price_cents: line.price.get(),
-            amount_cents: line.amount.get(),
-            lpp_code: line
-                .opening
-                .as_ref()
-                .map(|opening| opening.lpp_code.to_string()),
-        };
-        Self::Claim {
-            lines: terms.lines.iter().map(line).collect(),
+            Terms::Claim(terms) => Self::Claim {
+                lines: LineReport::of(terms),
+            },
+            Terms::Delivery(delivery, terms) => {
+                Self::Delivery(DeliveryReport::new(delivery, terms))
+            }
+            Terms::Settlement(settlement, terms) => {
+                Self::Settlement(SettlementReport::new(settlement, terms))
+            }
         }
     }
 
     pub(super) fn text(&self) -> String {
         match self {
             Self::Coverage(coverage) => coverage.text(),
-            Self::Claim { lines } => {
-                let mut text = String::new();
-                for line in lines {
-                    let code = line.lpp_code.as_deref().unwrap_or_default();
-                    let (price, amount) = (euros(line.price_cents), euros(line.amount_cents));
-                    let grouped = line.grouped_code;
-                    let _ = writeln!(text, "{grouped} {code:<7} price {price}, paid {amount}");
-                }
-                text
-            }
+            Self::Claim { lines } => lines.iter().map(|line| line.text("paid")).collect(),
+            Self::Delivery(delivery) => delivery.text(),
+            Self::Settlement(settlement) => settlement.text(),
         }
     }
 }
@@ -259,7 +355,10 @@ fn euros(cents: u64) -> String {
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
+    use proto::attestation::SettlementOutcome;
     use proto::benefit::Terms as Committed;
+    use proto::hash::Hash;
+    use proto::ids::LeafIndex;
 
     use super::*;
 
@@ -296,5 +395,46 @@ mod tests {
             with_earlier: true,
         };
         assert_snapshot!(rate.text(), @"60 % of the base and 10.00 more, earlier payers taken off");
+    }
+
+    #[test]
+    fn a_delivery_and_a_settlement_are_told_with_what_is_public_of_them() {
+        let bytes = [
+            &[1, 1][..],
+            b"M03",
+            &12_000_u64.to_be_bytes(),
+            &5_000_u64.to_be_bytes(),
+            &[8; 32],
+            &[0],
+        ];
+        let delivery = Delivery {
+            slots: Vec::new(),
+            claim: LeafIndex::new(4),
+            handover: Handover::Replacement {
+                invoice: LeafIndex::new(7),
+            },
+            commitment: Hash::from_bytes([1; 32]),
+        };
+        let terms = ClaimTerms::from_bytes(&bytes.concat()).unwrap();
+        let report = TermsReport::new(&Terms::Delivery(delivery, terms));
+        assert_snapshot!(super::super::report::to_json(&report), @r#"{"delivery":{"handover":"replacement","claim":4,"invoice":7,"lines":[{"grouped_code":"M03","price_cents":12000,"amount_cents":5000,"lpp_code":null}]}}"#);
+        assert_snapshot!(report.text(), @"
+        delivery (replacement) of claim 4, invoice 7
+        M03         price 120.00, invoiced 50.00
+        ");
+        let settlement = Settlement {
+            claim: LeafIndex::new(4),
+            invoice: LeafIndex::new(7),
+            delivery: LeafIndex::new(7),
+            outcome: SettlementOutcome::Rejected(Reason::InvoiceUnfit),
+            commitment: Hash::from_bytes([1; 32]),
+        };
+        let terms = SettlementTerms {
+            amount: Cents::default(),
+            reference: "VIR 77".to_owned(),
+        };
+        let report = TermsReport::new(&Terms::Settlement(settlement, terms));
+        assert_snapshot!(super::super::report::to_json(&report), @r#"{"settlement":{"outcome":"rejected","reason":"INVOICE_UNFIT","claim":4,"invoice":7,"amount_cents":0,"reference":"VIR 77"}}"#);
+        assert_snapshot!(report.text(), @"rejected (INVOICE_UNFIT): 0.00, claim 4, invoice 7, reference VIR 77");
     }
 }

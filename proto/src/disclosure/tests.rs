@@ -1,6 +1,7 @@
 use super::*;
-use crate::attestation::{Attestation, Claim, Coverage};
-use crate::ids::LeafIndex;
+use crate::attestation::{Claim, Coverage};
+use crate::entry::Entry;
+use crate::ids::Cents;
 use crate::receipt::example::{Ledger, SLOTS, attestations, claim};
 use crate::roster::example::secret;
 use crate::seal::seal;
@@ -12,6 +13,9 @@ const FIRST: usize = 4;
 const SECOND: usize = 5;
 /// Where a coverage of the second contract stands.
 const COVERAGE: usize = 6;
+/// Where the first claim's delivery and the second contract's settlement stand.
+const DELIVERY: usize = 7;
+const SETTLEMENT: usize = 8;
 
 /// The terms of a claim in the bytes of version 1, which are read for good.
 fn claim_bytes(amount: u64) -> Vec<u8> {
@@ -26,14 +30,28 @@ fn coverage_bytes() -> Vec<u8> {
     [&[1][..], b"M03", &amount, &months].concat()
 }
 
-/// Two claims for two contracts, and a coverage of the second contract, each with its payload.
+/// What the second contract's payer paid.
+fn settlement_terms() -> SettlementTerms {
+    SettlementTerms {
+        amount: Cents::new(5_000),
+        reference: "VIR 77".to_owned(),
+    }
+}
+
+/// Two claims for two contracts, a coverage of the second contract, the delivery of the first
+/// claim and its settlement, each with its payload.
 struct Disclosing {
     ledger: Ledger,
-    payloads: [(SealedPayload, Salt); 3],
+    payloads: [(SealedPayload, Salt); 5],
 }
 
 impl Disclosing {
     fn new() -> Self {
+        Self::up_to(SETTLEMENT)
+    }
+
+    /// A ledger that ends with this entry.
+    fn up_to(last: usize) -> Self {
         let claimed = |amount, salt: u8| {
             let salt = Salt::from_bytes([salt; 32]);
             let (amo, amc) = (claim_bytes(3), claim_bytes(amount));
@@ -41,13 +59,35 @@ impl Disclosing {
         };
         let salt = Salt::from_bytes([13; 32]);
         let covered = seal(&[(&AMC, &coverage_bytes())], &salt).unwrap();
-        let payloads = [claimed(5_000, 11), claimed(7_000, 12), (covered, salt)];
+        let paid_salt = Salt::from_bytes([15; 32]);
+        let paid = seal(&[(&AMC, &settlement_terms().to_bytes())], &paid_salt).unwrap();
+        let payloads = [
+            claimed(5_000, 11),
+            claimed(7_000, 12),
+            (covered, salt),
+            // The very terms of the claim: only the salt is another.
+            claimed(5_000, 14),
+            (paid, paid_salt),
+        ];
         let commitment = |place: usize| {
             let (payload, salt) = &payloads[place];
             *payload.commitment(salt).as_hash()
         };
-        let [first, catalogue, grant, _, Attestation::Coverage(cover), ..] = attestations() else {
-            panic!("the fifth kind is a coverage");
+        let [
+            first,
+            catalogue,
+            grant,
+            _,
+            Attestation::Coverage(cover),
+            _,
+            _,
+            _,
+            Attestation::Delivery(delivery),
+            Attestation::Settlement(settlement),
+            _,
+        ] = attestations()
+        else {
+            panic!("the example has each kind at its place");
         };
         let claims = |place| {
             Attestation::Claim(Claim {
@@ -67,8 +107,16 @@ impl Disclosing {
             claims(0),
             claims(1),
             coverage,
+            Attestation::Delivery(Delivery {
+                commitment: commitment(DELIVERY - FIRST),
+                ..delivery
+            }),
+            Attestation::Settlement(Settlement {
+                commitment: commitment(SETTLEMENT - FIRST),
+                ..settlement
+            }),
         ];
-        let ledger = Ledger::with(4, &entries);
+        let ledger = Ledger::with(4, &entries[..=last]);
         Self { ledger, payloads }
     }
 
@@ -133,8 +181,57 @@ fn the_key_of_one_part_opens_none_of_its_neighbours() {
             tried += 1;
         }
     }
-    // The other payer's part, both parts of the next claim, the coverage, and the one itself.
-    assert_eq!(tried, 5);
+    // The other payer's part, both parts of the next claim and of the delivery, the coverage, the
+    // settlement, and the one itself.
+    assert_eq!(tried, 8);
+}
+
+#[test]
+fn a_delivery_and_a_settlement_open_like_a_claim() {
+    let scene = Disclosing::new();
+    let opened = |entry, contract: &SealingSecret| {
+        let text = scene.disclosed(entry, contract).to_text();
+        scene.verify(&text).unwrap()
+    };
+    let delivered = opened(DELIVERY, &AMO);
+    let Terms::Delivery(delivery, terms) = delivered.terms else {
+        panic!("terms of another kind");
+    };
+    assert_eq!(delivered.part, 0);
+    assert_eq!(delivery.claim, LeafIndex::new(4));
+    assert_eq!(terms, ClaimTerms::from_bytes(&claim_bytes(3)).unwrap());
+    let Terms::Settlement(settlement, terms) = opened(SETTLEMENT, &AMC).terms else {
+        panic!("terms of another kind");
+    };
+    assert_eq!(settlement.outcome.as_str(), "rejected");
+    assert_eq!(terms, settlement_terms());
+    // The mandatory insurer has no part of the other payer's answer.
+    let made = Disclosure::make(scene.disclosable(SETTLEMENT), &AMO, &secret(1));
+    assert_eq!(made, Err(OpenError::NotForThisContract.into()));
+}
+
+/// A till may seal anything: what is no terms of the entry's kind is disclosed by nobody.
+#[test]
+fn terms_of_another_kind_are_not_disclosed() {
+    let scene = Disclosing::new();
+    let mut wrong = scene.disclosed(SETTLEMENT, &AMC);
+    let salt = Salt::from_bytes([16; 32]);
+    let sealed = seal(&[(&AMC, &claim_bytes(5_000))], &salt).unwrap();
+    let header = wrong.header().clone();
+    let header = Header {
+        commitment: Some(*sealed.commitment(&salt).as_hash()),
+        ..header
+    };
+    let origin = scene.ledger.roster.origin();
+    let entry = Entry::sign(&header, origin, &secret(0)).unwrap();
+    wrong.receipt.proved.entry = entry.into_entry();
+    let disclosable = Disclosable {
+        receipt: wrong.receipt,
+        payload: sealed,
+        salt,
+    };
+    let made = Disclosure::make(disclosable, &AMC, &secret(1));
+    assert_eq!(made.unwrap_err().step(), Step::Terms);
 }
 
 #[test]
@@ -148,7 +245,7 @@ fn a_disclosure_that_is_turned_to_a_neighbour_fails_at_its_step() {
     let mut other_part = made.clone();
     other_part.part = 0;
     assert_eq!(resigned(other_part), Step::Part);
-    for neighbour in [SECOND, COVERAGE] {
+    for neighbour in [SECOND, COVERAGE, DELIVERY, SETTLEMENT] {
         let Disclosable {
             receipt,
             payload,
@@ -222,7 +319,7 @@ fn no_character_of_the_file_can_be_changed() {
 
 #[test]
 fn the_file_is_these_bytes() {
-    let scene = Disclosing::new();
+    let scene = Disclosing::up_to(COVERAGE);
     let made = scene.disclosed(FIRST, &AMC);
     let text = made.to_text();
     assert_eq!(Disclosure::parse(&text), Ok(made));
