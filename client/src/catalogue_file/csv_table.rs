@@ -1,5 +1,6 @@
 //! A CSV with a header row.
 
+use super::fiche::{BRANCH, RANK};
 use super::product::Product;
 use super::{CatalogueFileError, FILE_BYTES_MAX, FILE_RECORDS_MAX, SkipReason};
 
@@ -13,19 +14,25 @@ enum Column {
     Plv,
     AgeMax,
     End,
+    /// A level of the place in the nomenclature's tree, from 0.
+    Level(usize),
+    Rank,
 }
 
 impl Column {
     /// The column that a header names, in whichever case.
     fn named(header: &str) -> Option<Self> {
         match header.to_ascii_lowercase().as_str() {
-            "lpp_code" | "code" | "code_tips" => Some(Self::Code),
+            "lpp_code" | "code" | "code_tips" | "lpp_prs_ide" => Some(Self::Code),
             "code_regroupement" | "nat_prest" => Some(Self::GroupedCode),
-            "label" | "nom_court" => Some(Self::Label),
+            "label" | "nom_court" | "lpp_red_lib" => Some(Self::Label),
             "base_remboursement_eur" | "tarif" => Some(Self::Base),
             "plv_eur" | "pureglemen" => Some(Self::Plv),
-            "end_date" | "date_fin" => Some(Self::End),
-            other => other.starts_with("age_max").then_some(Self::AgeMax),
+            "end_date" | "date_fin" | "lpp_val_dtf" => Some(Self::End),
+            "lpp_max_age" => Some(Self::AgeMax),
+            "place" | "lpp_arb_bas" => Some(Self::Rank),
+            other if other.starts_with("age_max") => Some(Self::AgeMax),
+            other => level(other).map(Self::Level),
         }
     }
 
@@ -39,6 +46,8 @@ impl Column {
             Self::Plv => "plv_eur",
             Self::AgeMax => "age_max",
             Self::End => "end_date",
+            Self::Level(level) => BRANCH[level],
+            Self::Rank => RANK,
         }
     }
 
@@ -52,8 +61,23 @@ impl Column {
             Self::Plv => &mut product.plv,
             Self::AgeMax => &mut product.age_max,
             Self::End => &mut product.end,
+            Self::Level(level) => &mut product.branch[level],
+            Self::Rank => &mut product.rank,
         }
     }
+}
+
+/// The level that `arbo1` to `arbo10`, or `lpp_arb_cha` and `lpp_arb_sc1` to `lpp_arb_sc9` name.
+fn level(header: &str) -> Option<usize> {
+    if let Some(below) = header.strip_prefix("lpp_arb_") {
+        return (0..BRANCH.len()).find(|level| match level {
+            0 => below == "cha",
+            level => below == format!("sc{level}"),
+        });
+    }
+    BRANCH
+        .iter()
+        .position(|name| header.eq_ignore_ascii_case(name))
 }
 
 /// A record's line, counted from 1 with the header row, and its fields.

@@ -112,12 +112,21 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// The column of this name.
+    /// The column of this name, which must be there.
     pub(super) fn column(&self, name: &'static str) -> Result<Column, CatalogueFileError> {
+        let column = self.optional_column(name)?;
+        column.ok_or(CatalogueFileError::MissingColumn { name })
+    }
+
+    /// The column of this name, if there is one.
+    pub(super) fn optional_column(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<Column>, CatalogueFileError> {
         let mut named = self.fields.iter().filter(|field| field.name == name);
-        let field = named
-            .next()
-            .ok_or(CatalogueFileError::MissingColumn { name })?;
+        let Some(field) = named.next() else {
+            return Ok(None);
+        };
         if named.next().is_some() {
             return Err(CatalogueFileError::DuplicateColumn { name });
         }
@@ -127,7 +136,7 @@ impl<'a> Table<'a> {
         if !b"CNFDL".contains(&kind) {
             return Err(DbfError::ColumnType.into());
         }
-        Ok(Column { start, end })
+        Ok(Some(Column { start, end }))
     }
 
     /// The records that are not deleted, each with its number, counted from 1.

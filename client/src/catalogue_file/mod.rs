@@ -7,7 +7,13 @@
 //! error.
 //!
 //! In the dBASE tables the grouped code is the tariff's `NAT_PREST` (nature de prestation). The
-//! product's `TYPE_PREST` says purchase, hire or service, and its `ARBO` columns are chapters.
+//! product's `TYPE_PREST` says purchase, hire or service.
+//!
+//! A product whose grouped code neither stands in the file nor follows from its label may still
+//! have it from its place in the nomenclature's tree: `ARBO1` to `ARBO10` and `PLACE`. It is
+//! reported. Where a place contradicts the code or the label, they count and the place is reported:
+//! a label names the very band, a branch several, and the misplaced lenses of LPP 577 are found
+//! missing where their labels put them.
 //!
 //! Pairs of products are read from `lpp_incomp_tot` and `lpp_comp_tot`, which have two columns,
 //! `CODE1` and `CODE2`, or from a CSV with these columns. The tables are of the whole
@@ -15,22 +21,26 @@
 
 mod csv_table;
 mod dbf;
+mod fiche;
 mod label;
 mod pairs;
+mod place;
 mod product;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fmt;
 
-use proto::ids::Day;
 use proto::lpp::{
-    Catalogue, CatalogueError, CatalogueHeader, CatalogueLine, GroupedCodeError, LabelError,
-    LppCode, LppCodeError,
+    Catalogue, CatalogueError, CatalogueHeader, CatalogueLine, GroupedCode, GroupedCodeError,
+    LabelError, LppCode, LppCodeError,
 };
 use thiserror::Error;
 
 pub use dbf::DbfError;
+use fiche::Fiche;
 pub use pairs::PairFiles;
+use place::{Place, Places};
 use product::{Product, ReadProduct, Tariff, read_date};
 
 /// Most bytes of one file: the whole LPP's history has about ten million.
@@ -49,8 +59,50 @@ pub struct Import {
     pub derived: usize,
     /// How many pairs have a code that is no product of the catalogue: those of other trades.
     pub foreign_pairs: usize,
+    /// What is to be known of products that were imported, in the order of the file.
+    pub remarks: Vec<Remark>,
     /// The records that were left out, in the order of the file.
     pub skipped: Vec<Skipped>,
+}
+
+/// Something about a product that was imported, which whoever publishes the catalogue should look
+/// at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remark {
+    /// The product's line in a CSV, or its record number in `lpp_fiche_tot`, counted from 1.
+    pub line: u64,
+    /// What it is.
+    pub about: PlaceRemark,
+}
+
+/// What is to be known of a product's place in the nomenclature's tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaceRemark {
+    /// The product has its grouped code from its place: neither file nor label have one.
+    Gives(GroupedCode),
+    /// The place is one of other products than this grouped code's, which counts.
+    Contradicts(GroupedCode),
+    /// The place is no row of numbers. It does not count.
+    Unreadable,
+}
+
+impl fmt::Display for PlaceRemark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gives(code) => write!(
+                f,
+                "neither a grouped code nor the label says what it is; between two of {code} in \
+                 the nomenclature's tree, it is taken for {code}"
+            ),
+            Self::Contradicts(code) => write!(
+                f,
+                "its place in the nomenclature's tree is not one of {code}; {code} counts"
+            ),
+            Self::Unreadable => f.write_str(
+                "its place in the nomenclature's tree cannot be read, and does not count",
+            ),
+        }
+    }
 }
 
 /// A record that was left out.
@@ -89,8 +141,8 @@ pub enum SkipReason {
     /// Another record has the same code; the first one was kept.
     #[error("another record with this code comes before it")]
     DuplicateCode,
-    /// There is no grouped code, and the label does not say which it must be.
-    #[error("the record has no grouped code, and none follows from its label")]
+    /// There is no grouped code, and neither label nor place say which it must be.
+    #[error("the record has no grouped code, and none follows from its label or its place")]
     GroupedCodeMissing,
     /// The grouped code is none of optics: in the CNAM's files, a product of another trade.
     #[error(transparent)]
@@ -157,15 +209,17 @@ pub enum CatalogueFileError {
 ///
 /// Columns are known by name, in any order and case: `lpp_code`, `code` or `CODE_TIPS`; `label` or
 /// `NOM_COURT`; and if there, `code_regroupement` or `NAT_PREST`, `base_remboursement_eur` or
-/// `TARIF`, `plv_eur` or `PUREGLEMEN`, `AGE_MAX...`, `end_date` or `DATE_FIN`. Others are ignored.
+/// `TARIF`, `plv_eur` or `PUREGLEMEN`, `AGE_MAX...`, `end_date` or `DATE_FIN`, and the place in the
+/// nomenclature's tree: `ARBO1` to `ARBO10` and `PLACE`. Others are ignored. The names of the SNDS's
+/// table `NT_LPP` are known too: `LPP_PRS_IDE`, `LPP_RED_LIB`, `LPP_MAX_AGE`, `LPP_VAL_DTF`,
+/// `LPP_ARB_CHA`, `LPP_ARB_SC1` to `LPP_ARB_SC9`, `LPP_ARB_BAS`.
 ///
 /// # Errors
 /// [`CatalogueFileError`] when the file as a whole cannot be read.
 pub fn read_csv(bytes: &[u8], header: CatalogueHeader) -> Result<Import, CatalogueFileError> {
     let mut import = Collector::default();
     for (line, product) in csv_table::products(bytes)? {
-        let read = product.and_then(|product| product.read());
-        import.product(line, read);
+        import.product(line, product);
     }
     import.finish(header)
 }
@@ -185,41 +239,14 @@ pub fn read_dbf(
     let mut import = Collector::default();
     let tariffs = import.tariffs(histo)?;
     let table = dbf::Table::read(fiche)?;
-    let column = |name| table.column(name);
-    let [code, label] = [column("CODE_TIPS")?, column("NOM_COURT")?];
-    let [age_max, end] = [column("AGE_MAX")?, column("DATE_FIN")?];
+    let columns = Fiche::of(&table)?;
     for (line, record) in table.records() {
-        let read = record.map_err(|_| SkipReason::Shape).and_then(|record| {
-            let code = record.text(code);
-            let tariff = tariffs.get(&code).ok_or(SkipReason::NoTariff)?;
-            let (tariff, tariff_end) = in_force(tariff, header.valid_from)?;
-            let mut read = Product {
-                code,
-                grouped_code: tariff.grouped_code.clone(),
-                label: record.text(label),
-                base: tariff.base.clone(),
-                plv: tariff.plv.clone(),
-                age_max: record.text(age_max),
-                end: record.text(end),
-            }
-            .read()?;
-            read.line.end = read.line.end.into_iter().chain(tariff_end).min();
-            Ok(read)
-        });
-        import.product(line, read);
+        let product = record
+            .map_err(|_| SkipReason::Shape)
+            .and_then(|record| columns.product(&record, &tariffs, header.valid_from));
+        import.product(line, product);
     }
     import.finish(header)
-}
-
-/// The latest of a product's tariffs that has started, and the day the product ends with it.
-fn in_force(tariffs: &[Tariff], on: Day) -> Result<(&Tariff, Option<Day>), SkipReason> {
-    let started = tariffs.iter().filter(|tariff| tariff.start <= on);
-    let latest = started
-        .max_by_key(|tariff| tariff.start)
-        .ok_or(SkipReason::NoTariff)?;
-    let is_last = tariffs.iter().all(|tariff| tariff.start <= latest.start);
-    let last_day = latest.last_day.filter(|day| is_last || *day < on);
-    Ok((latest, last_day.map(|day| day.plus(1))))
 }
 
 /// What has been read so far.
@@ -227,22 +254,76 @@ fn in_force(tariffs: &[Tariff], on: Day) -> Result<(&Tariff, Option<Day>), SkipR
 struct Collector {
     lines: BTreeMap<LppCode, CatalogueLine>,
     derived: usize,
+    places: Places,
+    /// Products that have a place and no grouped code, each with its line.
+    unnamed: Vec<(u64, Product, Place)>,
+    remarks: Vec<Remark>,
     skipped: Vec<Skipped>,
 }
 
 impl Collector {
     /// Takes a product, or the reason why there is none.
-    fn product(&mut self, line: u64, read: Result<ReadProduct, SkipReason>) {
-        let kept = read.and_then(|read| match self.lines.entry(read.line.code) {
+    fn product(&mut self, line: u64, product: Result<Product, SkipReason>) {
+        if let Err(reason) = product.and_then(|product| self.take(line, product)) {
+            self.skip(SourceFile::Products, line, reason);
+        }
+    }
+
+    /// Keeps a product, or puts it aside until all places are known.
+    fn take(&mut self, line: u64, product: Product) -> Result<(), SkipReason> {
+        let place = Place::read(&product);
+        let read = match (product.read(), place) {
+            (Err(SkipReason::GroupedCodeMissing), Ok(Some(place))) => {
+                self.unnamed.push((line, product, place));
+                return Ok(());
+            }
+            (read, _) => read?,
+        };
+        let code = read.line.grouped_code;
+        self.keep(read)?;
+        match place {
+            Ok(Some(place)) if place.contradicts(code) => {
+                // It says nothing of its neighbours there.
+                self.remark(line, PlaceRemark::Contradicts(code));
+            }
+            Ok(Some(place)) => self.places.note(place, code),
+            Ok(None) => {}
+            Err(_) => self.remark(line, PlaceRemark::Unreadable),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, read: ReadProduct) -> Result<(), SkipReason> {
+        match self.lines.entry(read.line.code) {
             Entry::Vacant(place) => {
                 place.insert(read.line);
                 self.derived += usize::from(read.is_derived);
                 Ok(())
             }
             Entry::Occupied(_) => Err(SkipReason::DuplicateCode),
-        });
-        if let Err(reason) = kept {
-            self.skip(SourceFile::Products, line, reason);
+        }
+    }
+
+    /// Keeps what was put aside, as far as its place says what it is.
+    fn take_unnamed(&mut self) {
+        for (line, mut product, place) in std::mem::take(&mut self.unnamed) {
+            let code = self.places.between(place);
+            let kept = code.ok_or(SkipReason::GroupedCodeMissing).and_then(|code| {
+                code.as_str().clone_into(&mut product.grouped_code);
+                let read = product.read()?;
+                // As for a label: what has an age limit is no lens of today's.
+                let is_lens = read.line.age_max.is_none();
+                self.keep(
+                    is_lens
+                        .then_some(read)
+                        .ok_or(SkipReason::GroupedCodeMissing)?,
+                )?;
+                Ok(code)
+            });
+            match kept {
+                Ok(code) => self.remark(line, PlaceRemark::Gives(code)),
+                Err(reason) => self.skip(SourceFile::Products, line, reason),
+            }
         }
     }
 
@@ -280,12 +361,21 @@ impl Collector {
         self.skipped.push(Skipped { file, line, reason });
     }
 
-    fn finish(self, header: CatalogueHeader) -> Result<Import, CatalogueFileError> {
+    fn remark(&mut self, line: u64, about: PlaceRemark) {
+        self.remarks.push(Remark { line, about });
+    }
+
+    fn finish(mut self, header: CatalogueHeader) -> Result<Import, CatalogueFileError> {
+        self.take_unnamed();
+        self.remarks.sort_by_key(|remark| remark.line);
+        self.skipped
+            .sort_by_key(|s| (s.file == SourceFile::Products, s.line));
         let catalogue = Catalogue::new(header, self.lines.into_values().collect())?;
         Ok(Import {
             catalogue,
             derived: self.derived,
             foreign_pairs: 0,
+            remarks: self.remarks,
             skipped: self.skipped,
         })
     }

@@ -5,6 +5,7 @@ use std::num::NonZeroU8;
 use proto::ids::{Cents, Day};
 use proto::lpp::CatalogueLine;
 
+use super::place::LEVELS;
 use super::{SkipReason, label};
 
 /// A product's fields as they stand in a file, trimmed; empty when absent.
@@ -17,6 +18,12 @@ pub(super) struct Product {
     pub plv: String,
     pub age_max: String,
     pub end: String,
+    /// The levels of its place in the nomenclature's tree, from the title down.
+    pub branch: [String; LEVELS],
+    /// Its rank there.
+    pub rank: String,
+    /// The first day without a tariff, where tariffs have a table of their own.
+    pub tariff_end: Option<Day>,
 }
 
 /// A product's amounts for a time, from `lpp_histo_tot`.
@@ -56,7 +63,10 @@ impl Product {
             base: read_amount(&self.base).ok_or(SkipReason::Base)?,
             plv: read_amount(&self.plv).ok_or(SkipReason::Plv)?,
             age_max,
-            end: read_date(&self.end)?,
+            end: read_date(&self.end)?
+                .into_iter()
+                .chain(self.tariff_end)
+                .min(),
         };
         Ok(ReadProduct { line, is_derived })
     }

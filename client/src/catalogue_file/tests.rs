@@ -1,11 +1,13 @@
 //! Tests of the import, over tables written here and over the public lists.
 
+mod places;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU8;
 
 use proptest::prelude::*;
-use proto::ids::Cents;
-use proto::lpp::{GroupedCode, Side};
+use proto::ids::{Cents, Day};
+use proto::lpp::GroupedCode;
 
 use super::*;
 
@@ -438,50 +440,6 @@ fn a_grouped_code_from_a_label_is_the_one_that_the_public_list_gives() {
     let blind = csv(&text.replacen("code_regroupement,", "hidden,", 1));
     assert_eq!(blind.derived, 194);
     assert_eq!(blind.catalogue, listed.catalogue);
-}
-
-#[test]
-fn the_codes_of_the_makers_are_imported_and_each_maps_to_a_slot() {
-    let Some(bytes) = shared("lpp_optique_individuels.csv") else {
-        return;
-    };
-    let import = read_csv(&bytes, header("2020-07-01")).unwrap();
-    // Of 5,312 codes one is left out: 7262660, whose label in the list is a date.
-    assert_eq!(reasons(&import), [(3271, SkipReason::GroupedCodeMissing)]);
-    let lines = import.catalogue.lines();
-    assert_eq!((lines.len(), import.derived), (5311, 5311));
-    let mut slots: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for line in lines {
-        let side = line.grouped_code.is_lens().then_some(Side::Right);
-        let slot = line.grouped_code.slot(side).unwrap();
-        *slots.entry(slot.as_str()).or_default() += 1;
-        *counts.entry(line.grouped_code.as_str()).or_default() += 1;
-    }
-    let slots: Vec<_> = slots.into_iter().collect();
-    let expected = [("frame", 1092), ("right-lens", 4215), ("shell-frame", 4)];
-    assert_eq!(slots, expected);
-    let counts: Vec<_> = counts.into_iter().collect();
-    let expected = [
-        ("M01", 219),
-        ("M02", 169),
-        ("M03", 476),
-        ("M04", 228),
-        ("MS1", 2),
-        ("MS2", 2),
-        ("V01", 552),
-        ("V02", 751),
-        ("V03", 778),
-        ("V04", 865),
-        ("VM1", 196),
-        ("VM2", 206),
-        ("VM3", 174),
-        ("VM4", 274),
-        ("VM5", 71),
-        ("VM6", 267),
-        ("VM7", 81),
-    ];
-    assert_eq!(counts, expected);
 }
 
 /// A maker's label and the generic line's of one band, read apart, give one code: each shortened

@@ -17,7 +17,7 @@ use proto::lpp::{CatalogueHeader, CataloguePath, CatalogueVersion};
 use proto::roster::{Role, Roster};
 use thiserror::Error;
 
-use super::report::{FetchReport, ImportReport, ProblemReport, StatusReport};
+use super::report::{FetchReport, ImportReport, ProblemReport, RemarkReport, StatusReport};
 use super::{Answer, Failed, SettingsArgs, till};
 
 /// What can be done with a catalogue.
@@ -141,6 +141,7 @@ fn import(args: ImportArgs) -> Answer {
         catalogue,
         derived,
         foreign_pairs,
+        remarks,
         skipped,
     } = import.map_err(ImportError::from)?;
     if catalogue.lines().is_empty() {
@@ -159,6 +160,10 @@ fn import(args: ImportArgs) -> Answer {
             problem: format!("{table}: {}", skipped.reason),
         }
     });
+    let remarks = remarks.iter().map(|remark| RemarkReport {
+        line: remark.line,
+        remark: remark.about.to_string(),
+    });
     Ok(Box::new(ImportReport {
         version: catalogue.version().to_string(),
         valid_from: catalogue.valid_from().to_iso(),
@@ -169,6 +174,7 @@ fn import(args: ImportArgs) -> Answer {
         foreign_pairs,
         hash: catalogue.hash().to_base64(),
         out: args.out,
+        remarks: remarks.collect(),
         skipped: skipped.collect(),
     }))
 }

@@ -17,7 +17,7 @@ use proto::ids::Day;
 use proto::receipt::Step;
 use serde::Serialize;
 
-pub(super) use self::catalogue::{FetchReport, ImportReport, StatusReport};
+pub(super) use self::catalogue::{FetchReport, ImportReport, RemarkReport, StatusReport};
 pub(super) use self::issue::{ClaimReport, IssueReport};
 pub(super) use self::items::ItemsReport;
 pub(super) use self::quote::QuoteReport;

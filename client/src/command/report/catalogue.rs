@@ -23,7 +23,16 @@ pub(in crate::command) struct ImportReport {
     pub(in crate::command) foreign_pairs: usize,
     pub(in crate::command) hash: String,
     pub(in crate::command) out: PathBuf,
+    /// What is to be looked at of products that were imported.
+    pub(in crate::command) remarks: Vec<RemarkReport>,
     pub(in crate::command) skipped: Vec<ProblemReport>,
+}
+
+/// Something about an imported product.
+#[derive(Debug, Serialize)]
+pub(in crate::command) struct RemarkReport {
+    pub(in crate::command) line: u64,
+    pub(in crate::command) remark: String,
 }
 
 impl Report for ImportReport {
@@ -43,6 +52,9 @@ impl Report for ImportReport {
              hash {hash}\nwritten to {}\n",
             self.out.display()
         );
+        for RemarkReport { line, remark } in &self.remarks {
+            let _ = writeln!(text, "line {line}: {remark}");
+        }
         for ProblemReport { line, problem } in &self.skipped {
             let _ = writeln!(text, "skipped line {line}: {problem}");
         }
@@ -213,16 +225,21 @@ mod tests {
             foreign_pairs: 30,
             hash: "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned(),
             out: "catalogue.txt".into(),
+            remarks: vec![RemarkReport {
+                line: 7,
+                remark: "its place contradicts its label".to_owned(),
+            }],
             skipped: vec![ProblemReport {
                 line: 3,
                 problem: "the record is not shaped like the others".to_owned(),
             }],
         };
-        assert_snapshot!(report.json(), @r#"{"version":"LPP-577","valid_from":"2020-07-01","products":270,"derived":2,"incompatible_pairs":5,"compatible_pairs":1,"foreign_pairs":30,"hash":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","out":"catalogue.txt","skipped":[{"line":3,"problem":"the record is not shaped like the others"}]}"#);
+        assert_snapshot!(report.json(), @r#"{"version":"LPP-577","valid_from":"2020-07-01","products":270,"derived":2,"incompatible_pairs":5,"compatible_pairs":1,"foreign_pairs":30,"hash":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","out":"catalogue.txt","remarks":[{"line":7,"remark":"its place contradicts its label"}],"skipped":[{"line":3,"problem":"the record is not shaped like the others"}]}"#);
         assert_snapshot!(report.text(), @"
         catalogue LPP-577, valid from 2020-07-01, 270 products, 5 incompatible and 1 compatible pairs
         hash AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
         written to catalogue.txt
+        line 7: its place contradicts its label
         skipped line 3: the record is not shaped like the others
         ");
         assert_eq!(
