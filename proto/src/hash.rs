@@ -122,6 +122,10 @@ pub enum Context {
     CeremonyTranscript,
     /// The key that seals a secret on a disk, from a credential or what a token answers.
     SecretsAtRest,
+    /// The hash by which one batch header names the one before it.
+    BatchHeader,
+    /// The hash over the leaf hashes of a batch's entries.
+    BatchContent,
 }
 
 impl Context {
@@ -158,6 +162,8 @@ impl Context {
             Self::CeremonySecrets => "vitrail 2026 v1 ceremony secrets",
             Self::CeremonyTranscript => "vitrail 2026 v1 ceremony transcript",
             Self::SecretsAtRest => "vitrail 2026 v1 secrets at rest",
+            Self::BatchHeader => "vitrail 2026 v1 batch header",
+            Self::BatchContent => "vitrail 2026 v1 batch content",
         }
     }
 }

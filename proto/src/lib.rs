@@ -41,6 +41,8 @@ pub mod follower;
 
 pub mod entry;
 
+pub mod batch;
+
 pub mod seal;
 
 pub mod refusal;
