@@ -7,14 +7,18 @@
 )]
 
 use client::auditor::{Auditor, HttpSource};
+use client::coverage_file::CoverageRow;
 use client::insurer::Insurer;
 use client::issue::Issued;
-use client::pos::{Cause, HandingOver, Item, Occasion, Pos};
+use client::pos::{
+    Cause, CorrectionError, Corrections, DeliverError, HandingOver, Item, Occasion, Pos,
+};
 use client::session::Session;
 use client::settlement::{self, Answer};
+use client::system;
 use client::view::View;
-use proto::attestation::SettlementOutcome;
 use proto::attestation::lifecycle::PaymentStage;
+use proto::attestation::{Attestation, Handover, SettlementOutcome};
 use proto::entry::Kind;
 use proto::identity::Contract;
 use proto::ids::{Cents, LeafIndex};
@@ -24,12 +28,12 @@ use proto::refusal::Reason;
 use proto::renewal::EarlyRenewal;
 use proto::signing::SecretKey;
 use tests::binary::scratch_folder;
-use tests::federation::{Federation, accepted};
+use tests::federation::{AMC_PAYERS, Federation, accepted};
 use tests::planted::{Planted, catalogue};
 use tests::process::NodeProcess;
 
 const PAID: SettlementOutcome = SettlementOutcome::Paid;
-const UNFIT: SettlementOutcome = SettlementOutcome::Rejected(Reason::InvoiceUnfit);
+const TOO_MUCH: SettlementOutcome = SettlementOutcome::Rejected(Reason::AmountAboveCoverage);
 const RECOVERED: SettlementOutcome = SettlementOutcome::Recovered(Reason::InvoiceUnfit);
 
 /// Two shops and two payers of a few people who all have a frame covered by both.
@@ -38,6 +42,8 @@ struct Town {
     node: NodeProcess,
     shops: Vec<Pos>,
     people: Vec<Planted>,
+    /// The catalogue in the ledger.
+    named: LeafIndex,
 }
 
 impl Town {
@@ -51,24 +57,41 @@ impl Town {
             .await
             .unwrap();
         let named = accepted(&named);
-        for (key, mandatory) in [(&federation.cnam, true), (&federation.amcs[0], false)] {
-            let session = federation.session(&node, key);
-            let insurer = Insurer::open(session, named).await.unwrap();
-            let rows: Vec<_> = people.iter().map(|one| one.coverage(mandatory)).collect();
-            for covered in insurer.cover(&rows, &mut |_| {}).await.unwrap() {
-                accepted(&covered.outcome.unwrap());
-            }
-        }
         let pos = |till: &SecretKey| {
             let view = View::new(federation.roster.clone());
             Pos::new(federation.session(&node, till), catalogue(), view)
         };
         let shops = tills.iter().map(pos).collect();
-        Self {
+        let town = Self {
             federation,
             node,
             shops,
             people,
+            named,
+        };
+        for (person, [mandatory, complementary]) in
+            [[24, 24], [24, 24], [12, 18]].into_iter().enumerate()
+        {
+            town.cover(person, true, mandatory).await;
+            town.cover(person, false, complementary).await;
+        }
+        town
+    }
+
+    /// A payer covers a person's frame, the next one after so many months.
+    async fn cover(&self, person: usize, mandatory: bool, renewal_months: u16) {
+        let key = match mandatory {
+            true => &self.federation.cnam,
+            false => &self.federation.amcs[0],
+        };
+        let session = self.federation.session(&self.node, key);
+        let insurer = Insurer::open(session, self.named).await.unwrap();
+        let row = CoverageRow {
+            renewal_months,
+            ..self.people[person].coverage(mandatory)
+        };
+        for covered in insurer.cover(&[row], &mut |_| {}).await.unwrap() {
+            accepted(&covered.outcome.unwrap());
         }
     }
 
@@ -86,6 +109,28 @@ impl Town {
         };
         let insured = self.people[person].insured();
         self.shops[0].deliver(&insured, claim, &what).await.unwrap()
+    }
+
+    /// The first person's invoice is stated again, at this price and asking the complementary insurer
+    /// for this much.
+    async fn correct(
+        &self,
+        claim: LeafIndex,
+        invoice: LeafIndex,
+        price: &str,
+        amount: &str,
+    ) -> Result<Issued, DeliverError> {
+        let payer = AMC_PAYERS[0];
+        let what = HandingOver {
+            cause: Cause::Correction(invoice),
+            corrections: Corrections {
+                prices: vec![format!("M01={price}").parse().unwrap()],
+                amounts: vec![format!("{payer}:M01={amount}").parse().unwrap()],
+            },
+            ..HandingOver::default()
+        };
+        let insured = self.people[0].insured();
+        self.shops[0].deliver(&insured, claim, &what).await
     }
 
     /// The mandatory insurer's session and contract of a person, then the complementary one's.
@@ -135,13 +180,14 @@ async fn claims_live_as_opticians_and_insurers_live_them() {
     paid_after_a_correction(&town).await;
     refused_to_another_shop_with_a_proof(&town).await;
     returned_and_claimed_again(&town).await;
+    held_as_long_as_the_claims_coverages_say(&town).await;
     let source = format!("http://{}", town.node.addresses.http);
     let auditor = Auditor::new(
         HttpSource::new(&source).unwrap(),
         town.federation.roster.clone(),
     );
     let audit = auditor.audit(&mut |_| {}).await.unwrap();
-    assert_eq!(audit.counts[&Kind::Delivery], 4);
+    assert_eq!(audit.counts[&Kind::Delivery], 5);
     assert_eq!(audit.counts[&Kind::Settlement], 5);
 }
 
@@ -151,7 +197,7 @@ async fn paid_after_a_correction(town: &Town) {
     let invoice = accepted(&town.deliver(0, claim, Cause::First).await);
     assert_eq!(town.stages(invoice).await, [PaymentStage::Due; 2]);
     accepted(&town.settle(0, 0, invoice, PAID).await);
-    accepted(&town.settle(0, 1, invoice, UNFIT).await);
+    accepted(&town.settle(0, 1, invoice, TOO_MUCH).await);
     let again = town.settle(0, 0, invoice, PAID).await;
     assert_eq!(reason(&again), Reason::AlreadySettled);
     let correctable = PaymentStage::Rejected { correctable: true };
@@ -159,10 +205,17 @@ async fn paid_after_a_correction(town: &Town) {
         town.stages(invoice).await,
         [PaymentStage::Paid, correctable]
     );
-    let corrected = accepted(&town.deliver(0, claim, Cause::Correction(invoice)).await);
+    let above = town.correct(claim, invoice, "110.00", "30.01").await;
+    let line = "M01".parse().unwrap();
+    assert!(matches!(
+        above,
+        Err(DeliverError::Correction(CorrectionError::AboveClaim { line: of })) if of == line
+    ));
+    let corrected = town.correct(claim, invoice, "110.00", "25.00").await;
+    let corrected = accepted(&corrected.unwrap());
     let paid = accepted(&town.settle(0, 1, corrected, PAID).await);
     assert_eq!(town.stages(corrected).await, [PaymentStage::Paid; 2]);
-    // The till reads what was paid; the payers' own parts add up to what they had committed to.
+    // The till reads what was paid: what was asked for at last.
     let (session, contract) = &town.payers(0)[1];
     let token = session
         .contract_tokens(std::slice::from_ref(contract))
@@ -170,7 +223,7 @@ async fn paid_after_a_correction(town: &Town) {
         .unwrap();
     let opened = town.shops[0].session().open_entry(paid).await.unwrap();
     let terms = opened.settlement_terms(&token[0].sealing_secret()).unwrap();
-    assert_eq!(terms.amount, Cents::new(3_000));
+    assert_eq!(terms.amount, Cents::new(2_500));
     // A shop that has nothing to do with it may not open it.
     assert!(town.shops[1].session().open_entry(claim).await.is_err());
     let what = HandingOver {
@@ -228,4 +281,19 @@ async fn returned_and_claimed_again(town: &Town) {
         ]
     );
     accepted(&town.claim(1, 1).await);
+}
+
+/// The third person: the mandatory insurer pays again after 12 months, the other after 18, and after
+/// 24 in a coverage that is given after the claim, on which the claim does not rest.
+async fn held_as_long_as_the_claims_coverages_say(town: &Town) {
+    let claim = accepted(&town.claim(0, 2).await);
+    town.cover(2, false, 24).await;
+    let first_day = system::now().day();
+    let invoice = accepted(&town.deliver(2, claim, Cause::First).await);
+    let opened = town.shops[0].session().open_entry(invoice).await.unwrap();
+    let Attestation::Delivery(delivery) = opened.says else {
+        panic!("no delivery");
+    };
+    let held = [first_day, system::now().day()].map(|day| Handover::last_day_held(day, 18));
+    assert!(held.contains(&delivery.handover.until().unwrap()));
 }

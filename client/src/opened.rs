@@ -5,12 +5,14 @@
 //! 2. The entry was signed by its issuer and is in the log at its index.
 //! 3. The payers are the issuers of the claim's coverages, each verified as an entry.
 //! 4. The map has the invoice, and for each payer its settlement or none.
+//! 5. The coverages that come with an own claim are those it names, each verified as an entry.
 
 use proto::attestation::lifecycle::PaymentStage;
 use proto::attestation::{
-    Attestation, Claim, ClaimTerms, InvoiceState, SettlementState, SettlementTerms, State,
-    invoice_index, settlement_index,
+    Attestation, Claim, ClaimTerms, CoverageTerms, InvoiceState, SettlementState, SettlementTerms,
+    State, invoice_index, settlement_index,
 };
+use proto::benefit::Terms;
 use proto::checkpoint::VerifiedCheckpoint;
 use proto::entry::VerifiedEntry;
 use proto::ids::LeafIndex;
@@ -19,6 +21,7 @@ use proto::seal::{Opened, PayloadCommitment, Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::token::SealingSecret;
 use proto::wire::StateAnswer;
+use proto::wire::claims::OwnEntry;
 
 use crate::lookup::{LookupError, WrongAnswer};
 use crate::session::Session;
@@ -39,6 +42,23 @@ pub struct OpenedEntry {
     /// Each payer of the claim; none for a claim, which has several invoices or none yet.
     pub payers: Vec<PayerStanding>,
     payload: Option<(SealedPayload, Salt)>,
+    /// Of an own claim, what it rests on.
+    coverages: Vec<Sealed>,
+}
+
+/// An entry with what is sealed beside it.
+#[derive(Debug, Clone)]
+struct Sealed {
+    entry: VerifiedEntry,
+    payload: Option<(SealedPayload, Salt)>,
+}
+
+impl Sealed {
+    fn open(&self, secret: &SealingSecret) -> Option<Opened> {
+        let (sealed, salt) = self.payload.as_ref()?;
+        let commitment = PayloadCommitment::from_hash(self.entry.header().commitment?);
+        sealed.open(secret, salt, &commitment).ok()
+    }
 }
 
 /// Where one payer stands to an invoice.
@@ -74,6 +94,18 @@ impl OpenedEntry {
             }
             _ => None,
         }
+    }
+
+    /// The terms of the coverages that an own claim rests on, as far as they open with these
+    /// secrets; `None` when the node gave none, as it does for all but the claim's till.
+    #[must_use]
+    pub fn coverage_terms(&self, secrets: &[SealingSecret]) -> Option<Vec<Terms>> {
+        let opened = self.coverages.iter().filter_map(|coverage| {
+            let opened = secrets.iter().find_map(|secret| coverage.open(secret))?;
+            let CoverageTerms(terms) = CoverageTerms::from_bytes(opened.as_bytes()).ok()?;
+            Some(terms)
+        });
+        (!self.coverages.is_empty()).then(|| opened.collect())
     }
 
     fn opened(&self, secret: &SealingSecret) -> Option<Opened> {
@@ -116,7 +148,12 @@ impl Session {
             invoice_state: None,
             payers: Vec::new(),
             payload: answer.payload,
+            coverages: Vec::new(),
         };
+        if !answer.coverages.is_empty() {
+            let coverages = verified_coverages(&opened.says, answer.coverages, &checkpoint);
+            opened.coverages = coverages.map_err(wrong)?;
+        }
         if let Some(invoice) = invoice {
             let state = answer.invoice.ok_or(wrong(WrongAnswer::OtherEntry))?;
             let state = proved_invoice(invoice, &state.map_proof, &checkpoint).map_err(wrong)?;
@@ -146,6 +183,28 @@ impl Session {
         }
         Ok(payers)
     }
+}
+
+/// All coverages of the claim, in its order, and no other.
+fn verified_coverages(
+    says: &Attestation,
+    answered: Vec<OwnEntry>,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Vec<Sealed>, WrongAnswer> {
+    let named = match says {
+        Attestation::Claim(claim) => claim.coverages.as_slice(),
+        _ => &[],
+    };
+    let indexes = answered.iter().map(|coverage| coverage.proved.index);
+    if !indexes.eq(named.iter().copied()) {
+        return Err(WrongAnswer::OtherEntry);
+    }
+    let coverages = answered.into_iter().map(|coverage| {
+        let entry = coverage.proved.verify(checkpoint, &mut |_| {})?;
+        let payload = coverage.payload;
+        Ok(Sealed { entry, payload })
+    });
+    coverages.collect()
 }
 
 fn standing(

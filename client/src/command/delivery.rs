@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use client::failure::{Failure, FailureKind};
 use client::files::{self, FileError};
-use client::pos::{self, Cause, HandingOver};
+use client::pos::{self, Cause, CorrectedAmount, CorrectedPrice, Corrections, HandingOver};
 use client::settlement::{self, Answer as Settled};
 use proto::attestation::{SettlementOutcome, SettlementTerms};
 use proto::identity::{Contract, IdentityError, MemberNumber, Nir};
@@ -60,15 +60,22 @@ pub(super) struct DeliverArgs {
     /// A slot that is handed over, such as frame or right-lens; may be repeated [default: all]
     #[arg(long = "slot", value_name = "SLOT")]
     slots: Vec<Slot>,
-    /// States again what this first delivery invoiced, after a payer has found something to correct
+    /// States again what this delivery invoiced, after a payer has found something to correct
     #[arg(long, value_name = "INDEX", conflicts_with = "warranty")]
     correct: Option<u64>,
     /// Replaces what this first delivery handed over, under warranty: nobody pays
     #[arg(long, value_name = "INDEX")]
     warranty: Option<u64>,
-    /// Months until the renewal date [default: by the published rules]
-    #[arg(long, value_name = "MONTHS", value_parser = clap::value_parser!(u16).range(1..=24))]
-    months: Option<u16>,
+    /// A line's price, where it is lower than it was claimed, as in VU1/2=90.00; may be repeated
+    #[arg(long = "price", value_name = "CODE=EUROS", conflicts_with = "warranty")]
+    prices: Vec<CorrectedPrice>,
+    /// What a payer is asked for of a line, where it is less, as in 01:VU1/2=0.03; may be repeated
+    #[arg(
+        long = "amount",
+        value_name = "PAYER:CODE=EUROS",
+        conflicts_with = "warranty"
+    )]
+    amounts: Vec<CorrectedAmount>,
     #[command(flatten)]
     receipts: ReceiptsArgs,
     #[command(flatten)]
@@ -211,7 +218,10 @@ pub(super) async fn deliver(args: DeliverArgs) -> Answer {
             (None, Some(index)) => Cause::Warranty(first(index)),
             (None, None) => Cause::First,
         },
-        months: args.months,
+        corrections: Corrections {
+            prices: args.prices,
+            amounts: args.amounts,
+        },
     };
     let issued = pos::deliver(&session, &insured, claim, &what).await?;
     Ok(Box::new(keep(&profile, "delivery", &issued)?))

@@ -46,6 +46,8 @@ pub struct BookedClaim {
     pub terms: Option<ClaimTerms>,
     /// Its own coverages, as far as they open.
     pub coverages: Vec<CoverageTerms>,
+    /// Whether it rests on coverages of other payers too.
+    pub others_pay: bool,
     /// The contract; `None` when the file has none that fits.
     pub contract: Option<Matched>,
     /// What was invoiced, in the order of the log.
@@ -184,6 +186,7 @@ fn booked(
         state: ClaimState::Reserved,
         terms: secret.and_then(|secret| claim_terms(listed, secret)),
         coverages: coverages.collect(),
+        others_pay: claim.coverages.len() > listed.coverages.len(),
         contract,
         invoices: Vec::new(),
     }

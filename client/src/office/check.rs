@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use proto::attestation::{Attestation, ClaimLine, ClaimTerms};
+use proto::attestation::{Attestation, ClaimLine, ClaimTerms, Handover};
 use proto::benefit::{Rule, Terms};
 use proto::identity::Person;
 use proto::ids::{Cents, Day, LeafIndex, Month, SlotKey};
 use proto::lpp::{GroupedCode, Side, Slot};
 use proto::refusal::Reason;
-use proto::renewal::{ADULT_YEARS, months_until_renewal, plus_months};
+use proto::renewal::{ADULT_YEARS, months_until_renewal};
 use thiserror::Error;
 
 use super::book::{BookedClaim, BookedInvoice};
@@ -119,9 +119,8 @@ pub fn check_invoice(claim: &BookedClaim, invoice: &BookedInvoice) -> Option<Rea
     {
         return Some(Reason::AmountAboveCoverage);
     }
-    let turning = claim.contract.as_ref().map(|contract| contract.turning);
     match invoice.until {
-        Some(until) if !renews_on(&terms, invoiced, invoice.delivered_on, until, turning) => {
+        Some(until) if !renews_on(claim, &terms, invoiced, invoice.delivered_on, until) => {
             Some(Reason::RenewalDateWrong)
         }
         _ => None,
@@ -183,20 +182,23 @@ fn most_of(rule: Rule, price: Cents) -> Cents {
     }
 }
 
-/// Whether the hold ends when the coverage, or the published rules, let the next one be paid.
+/// Whether the hold ends when the coverage lets the next one be paid, or the published rules for what
+/// no coverage opens. Where others pay too it may end later: the longest time of all payers counts,
+/// and nobody sees another's.
 fn renews_on(
+    claim: &BookedClaim,
     terms: &[&Terms],
     invoiced: &ClaimTerms,
     delivered_on: Day,
     until: Day,
-    turning: Option<[Option<Month>; 2]>,
 ) -> bool {
-    let free = until.plus(1).get();
+    let turning = claim.contract.as_ref().map(|contract| contract.turning);
     let codes = invoiced.lines.iter().map(|line| line.grouped_code);
     let mut months = codes.flat_map(|code| months_of(terms, code, delivered_on, turning));
     months.any(|months| {
-        let right = plus_months(delivered_on, months).get();
-        right.abs_diff(free) <= CALENDAR_DAYS
+        let right = Handover::last_day_held(delivered_on, months).get();
+        let same = right.abs_diff(until.get()) <= CALENDAR_DAYS;
+        same || (claim.others_pay && right <= until.get())
     })
 }
 
@@ -218,6 +220,9 @@ fn months_of(
         months.extend(is_adult.then_some(renewal.adult));
         months.extend(may_be_child.then_some(renewal.child));
         months.extend(may_be_small.then_some(renewal.frame_fit));
+    }
+    if !months.is_empty() {
+        return months;
     }
     for slot in [None, Some(Side::Right)]
         .iter()
@@ -279,6 +284,7 @@ mod tests {
             state: ClaimState::Delivered,
             terms: lines(&frame),
             coverages: vec![CoverageTerms(cap)],
+            others_pay: false,
             contract: Some(Matched {
                 line: 6,
                 reference: None,
@@ -354,6 +360,47 @@ mod tests {
             let want = (!fits).then_some(Reason::RenewalDateWrong);
             assert_eq!(found(&claim), want, "{turning:?} {months}");
         }
+    }
+
+    #[test]
+    fn the_coverage_counts_and_the_published_rules_where_there_is_none() {
+        let held = |months| Some(Handover::last_day_held(day(), months));
+        for (terms, others_pay, months, fits) in [
+            (Some(18), false, 18, true),
+            (Some(18), false, 24, false),
+            (Some(18), false, 17, false),
+            // Another payer may have a longer time, and never a shorter one.
+            (Some(18), true, 24, true),
+            (Some(18), true, 17, false),
+            // The ledger holds no longer than 24 months.
+            (Some(36), false, 36, true),
+            (None, false, 24, true),
+            (None, false, 18, false),
+        ] {
+            let mut claim = booked();
+            claim.others_pay = others_pay;
+            claim.invoices[0].until = held(months);
+            match terms {
+                Some(months) => claim.coverages[0].0.renewal = RenewalMonths::uniform(months),
+                None => {
+                    claim.invoices[0].terms = lines(&[line("M01", 12_000, 0, 1)]);
+                    claim.coverages.clear();
+                }
+            }
+            let want = (!fits).then_some(Reason::RenewalDateWrong);
+            assert_eq!(found(&claim), want, "{terms:?} {others_pay} {months}");
+        }
+    }
+
+    #[test]
+    fn an_invoice_that_was_corrected_downwards_is_paid() {
+        let mut claim = booked();
+        let too_much = lines(&[line("M01", 12_000, 3_100, 1)]);
+        claim.terms = too_much.clone();
+        claim.invoices[0].terms = too_much;
+        assert_eq!(found(&claim), Some(Reason::AmountAboveCoverage));
+        claim.invoices[0].terms = lines(&[line("M01", 11_000, 3_000, 1)]);
+        assert_eq!(found(&claim), None);
     }
 
     #[test]

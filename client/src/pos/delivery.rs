@@ -1,14 +1,18 @@
 //! From a claim to its delivery: what is handed over, invoiced to each payer, until when it holds.
 
-use proto::attestation::{Attestation, Claim, ClaimTerms, Delivery, Handover};
+use proto::attestation::lifecycle::PaymentEvent;
+use proto::attestation::{Attestation, Claim, ClaimLine, ClaimTerms, Delivery, Handover};
+use proto::benefit::{Terms, renewal_months};
 use proto::ids::{Day, LeafIndex, SlotKey};
 use proto::lpp::{GroupedCode, Side, Slot};
-use proto::renewal::{free_again_on, months_until_renewal};
-use proto::seal::{self, Salt, SealError};
+use proto::refusal::Reason;
+use proto::renewal::EarlyRenewal;
+use proto::seal::{self, Salt, SealError, SealedPayload};
 use proto::token::{PersonToken, SealingSecret};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::correction::{CorrectionError, Corrections, Part};
 use super::{Insured, Pos};
 use crate::failure::{Failure, FailureKind};
 use crate::issue::{IssueError, Issued};
@@ -21,12 +25,12 @@ use crate::tokens::TokenError;
 /// What is handed over, and why.
 #[derive(Debug, Clone, Default)]
 pub struct HandingOver {
-    /// The slots; all of the claim's if there are none.
+    /// The slots; all of the claim's, or of the invoice that is corrected, if there are none.
     pub slots: Vec<Slot>,
     /// Whether it is the first time.
     pub cause: Cause,
-    /// Months until the renewal date; those of the published rules if left out.
-    pub months: Option<u16>,
+    /// What is stated otherwise than it was claimed, or invoiced before.
+    pub corrections: Corrections,
 }
 
 /// Why something is handed over, or stated again.
@@ -35,7 +39,7 @@ pub enum Cause {
     /// For the first time.
     #[default]
     First,
-    /// The invoice that this entry is the first delivery of is stated again.
+    /// The invoice that this delivery belongs to is stated again.
     Correction(LeafIndex),
     /// Under the warranty of what this entry was the first delivery of.
     Warranty(LeafIndex),
@@ -53,6 +57,21 @@ pub enum DeliverError {
         /// The entry.
         index: LeafIndex,
     },
+    /// The entry named is no delivery of the claim.
+    #[error("entry {index} is no delivery of this claim")]
+    NotOfClaim {
+        /// The entry.
+        index: LeafIndex,
+    },
+    /// The coverages behind the claim did not come with it.
+    #[error("the node does not give the coverages that the claim rests on")]
+    NoCoverages,
+    /// What is stated otherwise may not be.
+    #[error(transparent)]
+    Correction(#[from] CorrectionError),
+    /// Something is stated otherwise of what nobody pays.
+    #[error("a replacement under warranty is not invoiced: nothing of it can be corrected")]
+    NotInvoiced,
     /// The tokens could not be made.
     #[error(transparent)]
     Tokens(#[from] TokenError),
@@ -86,7 +105,11 @@ impl Failure for DeliverError {
             Self::Tokens(error) => error.kind(),
             Self::NoRandomness(error) => error.kind(),
             Self::Issue(error) => error.kind(),
+            Self::NoCoverages => FailureKind::Unavailable,
             Self::NotAClaim { .. }
+            | Self::NotOfClaim { .. }
+            | Self::Correction(_)
+            | Self::NotInvoiced
             | Self::NoSlot
             | Self::OneLens
             | Self::NothingReadable
@@ -100,8 +123,12 @@ impl Failure for DeliverError {
             Self::Lookup(error) => error.hint(),
             Self::Tokens(error) => error.hint(),
             Self::Issue(error) => error.hint(),
+            Self::NoCoverages => Some("ask another member's node"),
+            Self::Correction(CorrectionError::AboveClaim { .. }) => {
+                Some("release it, and claim again with the right prices")
+            }
             Self::NoSlot | Self::NothingReadable => Some("is it the card that was claimed with?"),
-            Self::Clocks => Some("deliver them one by one, with --slot, or give --months"),
+            Self::Clocks => Some("deliver them one by one, with --slot"),
             _ => None,
         }
     }
@@ -110,9 +137,11 @@ impl Failure for DeliverError {
 impl Pos {
     /// Hands over slots of an own claim and invoices them to its payers, by what was claimed.
     ///
-    /// 1. The claim and its payload come from the home node, on record, and are verified.
-    /// 2. The card's tokens tell the slots apart and open each payer's part.
-    /// 3. The lines of these slots are sealed again, one part for each payer.
+    /// 1. The claim, its payload and the coverages it rests on come from the home node, on record,
+    ///    and are verified; of an invoice that is corrected the newest statement too.
+    /// 2. The card's tokens tell the slots apart and open each payer's part and coverages.
+    /// 3. The renewal date is what the coverages say at the person's age.
+    /// 4. The lines of these slots, with what is corrected, are sealed again, one part for each payer.
     ///
     /// # Errors
     /// [`DeliverError`]; a refusal is an answer.
@@ -136,22 +165,36 @@ pub async fn deliver(
     index: LeafIndex,
     what: &HandingOver,
 ) -> Result<Issued, DeliverError> {
+    if matches!(what.cause, Cause::Warranty(_)) && !what.corrections.is_empty() {
+        return Err(DeliverError::NotInvoiced);
+    }
     let opened = session.open_entry(index).await?;
     let Attestation::Claim(claim) = &opened.says else {
         return Err(DeliverError::NotAClaim { index });
     };
+    let before = match what.cause {
+        Cause::Correction(invoice) => Some(stated_last(session, invoice, index).await?),
+        Cause::First | Cause::Warranty(_) => None,
+    };
     let person = session.person_token(insured.person()).await?;
-    let slots = chosen(claim, &person, &what.slots)?;
-    let handover = handover(session, insured, what, &slots).await?;
+    let of_invoice = before
+        .as_ref()
+        .map(|before| before.delivery.slots.as_slice());
+    let slots = chosen(claim, of_invoice, &person, &what.slots)?;
     let tokens = session.contract_tokens(&insured.contracts()).await?;
     let secrets: Vec<SealingSecret> = tokens.iter().map(|token| token.sealing_secret()).collect();
-    let parts = invoice(&opened, &secrets, &slots)?;
-    let parts: Vec<_> = parts
-        .iter()
-        .map(|(secret, terms)| (*secret, terms.as_slice()))
-        .collect();
+    let (early, mut parts) = parts(session, insured, &opened, before.as_ref(), &secrets, &slots)?;
+    what.corrections.apply(&mut parts)?;
+    let terms = opened.coverage_terms(&secrets);
+    let clocks = Clocks {
+        terms: terms.ok_or(DeliverError::NoCoverages)?,
+        codes: codes(&parts),
+        slots: &slots,
+        insured,
+    };
+    let handover = handover(what.cause, before.as_ref(), &clocks)?;
     let salt = Salt::from_bytes(system::random()?);
-    let payload = seal::seal(&parts, &salt)?;
+    let payload = sealed(early, parts, &salt)?;
     let mut keys: Vec<SlotKey> = slots.iter().map(|slot| person.slot_key(*slot)).collect();
     keys.sort_unstable();
     let delivery = Attestation::Delivery(Delivery {
@@ -163,17 +206,57 @@ pub async fn deliver(
     Ok(session.issue(&delivery, Some((&payload, &salt))).await?)
 }
 
-/// The slots of the claim that are meant, by name.
-fn chosen(claim: &Claim, person: &PersonToken, wanted: &[Slot]) -> Result<Vec<Slot>, DeliverError> {
-    let of_claim = |slot: &Slot| claim.slots.contains(&person.slot_key(*slot));
-    let claimed: Vec<Slot> = Slot::ALL.into_iter().filter(of_claim).collect();
+/// An invoice as it was stated last.
+struct Stated {
+    invoice: LeafIndex,
+    delivery: Delivery,
+    /// The day of the first delivery.
+    delivered_on: Day,
+    opened: OpenedEntry,
+}
+
+/// The newest statement of the invoice that a delivery of this claim belongs to.
+async fn stated_last(
+    session: &Session,
+    named: LeafIndex,
+    claim: LeafIndex,
+) -> Result<Stated, DeliverError> {
+    let mut opened = session.open_entry(named).await?;
+    let newest = opened.invoice_state.map(|state| state.delivery);
+    if let Some(newest) = newest.filter(|newest| *newest != named) {
+        opened = session.open_entry(newest).await?;
+    }
+    let not_of_claim = DeliverError::NotOfClaim { index: named };
+    match (opened.says.clone(), opened.invoice) {
+        (Attestation::Delivery(delivery), Some(invoice)) if delivery.claim == claim => Ok(Stated {
+            invoice,
+            delivered_on: delivery
+                .handover
+                .delivered_on(opened.entry.header().issued_at),
+            delivery,
+            opened,
+        }),
+        _ => Err(not_of_claim),
+    }
+}
+
+/// The slots that are meant, by name: of the claim, and of the invoice if one is corrected.
+fn chosen(
+    claim: &Claim,
+    of_invoice: Option<&[SlotKey]>,
+    person: &PersonToken,
+    wanted: &[Slot],
+) -> Result<Vec<Slot>, DeliverError> {
+    let keys = of_invoice.unwrap_or(&claim.slots);
+    let is_there = |slot: &Slot| keys.contains(&person.slot_key(*slot));
+    let there: Vec<Slot> = Slot::ALL.into_iter().filter(is_there).collect();
     let is_wanted = |slot: &Slot| wanted.is_empty() || wanted.contains(slot);
-    let chosen: Vec<Slot> = claimed.iter().copied().filter(is_wanted).collect();
-    if chosen.is_empty() || !wanted.iter().all(|slot| claimed.contains(slot)) {
+    let chosen: Vec<Slot> = there.iter().copied().filter(is_wanted).collect();
+    if chosen.is_empty() || !wanted.iter().all(|slot| there.contains(slot)) {
         return Err(DeliverError::NoSlot);
     }
     let lenses = [Slot::RightLens, Slot::LeftLens];
-    let both = lenses.iter().all(|lens| claimed.contains(lens));
+    let both = lenses.iter().all(|lens| there.contains(lens));
     let one = lenses.iter().filter(|lens| chosen.contains(lens)).count() == 1;
     if both && one {
         return Err(DeliverError::OneLens);
@@ -181,66 +264,124 @@ fn chosen(claim: &Claim, person: &PersonToken, wanted: &[Slot]) -> Result<Vec<Sl
     Ok(chosen)
 }
 
-async fn handover(
+/// For each contract with a part in the claim, the lines of these slots: as they were claimed, and
+/// as they were stated last.
+fn parts<'s>(
     session: &Session,
     insured: &Insured,
-    what: &HandingOver,
-    slots: &[Slot],
-) -> Result<Handover, DeliverError> {
-    let age_on = |day| insured.person().birth_date.completed_years(day);
-    let until = |day: Day| -> Result<Day, DeliverError> {
-        let months = |slot: &Slot| {
-            what.months
-                .unwrap_or(months_until_renewal(age_on(day), *slot))
-        };
-        let mut all = slots.iter().map(months);
-        let first = all.next().ok_or(DeliverError::NoSlot)?;
-        let same = all.all(|months| months == first);
-        let free_again = free_again_on(day, first);
-        same.then_some(Day::new(free_again.get().saturating_sub(1)))
-            .ok_or(DeliverError::Clocks)
-    };
-    Ok(match what.cause {
-        Cause::First => Handover::First {
-            until: until(system::now().day())?,
-        },
-        Cause::Correction(invoice) => {
-            let first = session.verified_entry(invoice).await?;
-            let delivered_on = first.header().issued_at.day();
-            Handover::Correction {
-                invoice,
-                delivered_on,
-                until: until(delivered_on)?,
-            }
-        }
-        Cause::Warranty(invoice) => Handover::Replacement { invoice },
-    })
-}
-
-/// What is sealed for one contract, and under which secret.
-type Part<'s> = (&'s SealingSecret, Zeroizing<Vec<u8>>);
-
-/// For each contract with a part in the claim, the lines of these slots.
-fn invoice<'s>(
-    opened: &OpenedEntry,
+    claim: &OpenedEntry,
+    before: Option<&Stated>,
     secrets: &'s [SealingSecret],
     slots: &[Slot],
-) -> Result<Vec<Part<'s>>, DeliverError> {
-    let mut parts = Vec::new();
-    for secret in secrets {
-        let Some(ClaimTerms { early, mut lines }) = opened.claim_terms(secret) else {
+) -> Result<(EarlyRenewal, Vec<Part<'s>>), DeliverError> {
+    let of_slots = |lines: Vec<ClaimLine>| -> Vec<ClaimLine> {
+        let of_slots = |line: &ClaimLine| is_for(line.grouped_code, slots);
+        lines.into_iter().filter(of_slots).collect()
+    };
+    let (mut attested, mut parts) = (EarlyRenewal::None, Vec::new());
+    for (contract, secret) in insured.contracts().iter().zip(secrets) {
+        let Some(ClaimTerms { early, lines }) = claim.claim_terms(secret) else {
             continue;
         };
-        lines.retain(|line| is_for(line.grouped_code, slots));
-        if !lines.is_empty() {
-            let terms = ClaimTerms { early, lines };
-            parts.push((secret, Zeroizing::new(terms.to_bytes())));
+        let claimed = of_slots(lines);
+        if claimed.is_empty() {
+            continue;
         }
+        let stated = before.and_then(|before| before.opened.claim_terms(secret));
+        let stated = stated.map(|terms| of_slots(terms.lines));
+        let payer = session.roster().payer(&contract.payer_number);
+        let answered = |before: &Stated| {
+            let mut payers = before.opened.payers.iter();
+            let standing = payers.find(|one| payer.is_some_and(|p| p.public_key == one.payer));
+            let next = standing.map(|one| one.stage.next(PaymentEvent::Correct));
+            next == Some(Err(Reason::AlreadySettled))
+        };
+        attested = early;
+        parts.push(Part {
+            payer: contract.payer_number.clone(),
+            secret,
+            stated: stated.unwrap_or_else(|| claimed.clone()),
+            claimed,
+            answered: before.is_some_and(answered),
+        });
     }
     match parts.is_empty() {
         true => Err(DeliverError::NothingReadable),
-        false => Ok(parts),
+        false => Ok((attested, parts)),
     }
+}
+
+/// The grouped codes that somebody pays something of.
+fn codes(parts: &[Part<'_>]) -> Vec<GroupedCode> {
+    let lines = parts.iter().flat_map(|part| &part.claimed);
+    lines.map(|line| line.grouped_code).collect()
+}
+
+/// What the renewal date depends on.
+struct Clocks<'a> {
+    /// Of the coverages that the claim rests on.
+    terms: Vec<Terms>,
+    codes: Vec<GroupedCode>,
+    slots: &'a [Slot],
+    insured: &'a Insured,
+}
+
+impl Clocks<'_> {
+    /// The last day of the hold of what was delivered on a day: one for all slots, or none.
+    fn until(&self, delivered_on: Day) -> Result<Day, DeliverError> {
+        let born = &self.insured.person().birth_date;
+        let age = born.completed_years(delivered_on);
+        let months = |slot: &Slot| {
+            let codes = self.codes.iter();
+            let of_slot = codes.filter(|code| is_for(**code, &[*slot]));
+            let months = of_slot.map(|code| renewal_months(&self.terms, *code, *slot, age));
+            months.max()
+        };
+        let mut all = self.slots.iter().filter_map(months);
+        let first = all.next().ok_or(DeliverError::NoSlot)?;
+        all.all(|months| months == first)
+            .then(|| Handover::last_day_held(delivered_on, first))
+            .ok_or(DeliverError::Clocks)
+    }
+}
+
+fn handover(
+    cause: Cause,
+    before: Option<&Stated>,
+    clocks: &Clocks<'_>,
+) -> Result<Handover, DeliverError> {
+    Ok(match (cause, before) {
+        (Cause::Warranty(invoice), _) => Handover::Replacement { invoice },
+        (_, Some(before)) => Handover::Correction {
+            invoice: before.invoice,
+            delivered_on: before.delivered_on,
+            until: clocks.until(before.delivered_on)?,
+        },
+        (_, None) => Handover::First {
+            until: clocks.until(system::now().day())?,
+        },
+    })
+}
+
+/// One part for each payer.
+fn sealed(
+    early: EarlyRenewal,
+    parts: Vec<Part<'_>>,
+    salt: &Salt,
+) -> Result<SealedPayload, DeliverError> {
+    let parts: Vec<_> = parts
+        .into_iter()
+        .map(|part| {
+            let lines = part.stated;
+            let terms = ClaimTerms { early, lines };
+            (part.secret, Zeroizing::new(terms.to_bytes()))
+        })
+        .collect();
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(secret, terms)| (*secret, terms.as_slice()))
+        .collect();
+    Ok(seal::seal(&parts, salt)?)
 }
 
 /// Whether an item of this code can be in one of the slots.

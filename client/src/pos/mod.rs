@@ -1,6 +1,7 @@
 //! The till: what is covered, who pays what, reserve it, give it back.
 
 mod claim;
+mod correction;
 mod delivery;
 mod insured;
 pub(crate) mod kept;
@@ -20,6 +21,9 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 pub use self::claim::{ClaimError, ClaimOutcome, Draft, RESERVATION_DAYS};
+pub use self::correction::{
+    CorrectedAmount, CorrectedPrice, CorrectionError, CorrectionTextError, Corrections, LineName,
+};
 pub use self::delivery::{Cause, DeliverError, HandingOver, deliver};
 pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
 pub use self::kept::{KEPT_BYTES_MAX, KeptError};

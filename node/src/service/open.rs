@@ -7,6 +7,7 @@ use proto::entry::{Entry, Header};
 use proto::ids::{CoverageKey, LeafIndex, SlotKey};
 use proto::refusal::Reason;
 use proto::signing::PublicKey;
+use proto::wire::claims::OwnEntry;
 use proto::wire::open::{OpenAnswer, write_answer};
 use proto::wire::v1;
 
@@ -38,8 +39,15 @@ pub(super) async fn open(
 ) -> Result<v1::OpenResponse, CallError> {
     let snapshot = services.sequencer.snapshot();
     let asked = asked(&snapshot, index)?;
-    let answer = match is_party(&snapshot, &asked, &peer.0)? {
-        true => answer(&snapshot, index, &asked).map_err(CallError::Read),
+    let is_issuer = is_issuer(&snapshot, &asked, &peer.0)?;
+    // Only a claim's till gets what it rests on: a payer has nothing to read in another's coverage.
+    let behind = match asked.invoice {
+        None if is_issuer => behind(&snapshot, &asked.rests_on)?,
+        _ => Vec::new(),
+    };
+    let coverages = behind.iter().map(|(key, _)| *key).collect();
+    let answer = match is_issuer || payers(&snapshot, &asked.rests_on)?.contains(&peer.0) {
+        true => answer(&snapshot, index, &asked, behind).map_err(CallError::Read),
         false => Err(CallError::NotAllowed(Reason::NotEntitled)),
     };
     let outcome = match &answer {
@@ -52,7 +60,7 @@ pub(super) async fn open(
         at: clock::now(),
         outcome,
         slots: asked.slots,
-        coverages: asked.coverage.into_iter().collect(),
+        coverages: asked.coverage.map_or(coverages, |coverage| vec![coverage]),
     };
     services.recorder.record(look).await?;
     // From here the look is in the ledger, whatever happens to this process.
@@ -101,20 +109,36 @@ fn says(snapshot: &Snapshot, index: LeafIndex) -> Result<(Header, Attestation), 
     Ok((header, attestation))
 }
 
-/// The issuer of a coverage; the till that claimed, with whatever session, and the payers whose
-/// coverages the claim rests on.
-fn is_party(snapshot: &Snapshot, asked: &Asked, key: &PublicKey) -> Result<bool, ReadError> {
+/// Whether the key is the issuer of the coverage, or the till that claimed, with whatever session.
+fn is_issuer(snapshot: &Snapshot, asked: &Asked, key: &PublicKey) -> Result<bool, ReadError> {
     let device = |key: &PublicKey| -> Result<Option<PublicKey>, ReadError> {
         Ok(match snapshot.grant(key)? {
             Some(GrantState::Session { device, .. }) => Some(device),
             _ => None,
         })
     };
-    if *key == asked.issuer || payers(snapshot, &asked.rests_on)?.contains(key) {
+    if *key == asked.issuer {
         return Ok(true);
     }
     let own = device(key)?;
     Ok(own.is_some() && own == device(&asked.issuer)?)
+}
+
+/// The coverages that a claim rests on, each with its key; a later one may have replaced it since.
+fn behind(
+    snapshot: &Snapshot,
+    coverages: &[LeafIndex],
+) -> Result<Vec<(CoverageKey, OwnEntry)>, ReadError> {
+    let gone = || ReadError::Corrupt { what: "entry" };
+    let coverages = coverages.iter().map(|index| {
+        let proved = snapshot.prove_entry(*index)?.ok_or_else(gone)?;
+        let Ok(Attestation::Coverage(coverage)) = Attestation::read(proved.entry.header()) else {
+            return Err(gone());
+        };
+        let payload = snapshot.record(&proved)?;
+        Ok((coverage.coverage, OwnEntry { proved, payload }))
+    });
+    coverages.collect()
 }
 
 /// The issuers of these coverages, each once.
@@ -131,7 +155,12 @@ fn payers(snapshot: &Snapshot, coverages: &[LeafIndex]) -> Result<Vec<PublicKey>
     Ok(payers)
 }
 
-fn answer(snapshot: &Snapshot, index: LeafIndex, asked: &Asked) -> Result<OpenAnswer, ReadError> {
+fn answer(
+    snapshot: &Snapshot,
+    index: LeafIndex,
+    asked: &Asked,
+    behind: Vec<(CoverageKey, OwnEntry)>,
+) -> Result<OpenAnswer, ReadError> {
     let gone = ReadError::Corrupt { what: "entry" };
     let proved = snapshot.prove_entry(index)?.ok_or(gone)?;
     let mut settlements = Vec::new();
@@ -148,6 +177,7 @@ fn answer(snapshot: &Snapshot, index: LeafIndex, asked: &Asked) -> Result<OpenAn
             .map(|index| snapshot.proved_state(&index))
             .transpose()?,
         settlements,
+        coverages: behind.into_iter().map(|(_, coverage)| coverage).collect(),
         proved,
     })
 }

@@ -8,6 +8,7 @@ use super::shape::{Shape, ShapeError, split_array};
 use crate::entry::Kind;
 use crate::hash::Hash;
 use crate::ids::{Day, LeafIndex, SlotKey, UnixMillis};
+use crate::renewal::free_again_on;
 
 /// The longest hold: 24 months have at most 731 days, and a day for clocks around midnight.
 pub const HOLD_DAYS_MAX: u32 = 732;
@@ -56,6 +57,15 @@ impl Handover {
     const REPLACEMENT: u8 = 3;
     /// Number of the handover, and the day of the first delivery.
     const CORRECTION_BYTES: usize = 1 + 4;
+
+    /// The last day of the hold of what was delivered on a day, if so many months later the next one
+    /// is paid for: the day before, and no later than the ledger takes from a till whose midnight
+    /// comes before the ledger's. Terms that give a longer time end there too.
+    #[must_use]
+    pub fn last_day_held(delivered_on: Day, months: u16) -> Day {
+        let before = Day::new(free_again_on(delivered_on, months).get().saturating_sub(1));
+        before.min(delivered_on.plus(HOLD_DAYS_MAX - 1))
+    }
 
     /// The last day of the hold, if it states one.
     #[must_use]

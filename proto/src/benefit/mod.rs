@@ -18,5 +18,5 @@ pub use product_class::{ProductClass, class_of};
 pub use rule::{Counting, PERCENT_MAX, Percent, PercentError, Rule};
 pub use terms::{
     NETWORK_NAME_BYTES_MAX, NetworkName, NetworkNameError, NetworkRule, Period, RENEWAL_MONTHS_MAX,
-    RenewalMonths, Terms,
+    RenewalMonths, Terms, renewal_months,
 };

@@ -177,6 +177,24 @@ pub struct Terms {
     pub renewal: RenewalMonths,
 }
 
+/// Months from the delivery of an item until the next one is paid for, at this age in completed
+/// years on the day of delivery: of the terms for its grouped code the longest, since the clock of
+/// a slot is one and a payer that pays yearly does not pay for one that pays every second year.
+/// Without terms for it, those of the list.
+#[must_use]
+pub fn renewal_months<'t>(
+    terms: impl IntoIterator<Item = &'t Terms>,
+    grouped_code: GroupedCode,
+    slot: Slot,
+    age: u16,
+) -> u16 {
+    let of_code = terms
+        .into_iter()
+        .filter(|terms| terms.grouped_code == grouped_code);
+    let longest = of_code.map(|terms| terms.renewal.at(age)).max();
+    longest.unwrap_or(renewal::months_until_renewal(age, slot))
+}
+
 impl Terms {
     /// A fixed amount for everybody and everywhere, on top of what earlier payers pay.
     #[must_use]
@@ -192,5 +210,38 @@ impl Terms {
             limits: None,
             renewal: RenewalMonths::uniform(renewal_months),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_one_is_paid_for_when_the_last_payer_pays_again() {
+        let terms = |code: &str, adult, child| Terms {
+            renewal: RenewalMonths {
+                adult,
+                child,
+                frame_fit: 6,
+            },
+            ..Terms::cap(code.parse().unwrap(), Cents::new(1), 24)
+        };
+        let both = [
+            terms("M03", 24, 12),
+            terms("M03", 36, 6),
+            terms("VU1", 48, 48),
+        ];
+        let months = |code: &str, slot, age| {
+            let code = code.parse().unwrap();
+            renewal_months(&both, code, slot, age)
+        };
+        assert_eq!(months("M03", Slot::Frame, 16), 36);
+        assert_eq!(months("M03", Slot::Frame, 15), 12);
+        assert_eq!(months("VU1", Slot::LeftLens, 40), 48);
+        // Nobody says anything of it.
+        assert_eq!(months("M01", Slot::Frame, 40), 24);
+        assert_eq!(months("M01", Slot::Frame, 15), 12);
+        assert_eq!(months("LEN", Slot::ContactLenses, 40), 12);
     }
 }

@@ -109,7 +109,7 @@ fn read_listed(listed: &v1::ListedClaim) -> Result<ListedClaim, WireError> {
     })
 }
 
-fn read_own(own: &v1::OwnEntry) -> Result<OwnEntry, WireError> {
+pub(super) fn read_own(own: &v1::OwnEntry) -> Result<OwnEntry, WireError> {
     let missing = WireError::Missing { field: "entry" };
     Ok(OwnEntry {
         proved: read::proved_entry(own.entry.as_ref().ok_or(missing)?)?,
@@ -159,7 +159,7 @@ pub fn write_page(
     }
 }
 
-fn write_own(own: &OwnEntry) -> v1::OwnEntry {
+pub(super) fn write_own(own: &OwnEntry) -> v1::OwnEntry {
     let payload = own.payload.as_ref();
     v1::OwnEntry {
         entry: Some(write::proved_entry(&own.proved)),

@@ -1,5 +1,6 @@
 //! The messages of `LedgerService/Open`.
 
+use super::claims::{OwnEntry, read_own, write_own};
 use super::{Salt, SealedPayload, StateAnswer, WireError, read, v1, write};
 use crate::checkpoint::SignedCheckpoint;
 use crate::receipt::EntryProof;
@@ -7,6 +8,9 @@ use crate::signing::PublicKey;
 
 /// Most payers in an answer: a claim rests on seven coverages at most.
 pub const PAYERS_MAX: usize = 7;
+
+/// Most coverages in an answer: a claim rests on seven at most.
+pub const COVERAGES_MAX: usize = 7;
 
 /// An entry with what is beside it; nothing of it is checked yet.
 #[derive(Debug, Clone)]
@@ -19,6 +23,8 @@ pub struct OpenAnswer {
     pub invoice: Option<StateAnswer>,
     /// What each payer of the claim answered to the invoice.
     pub settlements: Vec<(PublicKey, StateAnswer)>,
+    /// Of a claim, and for its till alone, the coverages that it rests on, in its order.
+    pub coverages: Vec<OwnEntry>,
 }
 
 /// Reads what a node answers, and the checkpoint that all of it is against.
@@ -29,10 +35,13 @@ pub fn read_answer(
     message: &v1::OpenResponse,
 ) -> Result<(OpenAnswer, SignedCheckpoint), WireError> {
     let missing = |field| WireError::Missing { field };
-    let (got, max) = (message.settlements.len(), PAYERS_MAX);
-    if got > max {
-        let field = "settlements";
-        return Err(WireError::TooMany { field, got, max });
+    for (field, got, max) in [
+        ("settlements", message.settlements.len(), PAYERS_MAX),
+        ("coverages", message.coverages.len(), COVERAGES_MAX),
+    ] {
+        if got > max {
+            return Err(WireError::TooMany { field, got, max });
+        }
     }
     let settlement = |payer: &v1::PayerState| {
         let field = "settlements.payer";
@@ -55,6 +64,11 @@ pub fn read_answer(
             .iter()
             .map(settlement)
             .collect::<Result<_, WireError>>()?,
+        coverages: message
+            .coverages
+            .iter()
+            .map(read_own)
+            .collect::<Result<_, WireError>>()?,
     };
     Ok((answer, read::checkpoint(&message.checkpoint)?))
 }
@@ -73,5 +87,35 @@ pub fn write_answer(answer: &OpenAnswer, checkpoint: String) -> v1::OpenResponse
         invoice: answer.invoice.as_ref().map(write::state),
         settlements: answer.settlements.iter().map(settlement).collect(),
         checkpoint,
+        coverages: answer.coverages.iter().map(write_own).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipt::example::Ledger;
+
+    #[test]
+    fn an_answer_reads_back_and_has_no_more_coverages_than_a_claim() {
+        let ledger = Ledger::of(4);
+        let own = |index| OwnEntry {
+            proved: ledger.proved(index),
+            payload: None,
+        };
+        let answer = OpenAnswer {
+            proved: ledger.proved(4),
+            payload: None,
+            invoice: None,
+            settlements: Vec::new(),
+            coverages: vec![own(2), own(3)],
+        };
+        let message = write_answer(&answer, ledger.checkpoint.to_text());
+        let (read, _) = read_answer(&message).unwrap();
+        assert_eq!(read.coverages, answer.coverages);
+        let mut many = message;
+        many.coverages = vec![many.coverages[0].clone(); COVERAGES_MAX + 1];
+        let field = read_answer(&many).unwrap_err().field();
+        assert_eq!(field, "coverages");
     }
 }
