@@ -243,7 +243,10 @@ fn settled_through_a_kill_and_stated(town: &Town, claims: &[LeafIndex]) {
     assert_eq!(outcome(2), "rejected \"FOREIGN_SLOT_KEY\"");
     assert_eq!(outcome(3), "paid null");
     assert_eq!(outcome(4), "rejected \"NOT_COVERED\"");
-    let third = town.run("alpha", &["settle", "--file", "third.csv"]);
+    fs::write(office.join("networks.toml"), "").unwrap();
+    let third = ["settle", "--file", "third.csv"];
+    let third = [&third[..], &["--networks", "networks.toml"]].concat();
+    let third = town.run("alpha", &third);
     assert_eq!(third["settled"][0]["outcome"], "paid", "{third}");
     // Again: nothing is settled twice, whatever is left of the journal.
     fs::remove_file(office.join("day.csv.sent")).unwrap();

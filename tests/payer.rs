@@ -13,21 +13,25 @@ use client::connection::CallError;
 use client::incident;
 use client::issue::{Issued, Refused};
 use client::pos::QuoteSource::{Ledger, Live};
-use client::pos::{Item, Pos, Quote, QuoteSource};
+use client::pos::{Item, Occasion, Pos, Quote, QuoteSource};
 use client::view::View;
-use proto::attestation::LookOutcome;
+use proto::attestation::{Grant, LookOutcome};
 use proto::ids::{LeafIndex, UnixMillis};
 use proto::refusal::Reason;
 use proto::signing::SecretKey;
 use proto::wire::quote::QuoteAsked;
-use tests::federation::{accepted, fresh_key};
-use tests::payers::{PAIR, Payers, RESPONSIBLE, catalogue};
+use tests::federation::{accepted, fresh_key, grant};
+use tests::payers::{LISTED_SHOP, PAIR, Payers, RESPONSIBLE, catalogue};
 
 /// As long as a loaded machine may take for what takes no time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn pos(payers: &Payers) -> Pos {
-    let session = payers.nodes.session("cnam", &payers.tills[0]);
+    pos_of(payers, &payers.tills[0])
+}
+
+fn pos_of(payers: &Payers, till: &SecretKey) -> Pos {
+    let session = payers.nodes.session("cnam", till);
     let view = View::new(payers.nodes.federation.roster.clone());
     Pos::new(session, catalogue(), view).waiting_for_payers(PATIENCE)
 }
@@ -102,6 +106,8 @@ async fn payers_quote_from_their_plans_and_the_ledger_serves_while_one_is_down()
         [(LookOutcome::Answered, 2); 2]
     );
 
+    the_list_of_the_network_decides(&payers).await;
+
     payers.nodes.kill("alpha");
     let down = check(&payers, 0).await;
     assert_eq!(sources(&down), [Live, Ledger]);
@@ -148,6 +154,34 @@ async fn payers_quote_from_their_plans_and_the_ledger_serves_while_one_is_down()
         (amounts(&other), sources(&other)),
         (amounts(&second), vec![Live, Live])
     );
+}
+
+/// A listed shop is paid as one of the network without saying so; another one that says so is not.
+async fn the_list_of_the_network_decides(payers: &Payers) {
+    let occasion = Occasion {
+        networks: vec!["RESEAU-1".parse().unwrap()],
+        ..Occasion::default()
+    };
+    let insured = payers.people[0].insured();
+    let outside = pos(payers).check_sale(&insured, &pair(), &occasion).await;
+    let outside = outside.unwrap();
+    assert_eq!(amounts(&outside).0, [9, 12_000]);
+    assert_eq!(outside.payer_totals()[1].not_in, occasion.networks);
+    let till = fresh_key();
+    let listed = Grant {
+        finess: LISTED_SHOP.parse().unwrap(),
+        ..grant(&till)
+    };
+    let opticians = &payers.nodes.federation.opticians;
+    let opticians = payers.nodes.session("cnam", opticians);
+    let granted = client::federation::grant(&opticians, listed).await;
+    let granted = accepted(&granted.unwrap());
+    payers.nodes.all_have(granted, &payers.tills[0]).await;
+    let inside = pos_of(payers, &till).check(&insured, &pair()).await;
+    let inside = inside.unwrap();
+    assert_eq!(amounts(&inside).0, [9, 14_000]);
+    // One coverage for both shops: neither supersedes the other's.
+    assert_eq!(coverages(&inside), coverages(&outside));
 }
 
 /// `vitrail check`, while the complementary insurer's node is down.

@@ -80,6 +80,9 @@ pub struct Settings {
     /// A payer's plans, in TOML.
     #[arg(long, env = "VITRAIL_PLANS", value_name = "FILE")]
     pub plans: Option<PathBuf>,
+    /// The shops of the networks that the plans name, in TOML.
+    #[arg(long, env = "VITRAIL_NETWORKS", value_name = "FILE")]
+    pub networks: Option<PathBuf>,
     /// Address for gRPC over TLS.
     #[arg(long, env = "VITRAIL_GRPC", value_name = "IP:PORT")]
     pub grpc: Option<SocketAddr>,
@@ -260,6 +263,7 @@ impl Settings {
             data: self.data.or(next.data),
             contracts: self.contracts.or(next.contracts),
             plans: self.plans.or(next.plans),
+            networks: self.networks.or(next.networks),
             grpc: self.grpc.or(next.grpc),
             http: self.http.or(next.http),
             admin: self.admin.or(next.admin),
@@ -315,7 +319,7 @@ impl Config {
             catalogues: dir.join("catalogues"),
             roster: path(settings.roster, "roster.txt"),
             data: path(settings.data, "data"),
-            coverage: coverage(dir, settings.contracts, settings.plans)?,
+            coverage: coverage(dir, settings.contracts, settings.plans, settings.networks)?,
             grpc: settings.grpc.unwrap_or(GRPC_DEFAULT),
             http: settings.http.unwrap_or(HTTP_DEFAULT),
             admin,
@@ -333,14 +337,18 @@ fn coverage(
     dir: &Path,
     contracts: Option<PathBuf>,
     plans: Option<PathBuf>,
+    networks: Option<PathBuf>,
 ) -> Result<Option<Sources>, ConfigError> {
     let missing = match (contracts, plans) {
-        (None, None) => return Ok(None),
+        (None, None) if networks.is_none() => return Ok(None),
         (Some(contracts), Some(plans)) => {
-            let (contracts, plans) = (dir.join(contracts), dir.join(plans));
-            return Ok(Some(Sources { contracts, plans }));
+            return Ok(Some(Sources {
+                contracts: dir.join(contracts),
+                plans: dir.join(plans),
+                networks: networks.map(|networks| dir.join(networks)),
+            }));
         }
-        (None, Some(_)) => "contracts",
+        (None, _) => "contracts",
         (Some(_), None) => "plans",
     };
     Err(ConfigError::CoverageIncomplete { missing })

@@ -9,12 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use proto::attestation::{
-    GrantState, State, catalogue_index, coverage_index, grant_index, slot_index,
+    Attestation, GrantState, State, catalogue_index, coverage_index, grant_index, slot_index,
 };
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::Entry;
 use proto::hash::Hash;
-use proto::ids::{CoverageKey, LeafIndex, SlotKey, TreeSize, UnixSeconds};
+use proto::ids::{CoverageKey, Finess, LeafIndex, SlotKey, TreeSize, UnixSeconds};
 use proto::map::{Crown, MapError, MapIndex};
 use proto::merkle::{ConsistencyProof, InclusionProof, ProveError, Subtrees as _};
 use proto::merkle::{prove_consistency, prove_inclusion};
@@ -273,6 +273,24 @@ impl Snapshot {
         match self.state(&grant_index(till))? {
             Some(State::Grant(state)) => Ok(Some(state)),
             _ => Ok(None),
+        }
+    }
+
+    /// The shop that a till stands in, as its federation has certified it; `None` once its grant was
+    /// revoked, and for a key that never had one.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn shop(&self, till: &PublicKey) -> Result<Option<Finess>, ReadError> {
+        let by = match self.grant(till)? {
+            Some(GrantState::Active { by, .. } | GrantState::Session { by, .. }) => by,
+            Some(GrantState::Device { .. } | GrantState::Revoked { .. }) | None => return Ok(None),
+        };
+        let corrupt = || ReadError::Corrupt { what: "entry" };
+        let granted = self.entry(by)?.ok_or_else(corrupt)?;
+        match Attestation::read(granted.header()) {
+            Ok(Attestation::Grant(grant)) => Ok(Some(grant.finess)),
+            _ => Err(corrupt()),
         }
     }
 

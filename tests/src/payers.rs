@@ -36,7 +36,8 @@ codes = ["all"]
 pays = "60 %"
 "#;
 
-/// The complementary insurer's plan: 40.00 for a frame or a lens of class B.
+/// The complementary insurer's plan: 40.00 for a frame or a lens of class B, and 60.00 for a frame
+/// in its network.
 pub const RESPONSIBLE: &str = r#"
 [[plan]]
 name = "CONFORT"
@@ -51,9 +52,16 @@ pays = "100 % with earlier"
 codes = ["class-a"]
 pays = "full"
 [[plan.rule]]
-codes = ["frames-b", "lenses-b"]
+codes = ["frames-b"]
+pays = "40.00"
+network = { name = "RESEAU-1", pays = "60.00" }
+[[plan.rule]]
+codes = ["lenses-b"]
 pays = "40.00"
 "#;
+
+/// The only shop of that network.
+pub const LISTED_SHOP: &str = "750000002";
 
 /// A frame and a lens of class B, each with a base of 0.05.
 ///
@@ -141,6 +149,9 @@ impl Payers {
         let list = self.dir().join(format!("{name}.csv"));
         fs::write(&list, format!("{MEMBERS_HEADER}{lines}")).unwrap();
         fs::write(self.plans(name), plans).unwrap();
+        let shop = format!("{{ finess = \"{LISTED_SHOP}\", from = \"2020-01-01\" }}");
+        let networks = format!("[[network]]\nname = \"RESEAU-1\"\nshop = [{shop}]\n");
+        fs::write(self.dir().join("networks.toml"), networks).unwrap();
         let contracts = self.dir().join(format!("{name}-contracts.txt"));
         let secret = self.nodes.keys[&name.parse().unwrap()].clone();
         let mut import = self.command(&secret, name, &["contracts", "import"]);
@@ -159,8 +170,12 @@ impl Payers {
     pub fn start(&mut self, name: &str) {
         let contracts = self.dir().join(format!("{name}-contracts.txt"));
         let plans = self.plans(name);
-        let flags = ["--contracts", contracts.to_str().unwrap(), "--plans"];
-        let flags = [&flags[..], &[plans.to_str().unwrap()]].concat();
+        let networks = self.dir().join("networks.toml");
+        let files = [("--contracts", &contracts), ("--plans", &plans)];
+        let files = files.into_iter().chain([("--networks", &networks)]);
+        let flags: Vec<&str> = files
+            .flat_map(|(flag, path)| [flag, path.to_str().unwrap()])
+            .collect();
         let name = name.parse().unwrap();
         let started = (0..BIND_TRIES).find_map(|_| match self.nodes.try_start(&name, &flags) {
             Ok(node) => Some(node),

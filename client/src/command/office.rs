@@ -87,6 +87,10 @@ pub(super) struct SettleFileArgs {
     /// Settles each line of a CSV: claim;outcome;reason;amount. Stopped, it goes on where it was
     #[arg(long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
+    /// The shops of the own networks, as the own node has them: amounts are held against the rule for
+    /// the shop [default: against what is paid wherever it was sold]
+    #[arg(long, env = "VITRAIL_NETWORKS", value_name = "FILE", requires = "file")]
+    networks: Option<PathBuf>,
     #[command(flatten)]
     contracts: ContractsArgs,
     #[command(flatten)]
@@ -154,9 +158,14 @@ pub(super) async fn settle_file(file: &Path, args: SettleFileArgs) -> Answer {
     let profile = load(args.settings, args.receipts).await?;
     let session = profile.session(None)?;
     let read = office::read_settle_file(&files::read(file, SETTLE_FILE_BYTES_MAX)?)?;
+    let networks = args.networks.as_deref().map(office::read_networks);
+    let networks = networks.transpose()?;
     let (since, first) = (UnixMillis::new(0), LeafIndex::new(0));
     let own = own(&session, &args.contracts, since, first).await?;
-    let book = own.book(&session);
+    let book = ClaimBook {
+        networks,
+        ..own.book(&session)
+    };
     let bar = progress_bar(read.rows.len() as u64);
     let mut problem = None;
     let mut done = |line: &SettledLine| {

@@ -23,7 +23,7 @@ use proto::seal::{Salt, SealedPayload};
 use proto::signing::{PublicKey, SecretKey};
 use proto::wire::access::{self, RecordsAsked, RecordsPage};
 use proto::wire::open::{self, OpenAnswer};
-use proto::wire::quote::{self, CodeAnswer, QuoteAsked};
+use proto::wire::quote::{self, QuoteAnswer, QuoteAsked};
 use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -424,7 +424,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`CallError`]. Nothing of the answer is verified yet.
-    pub async fn quote(&self, asked: &QuoteAsked) -> Result<Vec<CodeAnswer>, CallError> {
+    pub async fn quote(&self, asked: &QuoteAsked) -> Result<QuoteAnswer, CallError> {
         let request = quote::write_request(asked);
         let channel = &self.channel;
         let method = "vitrail.v1.QuoteService/Quote";

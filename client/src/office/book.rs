@@ -10,6 +10,7 @@ use proto::attestation::{
     Attestation, Claim, ClaimTerms, CoverageTerms, Delivery, Handover, InvoiceState,
     SettlementState, SettlementTerms, State, invoice_index, settlement_index, slot_index,
 };
+use proto::benefit::Networks;
 use proto::ids::{Cents, CoverageKey, Day, Finess, LeafIndex, SlotKey, UnixMillis};
 use proto::map::MapIndex;
 use proto::signing::PublicKey;
@@ -25,6 +26,9 @@ pub struct ClaimBook {
     pub claims: Vec<BookedClaim>,
     /// Entries of claims from before the list's beginning: where one of them begins is not known.
     pub earlier: u64,
+    /// The own networks, by which the amounts are held against the rule for the shop; `None` when
+    /// they are held against what is paid wherever it was sold.
+    pub networks: Option<Networks>,
 }
 
 /// A claim as this payer has it.

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use proto::attestation::{Attestation, ClaimLine, ClaimTerms, Handover};
-use proto::benefit::{Rule, Terms};
+use proto::benefit::{Networks, Rule, Terms};
 use proto::identity::Person;
-use proto::ids::{Cents, Day, LeafIndex, Month, SlotKey};
+use proto::ids::{Cents, Day, Finess, LeafIndex, Month, SlotKey};
 use proto::lpp::{GroupedCode, Side, Slot};
 use proto::refusal::Reason;
 use proto::renewal::{ADULT_YEARS, months_until_renewal};
@@ -102,9 +102,15 @@ pub async fn check_keys(
 }
 
 /// The first thing that is wrong with an invoice; `None` when it may be paid as it is. What does not
-/// open is not judged.
+/// open is not judged. With the own networks the amounts are held against the rule for the shop on
+/// the day of its claim; without them, or once the till was revoked and the shop is not known,
+/// against what is paid wherever it was sold.
 #[must_use]
-pub fn check_invoice(claim: &BookedClaim, invoice: &BookedInvoice) -> Option<Reason> {
+pub fn check_invoice(
+    claim: &BookedClaim,
+    invoice: &BookedInvoice,
+    networks: Option<&Networks>,
+) -> Option<Reason> {
     let (Some(claimed), Some(invoiced)) = (&claim.terms, &invoice.terms) else {
         return None;
     };
@@ -112,12 +118,14 @@ pub fn check_invoice(claim: &BookedClaim, invoice: &BookedInvoice) -> Option<Rea
         return Some(Reason::InvoiceUnfit);
     }
     let terms: Vec<&Terms> = claim.coverages.iter().map(|coverage| &coverage.0).collect();
-    if invoiced
-        .lines
-        .iter()
-        .any(|line| line.amount > most(&terms, line))
-    {
-        return Some(Reason::AmountAboveCoverage);
+    let place = Place {
+        networks,
+        shop: claim.shop,
+        day: claim.issued_at.day(),
+    };
+    let mut lines = invoiced.lines.iter();
+    if let Some(reason) = lines.find_map(|line| place.above(&terms, line)) {
+        return Some(reason);
     }
     match invoice.until {
         Some(until) if !renews_on(claim, &terms, invoiced, invoice.delivered_on, until) => {
@@ -152,21 +160,60 @@ fn was_claimed(claim: &BookedClaim, claimed: &ClaimTerms) -> bool {
     true
 }
 
-/// The most that the coverages of a grouped code give for a line, wherever it was sold. It is a
-/// bound: what a pair is limited to beside, or what earlier payers leave, only lowers it. The least
-/// that a payer gives for a pair may all go to one line.
-fn most(terms: &[&Terms], line: &ClaimLine) -> Cents {
-    let code = line.grouped_code;
-    let of_code = terms.iter().filter(|one| one.grouped_code == code);
-    let bound = |one: &&Terms| {
-        let network = one.network.as_ref().map(|network| network.rule);
-        let rules = std::iter::once(one.rule).chain(network);
-        let by_rule = rules.map(|rule| most_of(rule, line.price)).max();
-        let spans = one.limits.iter().flat_map(|limits| limits.spans);
+/// Where and when a claim was made.
+#[derive(Clone, Copy)]
+struct Place<'n> {
+    networks: Option<&'n Networks>,
+    shop: Option<Finess>,
+    day: Day,
+}
+
+impl Place<'_> {
+    /// Why a line asks for more than the coverages of its grouped code give, if it does. A line that
+    /// is paid in the network alone has a reason of its own.
+    fn above(self, terms: &[&Terms], line: &ClaimLine) -> Option<Reason> {
+        let of_code = terms
+            .iter()
+            .filter(|one| one.grouped_code == line.grouped_code);
+        let bounds = of_code.clone().map(|one| self.most(one, line));
+        if line.amount <= bounds.max().unwrap_or_default() {
+            return None;
+        }
+        let mut of_code = of_code;
+        let in_network_alone = of_code.any(|one| {
+            let outside = self.is_inside(one) == Some(false);
+            outside && one.rule == Rule::Nothing
+        });
+        Some(match in_network_alone {
+            true => Reason::OutsideNetwork,
+            false => Reason::AmountAboveCoverage,
+        })
+    }
+
+    /// Whether the shop was in the network of these terms; `None` when nobody can tell.
+    fn is_inside(self, terms: &Terms) -> Option<bool> {
+        let network = terms.network.as_ref()?;
+        let (networks, shop) = (self.networks?, self.shop?);
+        Some(networks.has(&network.name, &shop, self.day))
+    }
+
+    /// The most that a coverage gives for a line. It is a bound: what a pair is limited to beside, or
+    /// what earlier payers leave, only lowers it. The least that a payer gives for a pair may all go
+    /// to one line that it pays something of.
+    fn most(self, terms: &Terms, line: &ClaimLine) -> Cents {
+        let inside = terms.network.as_ref().map(|network| network.rule);
+        let rules = match self.is_inside(terms) {
+            Some(true) => [inside, None],
+            Some(false) => [Some(terms.rule), None],
+            None => [Some(terms.rule), inside],
+        };
+        let rules = rules.into_iter().flatten();
+        let paying = rules.filter(|rule| *rule != Rule::Nothing);
+        let by_rule = paying.map(|rule| most_of(rule, line.price)).max();
+        let spans = terms.limits.iter().flat_map(|limits| limits.spans);
         let least = spans.map(|span| span.least.min(line.price)).max();
-        by_rule.max(least).unwrap_or_default()
-    };
-    of_code.map(bound).max().unwrap_or_default()
+        by_rule.map_or(Cents::default(), |most| most.max(least.unwrap_or_default()))
+    }
 }
 
 fn most_of(rule: Rule, price: Cents) -> Cents {
@@ -305,7 +352,7 @@ mod tests {
     }
 
     fn found(claim: &BookedClaim) -> Option<Reason> {
-        check_invoice(claim, &claim.invoices[0])
+        check_invoice(claim, &claim.invoices[0], None)
     }
 
     #[test]
@@ -390,6 +437,44 @@ mod tests {
             let want = (!fits).then_some(Reason::RenewalDateWrong);
             assert_eq!(found(&claim), want, "{terms:?} {others_pay} {months}");
         }
+    }
+
+    #[test]
+    fn a_shop_that_is_not_listed_is_paid_as_outside_the_network() {
+        use proto::benefit::NetworkRule;
+        let networks = Networks::parse(
+            "[[network]]\nname = \"RESEAU-1\"\n\
+             shop = [{ finess = \"750000001\", from = \"2026-11-22\", to = \"2026-11-22\" }]",
+        );
+        let networks = networks.unwrap();
+        let cap = |most| Rule::Cap {
+            most: Cents::new(most),
+            counting: Counting::Alone,
+        };
+        let asked = |outside: Rule, shop: Option<&str>, on: &str, networks: Option<&Networks>| {
+            let mut claim = booked();
+            let terms = &mut claim.coverages[0].0;
+            terms.rule = outside;
+            terms.network = Some(NetworkRule {
+                name: "RESEAU-1".parse().unwrap(),
+                rule: cap(3_000),
+            });
+            claim.shop = shop.map(|shop| shop.parse().unwrap());
+            claim.issued_at = on.parse::<Day>().unwrap().start();
+            check_invoice(&claim, &claim.invoices[0], networks)
+        };
+        let (own, day) = (Some("750000001"), "2026-11-22");
+        let list = Some(&networks);
+        assert_eq!(asked(cap(2_000), own, day, list), None);
+        let above = Some(Reason::AmountAboveCoverage);
+        assert_eq!(asked(cap(2_000), own, "2026-11-23", list), above);
+        assert_eq!(asked(cap(2_000), Some("750000002"), day, list), above);
+        let outside = Some(Reason::OutsideNetwork);
+        assert_eq!(asked(Rule::Nothing, Some("750000002"), day, list), outside);
+        assert_eq!(asked(Rule::Nothing, own, day, list), None);
+        // Nobody can tell: the till was revoked, or no list is at hand.
+        assert_eq!(asked(cap(2_000), None, day, list), None);
+        assert_eq!(asked(cap(2_000), Some("750000002"), day, None), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod check;
 mod journal;
 mod listing;
 mod matching;
+mod networks;
 mod settle_file;
 mod settling;
 mod statement;
@@ -25,6 +26,7 @@ pub use self::check::{CheckError, KeysFit, check_invoice, check_keys};
 pub use self::journal::{JOURNAL_ENDING, JournalError};
 pub use self::listing::{ListError, Listed, Listing, WrongClaim, list};
 pub use self::matching::{Matched, match_contracts};
+pub use self::networks::{NetworksFileError, read_networks};
 pub use self::settle_file::{
     AmountAsked, SETTLE_FILE_BYTES_MAX, SettleFile, SettleFileError, SettleLineError, SettleRow,
     SkippedSettlement, read_settle_file,

@@ -241,7 +241,7 @@ async fn prepare(
     let resumed = before.is_some();
     let sent = match before {
         Some(sent) => sent.clone(),
-        None => match decide(session, claim, invoice, row).await {
+        None => match decide(session, book, (claim, invoice), row).await {
             Ok((outcome, amount)) => Sent {
                 asks,
                 delivery: invoice.newest,
@@ -343,13 +343,13 @@ fn meant<'b>(
 /// What is answered: what the line says, unless a check finds that it must not be paid.
 async fn decide(
     session: &Session,
-    claim: &BookedClaim,
-    invoice: &BookedInvoice,
+    book: &ClaimBook,
+    (claim, invoice): (&BookedClaim, &BookedInvoice),
     row: &SettleRow,
 ) -> Result<(SettlementOutcome, Cents), LineFailure> {
     let invoiced = invoice.invoiced();
     if row.outcome == SettlementOutcome::Paid {
-        let mut wrong = check_invoice(claim, invoice);
+        let mut wrong = check_invoice(claim, invoice, book.networks.as_ref());
         if let Some(person) = &row.person
             && !check_keys(session, person, claim.index).await?.fits()
         {

@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use proto::attestation::Attestation;
+use proto::benefit::NetworkName;
 use proto::ids::CoverageKey;
 use proto::lpp::GroupedCode;
 use proto::receipt::Receipt;
 use proto::refusal::Reason;
 use proto::seal::{Salt, SealedPayload};
-use proto::wire::quote::{CodeAnswer, QUOTE_CODES_MAX, QuoteAsked};
+use proto::wire::quote::{CodeAnswer, QUOTE_CODES_MAX, QuoteAnswer, QuoteAsked};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -55,9 +56,18 @@ pub(super) enum Said {
     Refused(Reason),
 }
 
-/// What the payers' nodes say: for each payer a list of the codes asked, or `None`.
+/// What one payer's node says.
+#[derive(Debug)]
+pub(super) struct LiveQuote {
+    /// To each of the codes asked.
+    codes: Vec<(GroupedCode, Said)>,
+    /// Of the networks that its coverages name those that the shop is in.
+    networks: Vec<NetworkName>,
+}
+
+/// What the payers' nodes say: for each payer its answer, or `None`.
 #[derive(Debug, Default)]
-pub(super) struct LiveQuotes(pub(super) Vec<Option<Vec<(GroupedCode, Said)>>>);
+pub(super) struct LiveQuotes(Vec<Option<LiveQuote>>);
 
 impl LiveQuotes {
     /// Whether a payer's node answered.
@@ -68,9 +78,14 @@ impl LiveQuotes {
     /// What a payer's node says to a code.
     pub(super) fn of(&self, payer_position: usize, code: GroupedCode) -> Option<&Said> {
         let said = self.0.get(payer_position)?.as_ref()?;
-        said.iter()
-            .find(|(of, _)| *of == code)
-            .map(|(_, said)| said)
+        let mut codes = said.codes.iter();
+        codes.find(|(of, _)| *of == code).map(|(_, said)| said)
+    }
+
+    /// The networks that the shop is in by a payer's own list; `None` when its node did not answer.
+    pub(super) fn networks(&self, payer_position: usize) -> Option<&[NetworkName]> {
+        let said = self.0.get(payer_position)?.as_ref()?;
+        Some(&said.networks)
     }
 }
 
@@ -104,7 +119,7 @@ async fn ask(
     session: &Session,
     payer: &Payer,
     keys: &[(GroupedCode, CoverageKey)],
-) -> Option<Vec<(GroupedCode, Said)>> {
+) -> Option<LiveQuote> {
     let (member, _) = payer.member.as_ref()?;
     let connection = session.connection(member)?;
     if keys.is_empty() || keys.len() > QUOTE_CODES_MAX {
@@ -114,12 +129,13 @@ async fn ask(
         contract: payer.contract_key,
         grouped_codes: keys.iter().map(|(code, _)| *code).collect(),
     };
-    let answers = connection.quote(&asked).await.ok()?;
-    let verified = verify_all(session, payer, keys, answers);
+    let QuoteAnswer { codes, networks } = connection.quote(&asked).await.ok()?;
+    let verified = verify_all(session, payer, keys, codes);
     if verified.is_none() {
         session.remember_wrong(member);
     }
-    verified
+    let codes = verified?;
+    Some(LiveQuote { codes, networks })
 }
 
 fn verify_all(

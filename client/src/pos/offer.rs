@@ -1,7 +1,7 @@
 //! What is asked of the ledger for a sale, and the payers' coverages that it answers with.
 
 use proto::attestation::CoverageTerms;
-use proto::benefit::Terms;
+use proto::benefit::{NetworkName, Terms};
 use proto::identity::Contract;
 use proto::ids::{ContractKey, CoverageKey, Day, LeafIndex, MemberName, SlotKey};
 use proto::lpp::GroupedCode;
@@ -137,9 +137,42 @@ pub(super) struct Offers {
     pub(super) refusals: Vec<(usize, GroupedCode, Reason)>,
     /// One for each payer.
     pub(super) sources: Vec<QuoteSource>,
+    /// For each payer the networks that the shop is in by its node; `None` if that did not answer.
+    networks: Vec<Option<Vec<NetworkName>>>,
+}
+
+/// A network that the till says its shop is in, and a payer's own list says it is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Denied {
+    pub(super) payer_position: usize,
+    pub(super) network: NetworkName,
 }
 
 impl Offers {
+    /// The offers as they are for the shop: a payer's own list says whether it is in the network;
+    /// where the payer's node did not answer, the till's word counts, which the payer checks later.
+    pub(super) fn at_shop(&self, said: &[NetworkName]) -> (Vec<Offer>, Vec<Denied>) {
+        let (mut offers, mut denied) = (Vec::new(), Vec::new());
+        for offer in &self.offers {
+            let mut offer = offer.clone();
+            if let Some(name) = offer.terms.network.as_ref().map(|own| own.name.clone()) {
+                let listed = self.networks.get(offer.payer_position);
+                let listed = listed.and_then(Option::as_ref);
+                if listed.map_or(said, Vec::as_slice).contains(&name) {
+                    offer.terms = offer.terms.in_network();
+                } else if said.contains(&name) {
+                    denied.push(Denied {
+                        payer_position: offer.payer_position,
+                        network: name,
+                    });
+                }
+            }
+            offers.push(offer);
+        }
+        denied.dedup();
+        (offers, denied)
+    }
+
     fn of(payers: &[Payer], live: &LiveQuotes) -> Self {
         let source = |position| match live.has(position) {
             true => QuoteSource::Live,
@@ -147,6 +180,9 @@ impl Offers {
         };
         Self {
             sources: (0..payers.len()).map(source).collect(),
+            networks: (0..payers.len())
+                .map(|position| live.networks(position).map(<[NetworkName]>::to_vec))
+                .collect(),
             ..Self::default()
         }
     }
@@ -245,6 +281,42 @@ pub(super) mod example {
 mod tests {
     use super::example::payer;
     use super::*;
+
+    #[test]
+    fn the_payers_list_decides_and_the_tills_word_where_its_node_is_silent() {
+        use proto::benefit::{Counting, NetworkRule, Rule};
+        use proto::ids::Cents;
+        let cap = |most| Rule::Cap {
+            most: Cents::new(most),
+            counting: Counting::Alone,
+        };
+        let name: NetworkName = "RESEAU-1".parse().unwrap();
+        let network = NetworkRule {
+            name: name.clone(),
+            rule: cap(9_000),
+        };
+        let terms = Terms {
+            network: Some(network),
+            ..Terms::cap("M03".parse().unwrap(), Cents::new(4_000), 24)
+        };
+        let rule = |listed: Option<&[NetworkName]>, said: &[NetworkName]| {
+            let offers = Offers {
+                offers: vec![example::offer_of(0, terms.clone())],
+                networks: vec![listed.map(<[NetworkName]>::to_vec)],
+                ..Offers::default()
+            };
+            let (mut offers, denied) = offers.at_shop(said);
+            let at_shop = offers.remove(0).terms;
+            (at_shop.rule, at_shop.network.is_none(), denied.len())
+        };
+        let own = std::slice::from_ref(&name);
+        assert_eq!(rule(Some(own), &[]), (cap(9_000), true, 0));
+        assert_eq!(rule(Some(own), own), (cap(9_000), true, 0));
+        assert_eq!(rule(Some(&[]), own), (cap(4_000), false, 1));
+        assert_eq!(rule(Some(&[]), &[]), (cap(4_000), false, 0));
+        assert_eq!(rule(None, own), (cap(9_000), true, 0));
+        assert_eq!(rule(None, &[]), (cap(4_000), false, 0));
+    }
 
     #[test]
     fn debug_of_a_payer_shows_no_secret() {

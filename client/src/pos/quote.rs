@@ -1,7 +1,9 @@
 //! What the answers of the ledger add up to: who pays what of each line, and until when it holds.
 
+use std::mem;
+
 use proto::attestation::{SlotState, SlotStatus};
-use proto::benefit::{self, Benefit, ItemBenefit, Terms};
+use proto::benefit::{self, Benefit, ItemBenefit, NetworkName, Terms};
 use proto::checkpoint::VerifiedCheckpoint;
 use proto::ids::{Cents, Day, LeafIndex, MemberName, SlotKey};
 use proto::lpp::{GroupedCode, Slot};
@@ -9,7 +11,7 @@ use proto::refusal::Reason;
 use proto::renewal::{self, EarlyRenewal};
 use proto::roster::Role;
 
-use super::offer::{Offer, Offers, Payer, Questions};
+use super::offer::{Denied, Offer, Offers, Payer, Questions};
 use super::sale::Sale;
 use super::{Product, QuoteSource};
 use crate::lookup::{Found, SlotProof};
@@ -53,6 +55,8 @@ pub struct PayerTotal {
     pub amount: Cents,
     /// Where its coverages come from.
     pub source: QuoteSource,
+    /// Networks that the till says its shop is in, and the payer's own list says it is not.
+    pub not_in: Vec<NetworkName>,
 }
 
 /// Where the renewal clock of a slot stands.
@@ -249,13 +253,14 @@ pub struct Quote {
     pub(super) catalogue: Option<LeafIndex>,
     /// One for each payer.
     sources: Vec<QuoteSource>,
+    denied: Vec<Denied>,
     early_renewal: EarlyRenewal,
     prescription_until: Option<Day>,
 }
 
 impl Quote {
     pub(super) fn new(
-        sale: Sale,
+        mut sale: Sale,
         payers: Vec<Payer>,
         asked: &Questions,
         found: Found,
@@ -265,12 +270,15 @@ impl Quote {
         let slots = asked.slots.iter().copied().zip(found.slots).collect();
         let early_renewal = sale.occasion.early_renewal;
         let prescription_until = sale.prescription_until();
-        let mut lines = lines(sale, &payers, &offers.offers, slots);
+        // From here the terms are those for this shop, whatever the till said of networks.
+        let (at_shop, denied) = offers.at_shop(&mem::take(&mut sale.occasion.networks));
+        let mut lines = lines(sale, &payers, &at_shop, slots);
         for line in &mut lines {
             line.note_refusals(&payers, &offers.refusals);
         }
         Self {
             sources: offers.sources.clone(),
+            denied,
             early_renewal,
             prescription_until,
             lines,
@@ -329,6 +337,12 @@ impl Quote {
                 .get(position)
                 .copied()
                 .unwrap_or(QuoteSource::None),
+            not_in: self
+                .denied
+                .iter()
+                .filter(|denied| denied.payer_position == position)
+                .map(|denied| denied.network.clone())
+                .collect(),
         };
         self.payers.iter().enumerate().map(total).collect()
     }

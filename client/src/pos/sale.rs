@@ -16,7 +16,8 @@ pub struct Occasion {
     pub prescription: Option<Day>,
     /// What opens a renewal before its time, as the optician attests it.
     pub early_renewal: EarlyRenewal,
-    /// The payers' networks that the shop is in.
+    /// The payers' networks that the shop is in, as it says: where a payer's node answers, its own
+    /// list decides.
     pub networks: Vec<NetworkName>,
 }
 

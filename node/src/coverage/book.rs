@@ -1,12 +1,15 @@
 //! Contracts and plans together: what the payer commits to for a contract on a day.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use proto::benefit::{RenewalMonths, Rule, Terms};
+use proto::benefit::{
+    NETWORKS_BYTES_MAX, NetworkName, Networks, NetworksError, RenewalMonths, Rule, Terms,
+};
 use proto::identity::PayerNumber;
-use proto::ids::{ContractKey, CoverageKey, Day, Month};
+use proto::ids::{ContractKey, CoverageKey, Day, Finess, Month};
 use proto::lpp::GroupedCode;
 use proto::refusal::Reason;
 use proto::renewal::free_again_on;
@@ -25,12 +28,14 @@ pub struct Sources {
     pub contracts: PathBuf,
     /// The plans, in TOML.
     pub plans: PathBuf,
+    /// The shops of the networks that the plans name, in TOML; `None` when they name none.
+    pub networks: Option<PathBuf>,
 }
 
 /// Why the files cannot be used. Each variant names the file.
 #[derive(Debug, Error)]
 pub enum BookError {
-    /// The plans cannot be read.
+    /// The plans or the networks cannot be read.
     #[error("{path}: {kind}", path = path.display())]
     Read {
         /// The file.
@@ -45,6 +50,22 @@ pub enum BookError {
         path: PathBuf,
         /// Why not.
         error: Box<PlansError>,
+    },
+    /// The networks are not as they must be.
+    #[error("{path}: {error}", path = path.display())]
+    Networks {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: Box<NetworksError>,
+    },
+    /// A plan pays more in a network whose shops nobody has listed.
+    #[error("{path}: network {name} is not among those of the networks file", path = path.display())]
+    NetworkUnlisted {
+        /// The file of the plans.
+        path: PathBuf,
+        /// Which network.
+        name: NetworkName,
     },
     /// The contracts are not as they must be.
     #[error("{path}: {error}", path = path.display())]
@@ -72,6 +93,8 @@ pub struct Opinion {
     pub token: Option<ContractToken>,
     /// For each code, in order, a commitment, or why there is none.
     pub codes: Vec<(GroupedCode, Result<Commitment, Reason>)>,
+    /// Of the networks that the terms name, those that the asking shop is in, ascending.
+    pub networks: Vec<NetworkName>,
 }
 
 impl Opinion {
@@ -98,11 +121,12 @@ impl Opinion {
 #[derive(Debug, Default)]
 pub struct Book {
     plans: Plans,
+    networks: Networks,
     contracts: Contracts,
 }
 
 impl Book {
-    /// Reads both files. Blocks for seconds when there are a million contracts.
+    /// Reads the files. Blocks for seconds when there are a million contracts.
     ///
     /// # Errors
     /// [`BookError`], which names the file.
@@ -112,29 +136,30 @@ impl Book {
         payer: &PayerNumber,
     ) -> Result<Self, BookError> {
         let path = || sources.plans.clone();
-        let length = fs::metadata(&sources.plans).map(|found| found.len());
-        let too_long = length.is_ok_and(|bytes| bytes > PLANS_BYTES_MAX as u64);
-        if too_long {
-            let error = Box::new(PlansError::TooLong);
-            return Err(BookError::Plans {
-                path: path(),
-                error,
-            });
-        }
-        let text = fs::read_to_string(&sources.plans).map_err(|error| BookError::Read {
+        let too_long = || BookError::Plans {
             path: path(),
-            kind: error.kind(),
-        })?;
+            error: Box::new(PlansError::TooLong),
+        };
+        let text = read_text(&sources.plans, PLANS_BYTES_MAX)?.ok_or_else(too_long)?;
         let plans = Plans::parse(&text).map_err(|error| BookError::Plans {
             path: path(),
             error: Box::new(error),
         })?;
+        let networks = networks(sources.networks.as_deref())?;
+        if let Some(name) = plans.networks().find(|name| !networks.lists(name)) {
+            let (path, name) = (path(), name.clone());
+            return Err(BookError::NetworkUnlisted { path, name });
+        }
         let contracts = Contracts::load(&sources.contracts, roster, payer, &plans);
         let contracts = contracts.map_err(|error| BookError::Contracts {
             path: sources.contracts.clone(),
             error: Box::new(error),
         })?;
-        Ok(Self { plans, contracts })
+        Ok(Self {
+            plans,
+            networks,
+            contracts,
+        })
     }
 
     /// How many contracts there are.
@@ -170,7 +195,23 @@ impl Book {
         Opinion {
             token: held.map(|held| held.token.clone()),
             codes: codes.iter().map(said).collect(),
+            networks: Vec::new(),
         }
+    }
+
+    /// Of the networks that an opinion's terms name, those that a shop is in on a day; ascending.
+    #[must_use]
+    pub fn networks_of(&self, opinion: &Opinion, shop: &Finess, today: Day) -> Vec<NetworkName> {
+        let terms = opinion
+            .codes
+            .iter()
+            .filter_map(|(_, said)| said.as_ref().ok());
+        let named = terms.filter_map(|commitment| commitment.terms.network.as_ref());
+        let names = named.map(|network| &network.name);
+        let own: BTreeSet<&NetworkName> = names
+            .filter(|name| self.networks.has(name, shop, today))
+            .collect();
+        own.into_iter().cloned().collect()
     }
 
     fn commitment(&self, held: &Held, code: GroupedCode, today: Day) -> Option<Commitment> {
@@ -186,6 +227,32 @@ impl Book {
             .min()?;
         Some(Commitment { terms, until })
     }
+}
+
+/// The text of a file; `None` when it is longer than it may be.
+fn read_text(path: &Path, bytes_max: usize) -> Result<Option<String>, BookError> {
+    let length = fs::metadata(path).map(|found| found.len());
+    if length.is_ok_and(|bytes| bytes > bytes_max as u64) {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(path).map_err(|error| BookError::Read {
+        path: path.to_owned(),
+        kind: error.kind(),
+    });
+    text.map(Some)
+}
+
+/// The networks of a file; none without one.
+fn networks(path: Option<&Path>) -> Result<Networks, BookError> {
+    let Some(path) = path else {
+        return Ok(Networks::default());
+    };
+    let text = read_text(path, NETWORKS_BYTES_MAX)?;
+    let read = text.map_or(Err(NetworksError::TooLong), |text| Networks::parse(&text));
+    read.map_err(|error| BookError::Networks {
+        path: path.to_owned(),
+        error: Box::new(error),
+    })
 }
 
 /// The renewal times that are still possible at the person's age. A payer knows it by two months;

@@ -24,8 +24,8 @@
 use std::collections::BTreeMap;
 
 use proto::benefit::{
-    Counting, Limits, NetworkRule, Percent, Period, Plan, PlanDraft, PlanError, PlanKind, PlanName,
-    PlanRule, ProductClass, RenewalMonths, Rule, Span, Terms, class_of,
+    Counting, Limits, NetworkName, NetworkRule, Percent, Period, Plan, PlanDraft, PlanError,
+    PlanKind, PlanName, PlanRule, ProductClass, RenewalMonths, Rule, Span, Terms, class_of,
 };
 use proto::ids::{Cents, Day};
 use proto::lpp::{GroupedCode, Slot};
@@ -146,6 +146,11 @@ impl Plans {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.names.is_empty()
+    }
+
+    /// The networks that the plans name, some perhaps several times.
+    pub fn networks(&self) -> impl Iterator<Item = &NetworkName> {
+        self.plans.iter().flatten().flat_map(Plan::networks)
     }
 
     /// The place of a name, by which contracts refer to it.

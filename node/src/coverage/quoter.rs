@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use proto::attestation::{Attestation, Coverage, CoverageTerms, State, catalogue_index};
 use proto::benefit::Terms;
 use proto::entry::{Entry, EntryError, VerifiedEntry};
-use proto::ids::{ContractKey, LeafIndex, RequestId, TreeSize};
+use proto::ids::{ContractKey, Finess, LeafIndex, RequestId, TreeSize};
 use proto::lpp::GroupedCode;
 use proto::receipt::Receipt;
 use proto::refusal::Reason;
@@ -108,12 +108,18 @@ impl Quoter {
         *self.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
     }
 
-    /// What the payer thinks today of what is asked. Nothing is signed yet.
+    /// What the payer thinks today of what is asked by a shop, whose FINESS number a federation has
+    /// certified. Nothing is signed yet.
     #[must_use]
-    pub fn opinion(&self, asked: &QuoteAsked) -> Opinion {
+    pub fn opinion(&self, asked: &QuoteAsked, shop: Option<&Finess>) -> Opinion {
         let book = self.book.read();
         let book = book.unwrap_or_else(PoisonError::into_inner).clone();
-        book.opinion(&asked.contract, &asked.grouped_codes, clock::now().day())
+        let today = clock::now().day();
+        let mut opinion = book.opinion(&asked.contract, &asked.grouped_codes, today);
+        if let Some(shop) = shop {
+            opinion.networks = book.networks_of(&opinion, shop, today);
+        }
+        opinion
     }
 
     /// Makes an opinion binding: for each code the coverage of the ledger, or why there is none.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::future::Future;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +23,15 @@ pub const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 /// What a change of a file shows in: moment, length and number of the file.
 type Fingerprint = Option<(i64, i64, u64, u64)>;
 
+/// The contracts, the plans, the networks, and the roster that the contracts are for.
+type Seen = ([Fingerprint; 3], Hash);
+
 /// A payer's files, and as what they were read last.
 #[derive(Debug, Clone)]
 pub struct Watched {
     sources: Sources,
     payer: PayerNumber,
-    seen: (Fingerprint, Fingerprint, Hash),
+    seen: Seen,
 }
 
 impl Watched {
@@ -66,12 +70,16 @@ impl Watched {
     }
 }
 
-fn look(sources: &Sources, roster: &Roster) -> (Fingerprint, Fingerprint, Hash) {
-    let of = |path| {
+fn look(sources: &Sources, roster: &Roster) -> Seen {
+    let of = |path: &PathBuf| {
         let found = fs::metadata(path).ok()?;
         Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
     };
-    (of(&sources.contracts), of(&sources.plans), roster.hash())
+    let networks = sources.networks.as_ref().and_then(of);
+    (
+        [of(&sources.contracts), of(&sources.plans), networks],
+        roster.hash(),
+    )
 }
 
 /// Keeps a quoter's book as the files are, until told to stop. Files that cannot be used change

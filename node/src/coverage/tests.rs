@@ -25,6 +25,7 @@ use crate::store::{Store, StoreOptions};
 use crate::witness::Witness;
 
 const PLANS: &str = include_str!("../../../deploy/plans.toml");
+const NETWORKS: &str = include_str!("../../../deploy/networks.toml");
 const AMO_PLANS: &str = include_str!("../../../deploy/plans-amo.toml");
 
 fn code(text: &str) -> GroupedCode {
@@ -55,7 +56,9 @@ fn files(dir: &Path, plans: &str, records: &[ContractRecord]) -> Sources {
     let sources = Sources {
         contracts: dir.join("contracts.txt"),
         plans: dir.join("plans.toml"),
+        networks: Some(dir.join("networks.toml")),
     };
+    fs::write(dir.join("networks.toml"), NETWORKS).unwrap();
     let header = ContractsHeader::new(&roster(), "75000001".parse().unwrap(), Day::new(20_000));
     let mut text = header.to_text();
     for record in records {
@@ -236,6 +239,45 @@ fn a_commitment_ends_with_the_month_in_which_the_person_is_of_another_age() {
 }
 
 #[test]
+fn a_shop_is_in_the_networks_of_the_terms_on_the_days_of_its_list() {
+    let record = record(1, "CONFORT", "2026-01-01", "2027-12-31");
+    let book = book(PLANS, &[record]);
+    let networks = |shop: &str, codes: &[&str], on: &str| {
+        let asked = asked(1, codes);
+        let opinion = book.opinion(&asked.contract, &asked.grouped_codes, day(on));
+        book.networks_of(&opinion, &shop.parse().unwrap(), day(on))
+    };
+    let own = ["RESEAU-1".parse().unwrap()];
+    let pair = ["M03", "VU1"];
+    assert_eq!(networks("750000001", &pair, "2026-01-01"), own);
+    assert_eq!(networks("2A0000002", &pair, "2026-03-01"), own);
+    assert_eq!(networks("2A0000002", &pair, "2026-02-28"), []);
+    assert_eq!(networks("750000009", &pair, "2026-03-01"), []);
+    // Neither code is paid otherwise in the network.
+    assert_eq!(networks("750000001", &["LEN", "M01"], "2026-03-01"), []);
+    // The contract does not run: nothing is said of the shop.
+    assert_eq!(networks("750000001", &pair, "2028-01-01"), []);
+}
+
+#[test]
+fn a_network_that_nobody_lists_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = [record(1, "CONFORT", "2026-01-01", "2026-12-31")];
+    let sources = files(dir.path(), PLANS, &records);
+    let refused = |sources: &Sources| load(sources).unwrap_err().to_string();
+    let path = sources.networks.clone().unwrap();
+    fs::write(&path, NETWORKS.replace("RESEAU-1", "RESEAU-2")).unwrap();
+    assert!(refused(&sources).contains("plans.toml: network RESEAU-1 is not among"));
+    fs::write(&path, NETWORKS.replace("750000001", "75000001")).unwrap();
+    assert!(refused(&sources).contains("networks.toml: network RESEAU-1, shop 1: finess"));
+    let none = Sources {
+        networks: None,
+        ..sources
+    };
+    assert!(refused(&none).contains("network RESEAU-1 is not among"));
+}
+
+#[test]
 fn files_that_are_not_this_payers_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let records = [record(1, "ESSENTIEL", "2026-01-01", "2026-12-31")];
@@ -284,7 +326,7 @@ fn always(percent: u16) -> String {
 }
 
 async fn bind(quoter: &Arc<Quoter>, asked: &QuoteAsked) -> Vec<CodeAnswer> {
-    let opinion = quoter.opinion(asked);
+    let opinion = quoter.opinion(asked, None);
     quoter.bind(&asked.contract, &opinion).await.unwrap()
 }
 

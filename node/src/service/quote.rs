@@ -1,7 +1,7 @@
 //! `QuoteService`: a payer's coverages of one contract, on record before they are answered.
 
 use proto::attestation::{Look, LookOutcome};
-use proto::wire::quote::{CodeAnswer, read_request, write_answer};
+use proto::wire::quote::{QuoteAnswer, read_request, write_answer};
 use proto::wire::v1;
 use proto::wire::v1::quote_service_server::QuoteService;
 use tonic::{Request, Response, Status, async_trait};
@@ -25,8 +25,8 @@ impl QuoteService for Quotes {
     ) -> Result<Response<v1::QuoteResponse>, Status> {
         let by = peer_key(&request)?;
         let refused = request.extensions().get::<RefusedTill>().copied();
-        let answers = self.quote(request.get_ref(), by, refused).await?;
-        Ok(Response::new(write_answer(&answers)))
+        let answer = self.quote(request.get_ref(), by, refused).await?;
+        Ok(Response::new(write_answer(&answer)))
     }
 }
 
@@ -38,10 +38,11 @@ impl Quotes {
         request: &v1::QuoteRequest,
         peer: PeerKey,
         refused: Option<RefusedTill>,
-    ) -> Result<Vec<CodeAnswer>, CallError> {
+    ) -> Result<QuoteAnswer, CallError> {
         let asked = read_request(request)?;
         let quoter = self.0.quoter.as_ref().ok_or(CallError::NotQuoting)?;
-        let opinion = quoter.opinion(&asked);
+        let shop = self.0.sequencer.snapshot().shop(&peer.0)?;
+        let opinion = quoter.opinion(&asked, shop.as_ref());
         let refusal = refused.map(|RefusedTill(reason)| reason);
         let look = Look {
             by: peer.0,
@@ -59,10 +60,13 @@ impl Quotes {
             return Err(CallError::NotAllowed(reason));
         }
         let bound = quoter.bind(&asked.contract, &opinion);
-        let (recorded, answers) = tokio::join!(recorded, bound);
+        let (recorded, codes) = tokio::join!(recorded, bound);
         recorded?;
         // From here the look is in the ledger, whatever happens to this process.
         self.0.watch(peer, Reading::Quoted);
-        Ok(answers?)
+        Ok(QuoteAnswer {
+            codes: codes?,
+            networks: opinion.networks.clone(),
+        })
     }
 }

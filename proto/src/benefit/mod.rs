@@ -6,6 +6,7 @@
 
 mod compute;
 mod limits;
+mod network;
 mod plan;
 mod product_class;
 mod rule;
@@ -13,6 +14,7 @@ mod terms;
 
 pub use compute::{Benefit, Item, ItemBenefit, Share, Situation, compute};
 pub use limits::{Bracket, Limits, Span};
+pub use network::{NETWORKS_BYTES_MAX, NETWORKS_MAX, Networks, NetworksError};
 pub use plan::{Plan, PlanDraft, PlanError, PlanKind, PlanName, PlanNameError, PlanRule};
 pub use product_class::{ProductClass, class_of};
 pub use rule::{Counting, PERCENT_MAX, Percent, PercentError, Rule};

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::limits::{Bracket, Limits, Span};
 use super::product_class::{ProductClass, class_of};
-use super::{NetworkRule, Period, RENEWAL_MONTHS_MAX, RenewalMonths, Rule, Terms};
+use super::{NetworkName, NetworkRule, Period, RENEWAL_MONTHS_MAX, RenewalMonths, Rule, Terms};
 use crate::ids::Cents;
 use crate::lpp::{GroupedCode, Slot};
 
@@ -210,6 +210,16 @@ impl Plan {
     /// The grouped codes that it says something of.
     pub fn grouped_codes(&self) -> impl Iterator<Item = GroupedCode> {
         self.0.rules.keys().copied()
+    }
+
+    /// The networks that its rules name, some perhaps several times.
+    pub fn networks(&self) -> impl Iterator<Item = &NetworkName> {
+        let networks = self
+            .0
+            .rules
+            .values()
+            .filter_map(|rule| rule.network.as_ref());
+        networks.map(|network| &network.name)
     }
 
     /// The terms for one grouped code of a contract with these rights: on the days on which both

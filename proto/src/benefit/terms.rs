@@ -196,6 +196,17 @@ pub fn renewal_months<'t>(
 }
 
 impl Terms {
+    /// The same for a shop that is in the payer's network: the network's rule is the only one.
+    #[must_use]
+    pub fn in_network(self) -> Self {
+        let rule = self.network.as_ref().map_or(self.rule, |own| own.rule);
+        Self {
+            rule,
+            network: None,
+            ..self
+        }
+    }
+
     /// A fixed amount for everybody and everywhere, on top of what earlier payers pay.
     #[must_use]
     pub const fn cap(grouped_code: GroupedCode, most: Cents, renewal_months: u16) -> Self {

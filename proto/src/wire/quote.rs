@@ -1,6 +1,7 @@
 //! The messages of `QuoteService`.
 
 use super::{Salt, SealedPayload, WireError, read, v1, write};
+use crate::benefit::NetworkName;
 use crate::ids::ContractKey;
 use crate::lpp::GroupedCode;
 use crate::receipt::Receipt;
@@ -34,6 +35,15 @@ pub enum CodeAnswer {
     },
     /// It does not.
     Refused(Reason),
+}
+
+/// What a payer's node says; nothing of it is checked yet.
+#[derive(Debug, Clone)]
+pub struct QuoteAnswer {
+    /// One for each grouped code, in the order asked.
+    pub codes: Vec<CodeAnswer>,
+    /// Of the networks that the coverages name those that the shop is in, ascending.
+    pub networks: Vec<NetworkName>,
 }
 
 /// Reads what a caller asks for.
@@ -81,13 +91,31 @@ pub fn write_request(asked: &QuoteAsked) -> v1::QuoteRequest {
 /// Reads an answer.
 ///
 /// # Errors
-/// More than [`QUOTE_CODES_MAX`] quotes, or the first field that is missing or wrong.
-pub fn read_answer(message: v1::QuoteResponse) -> Result<Vec<CodeAnswer>, WireError> {
-    let (field, got, max) = ("quotes", message.quotes.len(), QUOTE_CODES_MAX);
-    if got > max {
-        return Err(WireError::TooMany { field, got, max });
+/// More than [`QUOTE_CODES_MAX`] quotes or networks, or the first field that is missing or wrong.
+pub fn read_answer(message: v1::QuoteResponse) -> Result<QuoteAnswer, WireError> {
+    let max = QUOTE_CODES_MAX;
+    for (field, got) in [
+        ("quotes", message.quotes.len()),
+        ("networks", message.networks.len()),
+    ] {
+        if got > max {
+            return Err(WireError::TooMany { field, got, max });
+        }
     }
-    message.quotes.into_iter().map(read_quote).collect()
+    let names = message.networks.iter().map(|name| name.parse());
+    let names: Result<Vec<NetworkName>, _> = names.collect();
+    let ascending = names.ok().filter(|names| names.is_sorted_by(|a, b| a < b));
+    Ok(QuoteAnswer {
+        codes: message
+            .quotes
+            .into_iter()
+            .map(read_quote)
+            .collect::<Result<_, WireError>>()?,
+        networks: ascending.ok_or(WireError::Format {
+            field: "networks",
+            want: "names of networks in ascending order, each once",
+        })?,
+    })
 }
 
 fn read_quote(quote: v1::CodeQuote) -> Result<CodeAnswer, WireError> {
@@ -111,9 +139,10 @@ fn read_quote(quote: v1::CodeQuote) -> Result<CodeAnswer, WireError> {
 
 /// An answer, as a message.
 #[must_use]
-pub fn write_answer(answers: &[CodeAnswer]) -> v1::QuoteResponse {
+pub fn write_answer(answer: &QuoteAnswer) -> v1::QuoteResponse {
     v1::QuoteResponse {
-        quotes: answers.iter().map(write_quote).collect(),
+        quotes: answer.codes.iter().map(write_quote).collect(),
+        networks: answer.networks.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -179,14 +208,32 @@ mod tests {
 
     #[test]
     fn a_refusal_reads_back_and_an_empty_answer_is_refused() {
-        let answers = [CodeAnswer::Refused(Reason::ContractEnded)];
-        let read = read_answer(write_answer(&answers)).unwrap();
+        let answer = QuoteAnswer {
+            codes: vec![CodeAnswer::Refused(Reason::ContractEnded)],
+            networks: vec!["RESEAU-1".parse().unwrap(), "RESEAU-2".parse().unwrap()],
+        };
+        let message = write_answer(&answer);
+        let read = read_answer(message.clone()).unwrap();
         assert!(matches!(
-            read[..],
+            read.codes[..],
             [CodeAnswer::Refused(Reason::ContractEnded)]
         ));
+        assert_eq!(read.networks, answer.networks);
+        for networks in [
+            vec!["RESEAU-2", "RESEAU-1"],
+            vec!["RESEAU-1"; 2],
+            vec!["RESEAU 1"],
+            vec!["RESEAU-1"; 9],
+        ] {
+            let message = v1::QuoteResponse {
+                networks: networks.iter().map(ToString::to_string).collect(),
+                ..message.clone()
+            };
+            assert_eq!(read_answer(message).unwrap_err().field(), "networks");
+        }
         let empty = v1::QuoteResponse {
             quotes: vec![v1::CodeQuote { answer: None }],
+            networks: Vec::new(),
         };
         let missing = WireError::Missing { field: "answer" };
         assert_eq!(read_answer(empty).map(|_| ()), Err(missing));

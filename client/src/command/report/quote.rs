@@ -53,6 +53,9 @@ pub(super) struct PayerReport {
     /// `live` when its node said so, `ledger` when it did not answer and the ledger has its
     /// coverages, `none` when neither.
     pub(super) source: &'static str,
+    /// Networks that this till says it is in, and the payer's own list says it is not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_in: Vec<String>,
 }
 
 /// One line of a quote.
@@ -270,6 +273,7 @@ fn payer(total: &PayerTotal) -> PayerReport {
         role: total.role.as_str(),
         amount_cents: total.amount.get(),
         source: total.source.as_str(),
+        not_in: total.not_in.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -305,10 +309,14 @@ impl Report for QuoteReport {
 
     fn warnings(&self) -> Vec<String> {
         let wrong = self.wrong_members.iter();
-        wrong
-            .map(|member| {
-                format!("{member} answered wrongly and was replaced: tell the federation")
-            })
-            .collect()
+        let wrong = wrong.map(|member| {
+            format!("{member} answered wrongly and was replaced: tell the federation")
+        });
+        let payers = self.payers.iter().flat_map(|payer| {
+            let member = payer.member.as_deref().unwrap_or("the payer");
+            let not_in = payer.not_in.iter();
+            not_in.map(move |name| format!("{member} does not list this shop in {name}"))
+        });
+        wrong.chain(payers).collect()
     }
 }

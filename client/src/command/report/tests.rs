@@ -52,6 +52,7 @@ fn payers(amounts: &[(&'static str, u64)]) -> Vec<PayerReport> {
         role,
         amount_cents: *amount,
         source: "live",
+        not_in: Vec::new(),
     };
     amounts.iter().map(payer).collect()
 }

@@ -23,6 +23,7 @@ pub(in crate::pos) fn quote(lines: Vec<QuoteLine>, payers: Vec<Payer>) -> Quote 
         lines,
         checkpoint,
         catalogue: Some(LeafIndex::new(1)),
+        denied: Vec::new(),
         sources: vec![QuoteSource::Ledger; payers.len()],
         payers,
         early_renewal: EarlyRenewal::None,

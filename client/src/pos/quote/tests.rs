@@ -137,7 +137,7 @@ fn a_payer_that_does_not_pay_says_why() {
 
 #[test]
 fn a_network_pays_where_the_shop_is_in_it() {
-    let name: benefit::NetworkName = "Optique-Plus".parse().unwrap();
+    let name: NetworkName = "Optique-Plus".parse().unwrap();
     let most = Cents::new(9_000);
     let counting = benefit::Counting::Alone;
     let rule = Rule::Cap { most, counting };

@@ -73,7 +73,7 @@ fn a_responsible_plan_pays_every_code_of_class_a_in_full_everywhere() {
                 draft.rules.insert(code, PlanRule::everywhere(rule));
             });
             assert_eq!(other, expected, "{code}");
-            let name: super::super::NetworkName = "Optique-Plus".parse().unwrap();
+            let name: NetworkName = "Optique-Plus".parse().unwrap();
             let network = refused(|draft| {
                 let network = Some(NetworkRule {
                     name: name.clone(),
