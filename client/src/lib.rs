@@ -29,6 +29,8 @@ pub mod catalogue_file;
 
 pub mod connection;
 
+mod verified;
+
 pub mod session;
 
 pub mod view;

@@ -25,6 +25,7 @@ use crate::connection::CallError;
 use crate::failure::{Failure, FailureKind};
 use crate::session::Session;
 use crate::system;
+use crate::verified::Verified;
 
 /// Why an answer about the ledger's state is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -199,16 +200,14 @@ impl Session {
     ) -> Result<Found, LookupError> {
         let (slot_answers, coverage_answers, checkpoint) =
             self.home().lookup(slots, coverages).await?;
-        let checkpoint = checkpoint
-            .verify(self.roster())
-            .map_err(|e| self.wrong(e.into()))?;
-        self.require_fresh(&checkpoint, system::now().seconds())?;
+        let checkpoint = self.verify_checkpoint(&checkpoint)?;
+        let known = self.verified();
         let verify = || -> Result<_, WrongAnswer> {
             let slot_proofs = one_each(slots, slot_answers)?
-                .map(|(key, answer)| verify_slot(key, answer, &checkpoint));
+                .map(|(key, answer)| verify_slot(known, key, answer, &checkpoint));
             let slot_proofs = slot_proofs.collect::<Result<_, _>>()?;
             let coverage_proofs = one_each(coverages, coverage_answers)?
-                .map(|(key, answer)| verify_coverage(key, answer, &checkpoint));
+                .map(|(key, answer)| verify_coverage(known, key, answer, &checkpoint));
             Ok((slot_proofs, coverage_proofs.collect::<Result<_, _>>()?))
         };
         let (slots, coverages) = verify().map_err(|reason| self.wrong(reason))?;
@@ -292,9 +291,8 @@ impl Session {
         &self,
         checkpoint: &SignedCheckpoint,
     ) -> Result<VerifiedCheckpoint, LookupError> {
-        let checkpoint = checkpoint
-            .verify(self.roster())
-            .map_err(|e| self.wrong(e.into()))?;
+        let verified = self.verified().checkpoint(checkpoint, self.roster());
+        let checkpoint = verified.map_err(|e| self.wrong(e.into()))?;
         self.require_fresh(&checkpoint, system::now().seconds())?;
         Ok(checkpoint)
     }
@@ -335,6 +333,7 @@ fn one_each<K>(
 }
 
 fn verify_slot(
+    known: &Verified,
     key: &SlotKey,
     answer: StateAnswer,
     checkpoint: &VerifiedCheckpoint,
@@ -345,7 +344,7 @@ fn verify_slot(
         Some(_) => return Err(WrongAnswer::State),
     };
     let holder = named_entry(&answer, state.by)?;
-    let entry = holder.verify(checkpoint, &mut |_| {})?;
+    let entry = known.entry(holder, checkpoint)?;
     let has_slot = match Attestation::read(entry.header()) {
         Ok(Attestation::Claim(claim)) => {
             state.status == SlotStatus::Reserved
@@ -372,6 +371,7 @@ fn verify_slot(
 }
 
 fn verify_coverage(
+    known: &Verified,
     key: &CoverageKey,
     answer: StateAnswer,
     checkpoint: &VerifiedCheckpoint,
@@ -381,7 +381,7 @@ fn verify_coverage(
         Some(State::Coverage(state)) => state,
         Some(_) => return Err(WrongAnswer::State),
     };
-    let entry = named_entry(&answer, state.by)?.verify(checkpoint, &mut |_| {})?;
+    let entry = known.entry(named_entry(&answer, state.by)?, checkpoint)?;
     let unlike = WrongAnswer::Unlike { index: state.by };
     let Ok(Attestation::Coverage(coverage)) = Attestation::read(entry.header()) else {
         return Err(unlike);
@@ -462,14 +462,15 @@ mod tests {
     }
 
     fn slot(ledger: &Ledger, key: &SlotKey, answer: StateAnswer) -> Result<bool, WrongAnswer> {
-        verify_slot(key, answer, &verified(ledger)).map(|found| found.is_some())
+        verify_slot(&Verified::default(), key, answer, &verified(ledger))
+            .map(|found| found.is_some())
     }
 
     #[test]
     fn a_taken_slot_comes_with_the_claim_that_has_it() {
         let ledger = Ledger::furnished();
         let taken = answer(&ledger, &slot_index(&TAKEN), Some(4));
-        let found = verify_slot(&TAKEN, taken, &verified(&ledger))
+        let found = verify_slot(&Verified::default(), &TAKEN, taken, &verified(&ledger))
             .unwrap()
             .unwrap();
         assert_eq!(found.state.by, LeafIndex::new(4));
@@ -539,13 +540,13 @@ mod tests {
         let mut ledger = Ledger::furnished();
         let newest = ledger.append("amc", &coverage(1));
         let found = answer(&ledger, &coverage_index(&COVERED), Some(newest.get()));
-        let found = verify_coverage(&COVERED, found, &verified(&ledger))
+        let found = verify_coverage(&Verified::default(), &COVERED, found, &verified(&ledger))
             .unwrap()
             .unwrap();
         assert_eq!(found.index, newest);
         assert_eq!(found.entry.header().issuer, secret("amc").public());
         let old = answer(&ledger, &coverage_index(&COVERED), Some(3));
-        let refused = verify_coverage(&COVERED, old, &verified(&ledger));
+        let refused = verify_coverage(&Verified::default(), &COVERED, old, &verified(&ledger));
         assert_eq!(refused.err(), Some(WrongAnswer::OtherEntry));
     }
 

@@ -28,10 +28,8 @@ use std::sync::Arc;
 use proto::benefit::{NetworkName, NetworkNameError};
 use proto::ids::{LeafIndex, MemberName};
 use proto::lpp::{CATALOGUE_BYTES_MAX, Catalogue, CatalogueError};
-use proto::note::{NOTE_BYTES_MAX, Note, NoteError};
-use proto::roster::{
-    Address, Epoch, Roster, RosterParseError, SignedRoster, SignedRosterError, SuccessionError,
-};
+use proto::note::NOTE_BYTES_MAX;
+use proto::roster::{Address, Epoch, Roster, SignedRoster, SignedRosterError, SuccessionError};
 use proto::signing::{SecretKey, SigningError};
 use serde::Deserialize;
 use thiserror::Error;
@@ -190,13 +188,7 @@ impl Failure for ProfileError {
 /// Why a file is no roster that can be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RosterFileError {
-    /// It is no signed note.
-    #[error(transparent)]
-    Note(#[from] NoteError),
-    /// Its text is no roster.
-    #[error(transparent)]
-    Roster(#[from] RosterParseError),
-    /// It is no signed roster.
+    /// It is no signed note, or its text no roster.
     #[error(transparent)]
     Signed(#[from] SignedRosterError),
     /// It is a first roster, and not signed by all its voting members.
@@ -214,11 +206,11 @@ pub fn read_roster(path: &Path) -> Result<Roster, ProfileError> {
 }
 
 fn parse_roster(bytes: &[u8]) -> Result<Roster, RosterFileError> {
-    let roster = Roster::parse(Note::parse(bytes)?.text())?;
-    if roster.epoch() == Epoch::default() {
-        return Ok(SignedRoster::parse(bytes)?.verify_genesis()?);
+    let signed = SignedRoster::parse(bytes)?;
+    if signed.admitted().epoch() == Epoch::default() {
+        return Ok(signed.verify_genesis()?);
     }
-    Ok(roster)
+    Ok(signed.admitted().clone())
 }
 
 /// Settings that have been resolved, and what is read by them.
@@ -403,7 +395,8 @@ impl Pos {
     ) -> Result<Self, ProfileError> {
         let session = profile.session(observer)?;
         let view = profile.view(session.roster().clone())?;
-        Ok(Self::new(session, profile.catalogue()?, view))
+        let till = Self::new(session, profile.catalogue()?, view);
+        Ok(till.keeping_receipt_in(profile.state_folder()))
     }
 }
 

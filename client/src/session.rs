@@ -8,8 +8,9 @@ use proto::roster::{Address, Member, Roster};
 use proto::signing::{PublicKey, SecretKey};
 use thiserror::Error;
 
-use crate::connection::{Connection, IdentityError, Observer};
+use crate::connection::{Connection, Identity, IdentityError, Observer};
 use crate::failure::{Failure, FailureKind};
+use crate::verified::Verified;
 
 /// What a session is opened with.
 pub struct SessionParts {
@@ -64,6 +65,7 @@ pub struct Session {
     home: Connection,
     /// The members that have answered wrongly, for as long as the session lives.
     wrong: Arc<Mutex<BTreeSet<MemberName>>>,
+    verified: Arc<Verified>,
 }
 
 impl Session {
@@ -78,10 +80,11 @@ impl Session {
                 return Err(SessionError::UnknownMember { name: name.clone() });
             }
         }
+        let own = Identity::new(&parts.secret)?;
         let mut connections = BTreeMap::new();
         for member in parts.roster.members() {
             if let Some(address) = parts.addresses.get(&member.name).or(member.grpc.as_ref()) {
-                let connection = connect(member, address, &parts)?;
+                let connection = connect(member, address, &own, parts.observer.as_ref())?;
                 connections.insert(member.name.clone(), connection);
             }
         }
@@ -96,6 +99,7 @@ impl Session {
             connections: Arc::new(connections),
             home,
             wrong: Arc::default(),
+            verified: Arc::default(),
         })
     }
 
@@ -142,6 +146,11 @@ impl Session {
         self.roster.member_by_key(&self.public_key())
     }
 
+    /// What was verified in this session, so that it is not verified twice.
+    pub(crate) fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
     pub(crate) fn secret(&self) -> &SecretKey {
         &self.secret
     }
@@ -156,11 +165,12 @@ impl std::fmt::Debug for Session {
 fn connect(
     member: &Member,
     address: &Address,
-    parts: &SessionParts,
+    own: &Identity,
+    observer: Option<&Arc<dyn Observer>>,
 ) -> Result<Connection, IdentityError> {
     let name = member.name.clone();
-    let connection = Connection::open(name, member.public_key, address, &parts.secret)?;
-    Ok(match &parts.observer {
+    let connection = Connection::open(name, member.public_key, address, own)?;
+    Ok(match observer {
         Some(observer) => connection.observed(observer.clone()),
         None => connection,
     })

@@ -18,7 +18,7 @@ use proto::wire::v1::TokenKind;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use self::gathering::Gathering;
+use self::gathering::{Gathering, Lot, by_lot};
 use crate::connection::CallError;
 use crate::failure::{Failure, FailureKind};
 use crate::session::Session;
@@ -120,10 +120,24 @@ impl Session {
     /// # Errors
     /// [`TokenError`], which names the members that failed or cheated.
     pub async fn person_token(&self, person: &Person) -> Result<PersonToken, TokenError> {
-        let input = [person.oprf_input()];
-        let outputs = self.evaluate(TokenKind::Person, None, &input).await?;
-        let output = outputs.first().ok_or(TokenError::Roster)?;
-        Ok(PersonToken::from_output(output))
+        self.person_token_by(by_lot(self)?, person, None).await
+    }
+
+    /// The pseudonyms of a person and of his contracts: the same members are asked for both, so
+    /// that fewer connections are made.
+    ///
+    /// # Errors
+    /// [`TokenError`], which names the members that failed or cheated.
+    pub async fn tokens(
+        &self,
+        person: &Person,
+        contracts: &[Contract],
+    ) -> Result<(PersonToken, Vec<ContractToken>), TokenError> {
+        let lot = by_lot(self)?;
+        tokio::try_join!(
+            self.person_token_by(lot.clone(), person, None),
+            self.contract_tokens_by(&lot, contracts),
+        )
     }
 
     /// The same for a payer, about one claim that rests on its coverage: it is on record, and a node
@@ -136,12 +150,8 @@ impl Session {
         person: &Person,
         claim: LeafIndex,
     ) -> Result<PersonToken, TokenError> {
-        let input = [person.oprf_input()];
-        let outputs = self
-            .evaluate(TokenKind::Person, Some(claim), &input)
-            .await?;
-        let output = outputs.first().ok_or(TokenError::Roster)?;
-        Ok(PersonToken::from_output(output))
+        self.person_token_by(by_lot(self)?, person, Some(claim))
+            .await
     }
 
     /// The slot keys of some slots of a person, in the order that an entry needs.
@@ -168,10 +178,32 @@ impl Session {
         &self,
         contracts: &[Contract],
     ) -> Result<Vec<ContractToken>, TokenError> {
+        self.contract_tokens_by(&by_lot(self)?, contracts).await
+    }
+
+    async fn person_token_by(
+        &self,
+        lot: Lot<'_>,
+        person: &Person,
+        claim: Option<LeafIndex>,
+    ) -> Result<PersonToken, TokenError> {
+        let input = [person.oprf_input()];
+        let outputs = self.evaluate(lot, TokenKind::Person, claim, &input).await?;
+        let output = outputs.first().ok_or(TokenError::Roster)?;
+        Ok(PersonToken::from_output(output))
+    }
+
+    async fn contract_tokens_by(
+        &self,
+        lot: &Lot<'_>,
+        contracts: &[Contract],
+    ) -> Result<Vec<ContractToken>, TokenError> {
         let mut tokens = Vec::with_capacity(contracts.len());
         for batch in contracts.chunks(ELEMENTS_MAX) {
             let inputs: Vec<_> = batch.iter().map(Contract::oprf_input).collect();
-            let outputs = self.evaluate(TokenKind::Contract, None, &inputs).await?;
+            let outputs = self
+                .evaluate(lot.clone(), TokenKind::Contract, None, &inputs)
+                .await?;
             tokens.extend(outputs.iter().map(ContractToken::from_output));
         }
         Ok(tokens)
@@ -180,6 +212,7 @@ impl Session {
     /// At most [`ELEMENTS_MAX`] inputs under one joint key.
     async fn evaluate(
         &self,
+        lot: Lot<'_>,
         kind: TokenKind,
         claim: Option<LeafIndex>,
         inputs: &[Zeroizing<Vec<u8>>],
@@ -194,9 +227,8 @@ impl Session {
         }
         let threshold =
             Threshold::new(self.roster().threshold().get()).ok_or(TokenError::Roster)?;
-        let answers = Gathering::new(self, kind, claim, &blinded, threshold)?
-            .run()
-            .await?;
+        let gathering = Gathering::new(self, lot, kind, claim, &blinded, threshold);
+        let answers = gathering.run().await?;
         let joint = JointPublicKey::from_bytes(of_kind(self.roster().joint(), kind))
             .map_err(|_| TokenError::Roster)?;
         let evaluated = oprf::combine(&joint, threshold, &answers)?;

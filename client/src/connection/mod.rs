@@ -20,7 +20,7 @@ use proto::receipt::EntryProof;
 use proto::refusal::Reason;
 use proto::roster::Address;
 use proto::seal::{Salt, SealedPayload};
-use proto::signing::{PublicKey, SecretKey};
+use proto::signing::PublicKey;
 use proto::wire::access::{self, RecordsAsked, RecordsPage};
 use proto::wire::open::{self, OpenAnswer};
 use proto::wire::quote::{self, QuoteAnswer, QuoteAsked};
@@ -31,7 +31,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-pub use self::tls::IdentityError;
+pub use self::tls::{Identity, IdentityError};
 use crate::failure::{Failure, FailureKind};
 
 /// How long a call may take: an append over slow links commits in well under a second, and
@@ -178,18 +178,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Prepares a connection to `member`, which must hold `member_key`, as the owner of `secret`.
+    /// Prepares a connection to `member`, which must hold `member_key`, as the owner of `own`.
     ///
     /// # Errors
-    /// [`IdentityError`] when the own key cannot be used. Whether the member answers, the first
+    /// [`IdentityError`] when the TLS library refuses its settings. Whether the member answers, the first
     /// call tells.
     pub fn open(
         member: MemberName,
         member_key: PublicKey,
         address: &Address,
-        secret: &SecretKey,
+        own: &Identity,
     ) -> Result<Self, IdentityError> {
-        let tls = tls::connector(member_key, secret)?;
+        let tls = tls::connector(member_key, own)?;
         let name = tls::server_name()?;
         let address = address.as_str().to_owned();
         let dial = tower::service_fn(move |_: http::Uri| {

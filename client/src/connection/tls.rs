@@ -1,12 +1,15 @@
 //! TLS 1.3 with one key on each side: the caller shows its own, and the server must show the key
 //! that the roster has for it. No authority, name or date is believed.
 
+use std::fmt;
 use std::sync::Arc;
 
 use proto::certificate::{self, CertificateError, SERVER_NAME};
 use proto::signing::{PublicKey, SecretKey, SigningError};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError as TlsCertificateError, ClientConfig, DigitallySignedStruct};
 use rustls::{Error as TlsError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
@@ -27,25 +30,55 @@ pub enum IdentityError {
     Tls,
 }
 
-/// What connects to the one server that holds `server_key`, as the owner of `secret`.
+/// What the owner of a key shows at the other end of each connection: made once for all of them.
+#[derive(Clone)]
+pub struct Identity {
+    provider: Arc<CryptoProvider>,
+    shown: Arc<dyn ResolvesClientCert>,
+}
+
+impl Identity {
+    /// The key with its certificate.
+    ///
+    /// # Errors
+    /// [`IdentityError`], which an Ed25519 key does not cause.
+    pub fn new(secret: &SecretKey) -> Result<Self, IdentityError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = certificate::self_signed(secret)?;
+        let key = PrivatePkcs8KeyDer::from(secret.to_pkcs8_der()?.to_vec());
+        let key = PrivateKeyDer::Pkcs8(key);
+        let certified = CertifiedKey::from_der(vec![certificate], key, &provider);
+        let certified = certified.map_err(|_| IdentityError::Tls)?;
+        Ok(Self {
+            provider,
+            shown: Arc::new(SingleCertAndKey::from(certified)),
+        })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(<secret>)")
+    }
+}
+
+/// What connects to the one server that holds `server_key`, as the owner of `own`.
 pub(super) fn connector(
     server_key: PublicKey,
-    secret: &SecretKey,
+    own: &Identity,
 ) -> Result<TlsConnector, IdentityError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let own_certificate = certificate::self_signed(secret)?;
-    let own_key = PrivatePkcs8KeyDer::from(secret.to_pkcs8_der()?.to_vec());
     let pinned = PinnedKey {
         server_key,
-        provider: provider.clone(),
+        provider: own.provider.clone(),
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(own.provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|_| IdentityError::Tls)?
         .dangerous() // Ours is stricter than a list of authorities: one key.
         .with_custom_certificate_verifier(Arc::new(pinned))
-        .with_client_auth_cert(vec![own_certificate], PrivateKeyDer::Pkcs8(own_key))
-        .map_err(|_| IdentityError::Tls)?;
+        .with_client_cert_resolver(own.shown.clone());
+    // Nodes give no session to resume: each connection proves its key anew.
+    config.resumption = Resumption::disabled();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
@@ -142,7 +175,7 @@ mod tests {
         let (near, far) = tokio::io::duplex(16 * 1024);
         let server = acceptor(held, &own);
         let serve = tokio::spawn(async move { server.accept(far).await.is_ok() });
-        let connector = connector(pinned.public(), &own).unwrap();
+        let connector = connector(pinned.public(), &Identity::new(&own).unwrap()).unwrap();
         let Ok(stream) = connector.connect(name, near).await else {
             return false;
         };

@@ -169,7 +169,8 @@ fn verify(
     payload: (SealedPayload, Salt),
 ) -> Option<CoverageProof> {
     let checkpoint = session.verify_checkpoint(&receipt.checkpoint).ok()?;
-    let entry = receipt.proved.verify(&checkpoint, &mut |_| {}).ok()?;
+    let entry = session.verified().entry(&receipt.proved, &checkpoint);
+    let entry = entry.ok()?;
     let (_, payer_key) = payer.member.as_ref()?;
     let Ok(Attestation::Coverage(coverage)) = Attestation::read(entry.header()) else {
         return None;

@@ -11,12 +11,15 @@ mod product;
 mod quote;
 mod sale;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::attestation::{Attestation, CatalogueNotice, Release};
+use proto::entry::VerifiedEntry;
 use proto::ids::{LeafIndex, SlotKey};
 use proto::lpp::Catalogue;
+use proto::receipt::{RECEIPT_BYTES_MAX, ReceiptFile};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -34,6 +37,7 @@ pub use self::quote::{LineRefusal, PayerTotal, Payment, Quote, QuoteLine, Renewa
 pub use self::sale::Occasion;
 use self::sale::Sale;
 use crate::failure::{Failure, FailureKind};
+use crate::files;
 use crate::issue::{IssueError, Issued};
 use crate::lookup::LookupError;
 use crate::session::Session;
@@ -45,6 +49,9 @@ use crate::view::{View, ViewError};
 /// this is a hint beside it.
 pub const CATALOGUE_QUESTION_MAX: Duration = Duration::from_millis(500);
 
+/// The file in the state folder that proves which catalogue the ledger names.
+const CATALOGUE_RECEIPT: &str = "catalogue-receipt.txt";
+
 /// A till in a shop.
 pub struct Pos {
     session: Session,
@@ -52,6 +59,8 @@ pub struct Pos {
     view: Mutex<View>,
     /// The catalogue entry that was last found to name our catalogue, so that one call is saved.
     catalogue_entry: Mutex<Option<LeafIndex>>,
+    /// Where the receipt of that entry is kept from one run of the program to the next.
+    catalogue_receipt: Option<PathBuf>,
     /// How long the payers' nodes may take.
     live_quote_max: Duration,
 }
@@ -170,7 +179,17 @@ impl Pos {
             catalogue: Arc::new(catalogue),
             view: Mutex::new(view),
             catalogue_entry: Mutex::new(None),
+            catalogue_receipt: None,
             live_quote_max: LIVE_QUOTE_MAX,
+        }
+    }
+
+    /// The same till, which keeps the receipt of the entry that names its catalogue in this folder.
+    #[must_use]
+    pub fn keeping_receipt_in(self, folder: &Path) -> Self {
+        Self {
+            catalogue_receipt: Some(folder.join(CATALOGUE_RECEIPT)),
+            ..self
         }
     }
 
@@ -202,7 +221,7 @@ impl Pos {
     ///
     /// 1. The items are looked up in the catalogue: grouped codes, slots, base, highest price.
     /// 2. The own view of the ledger advances, so that a rollback or a fork is noticed.
-    /// 3. The identity is blinded, evaluated by `t` members and turned into tokens.
+    /// 3. Meanwhile the identity is blinded, evaluated by `t` members and turned into tokens.
     /// 4. The slots and the coverages of every payer are looked up and verified; meanwhile each
     ///    payer's own node is asked for its coverages, at most [`LIVE_QUOTE_MAX`].
     /// 5. What a payer's node says counts, otherwise what the ledger has. Each coverage must be
@@ -221,13 +240,12 @@ impl Pos {
     ) -> Result<Quote, CheckError> {
         let today = system::now().day();
         let sale = Sale::new(&self.catalogue, insured, items, occasion, today)?;
-        self.view.lock().await.advance(self.session.home()).await?;
         let contracts = insured.contracts();
-        let (person, tokens) = tokio::join!(
-            self.session.person_token(insured.person()),
-            self.session.contract_tokens(&contracts),
-        );
-        let (person, tokens) = (person?, tokens?);
+        // A view that does not advance ends it at once; tokens that fail wait for the view.
+        let ((), tokens) = tokio::try_join!(self.advance(), async {
+            Ok(self.session.tokens(insured.person(), &contracts).await)
+        })?;
+        let (person, tokens) = tokens?;
         let payers = offer::payers(&contracts, &tokens, self.session.roster());
         let asked = Questions::new(&sale.products, &person, &tokens);
         let (found, live) = tokio::join!(
@@ -238,6 +256,11 @@ impl Pos {
         let offers = asked.read_offers(&found, &live, &payers, today)?;
         let catalogue = self.catalogue_in_force(&offers.offers).await?;
         Ok(Quote::new(sale, payers, &asked, found, &offers, catalogue))
+    }
+
+    async fn advance(&self) -> Result<(), CheckError> {
+        self.view.lock().await.advance(self.session.home()).await?;
+        Ok(())
     }
 
     /// Whether the ledger has the till's catalogue in force; `None` when nobody says so within
@@ -297,7 +320,7 @@ impl Pos {
         if *known == Some(index) {
             return Ok(Some(index));
         }
-        let entry = self.session.verified_entry(index).await?;
+        let entry = self.catalogue_entry(index).await?;
         let Ok(Attestation::Catalogue(CatalogueNotice { hash, .. })) =
             Attestation::read(entry.header())
         else {
@@ -308,6 +331,31 @@ impl Pos {
         }
         *known = Some(index);
         Ok(Some(index))
+    }
+
+    /// The entry that names a catalogue, from the receipt that was kept of it or from the home
+    /// node. A kept receipt is verified like one that has just come.
+    async fn catalogue_entry(&self, index: LeafIndex) -> Result<VerifiedEntry, CheckError> {
+        if let Some(entry) = self.kept_catalogue_entry(index) {
+            return Ok(entry);
+        }
+        let (entry, receipt) = self.session.receipt(index).await?;
+        if let Some(path) = &self.catalogue_receipt {
+            // What cannot be kept is asked for again.
+            let text = ReceiptFile::Accepted(receipt).to_text();
+            let _ = files::replace(path, text.as_bytes());
+        }
+        Ok(entry)
+    }
+
+    fn kept_catalogue_entry(&self, index: LeafIndex) -> Option<VerifiedEntry> {
+        let path = self.catalogue_receipt.as_ref()?;
+        let text = files::read_text(path, RECEIPT_BYTES_MAX).ok()?;
+        let Ok(ReceiptFile::Accepted(receipt)) = ReceiptFile::parse(&text) else {
+            return None;
+        };
+        let verified = receipt.verify(self.session.roster(), &mut |_| {}).ok()?;
+        (verified.index == index).then_some(verified.entry)
     }
 }
 

@@ -55,18 +55,18 @@ enum Event {
 }
 
 impl<'a> Gathering<'a> {
-    /// The members in a random order, so that no node's quota is used up before the others';
-    /// those that have answered wrongly in this session last.
+    /// Asks the members in the order of a lot.
     pub(super) fn new(
         session: &'a Session,
+        lot: Lot<'a>,
         kind: TokenKind,
         claim: Option<LeafIndex>,
         blinded: &'a [BlindedElement],
         threshold: Threshold,
-    ) -> Result<Self, NoRandomness> {
-        let waiting = by_lot(session)?;
+    ) -> Self {
+        let waiting = lot;
         let has_spares = waiting.len() > usize::from(threshold.get());
-        Ok(Self {
+        Self {
             session,
             kind,
             claim,
@@ -79,7 +79,7 @@ impl<'a> Gathering<'a> {
             asked: JoinSet::new(),
             answers: Vec::new(),
             failures: Vec::new(),
-        })
+        }
     }
 
     /// Asks `threshold` members at once, and one more for each that fails or is slow.
@@ -165,7 +165,12 @@ impl<'a> Gathering<'a> {
     }
 }
 
-fn by_lot(session: &Session) -> Result<VecDeque<&MemberShare>, NoRandomness> {
+/// The members in the order in which they are asked.
+pub(super) type Lot<'a> = VecDeque<&'a MemberShare>;
+
+/// The members in a random order, so that no node's quota is used up before the others'; those
+/// that have answered wrongly in this session last.
+pub(super) fn by_lot(session: &Session) -> Result<Lot<'_>, NoRandomness> {
     let wrong = session.wrong_members();
     let mut shares = Vec::new();
     for share in session.roster().shares() {
