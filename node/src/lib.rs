@@ -13,6 +13,7 @@ pub mod command;
 pub mod config;
 pub mod coverage;
 pub mod demo;
+pub mod engine;
 pub mod evaluator;
 #[cfg(test)]
 mod example;

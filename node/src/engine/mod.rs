@@ -1,0 +1,17 @@
+//! The ordering engine of a federation, and all that knows which one it is.
+//!
+//! The engine is openraft. It keeps one replicated log of records: batches of the ledger, changes
+//! of who votes, and the blank records that a new leader begins with. What it needs to be durable
+//! lies in the store of the ledger ([`crate::store`]), in a byte form of our own ([`record`]), so
+//! that another engine could take over the same files.
+//!
+//! The engine gives availability, and no loss when nodes crash. That nobody lies is not its
+//! promise: each member checks batches and roots for itself.
+
+pub mod record;
+mod type_config;
+
+pub use self::type_config::{
+    Applied, CommittedLeaderId, EngineId, Entry, LeaderId, LogId, Membership, Payload, Record,
+    Seat, SnapshotMeta, StoredMembership, TypeConfig, Vote,
+};
