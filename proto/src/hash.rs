@@ -126,6 +126,8 @@ pub enum Context {
     BatchHeader,
     /// The hash over the leaf hashes of a batch's entries.
     BatchContent,
+    /// The check of what a node keeps for the ordering engine.
+    EngineRecord,
 }
 
 impl Context {
@@ -164,6 +166,7 @@ impl Context {
             Self::SecretsAtRest => "vitrail 2026 v1 secrets at rest",
             Self::BatchHeader => "vitrail 2026 v1 batch header",
             Self::BatchContent => "vitrail 2026 v1 batch content",
+            Self::EngineRecord => "vitrail 2026 v1 engine record",
         }
     }
 }

@@ -111,6 +111,7 @@ pub fn found(
         answers: &commit.answers,
         payloads: &[],
         erased: &[],
+        applied: None,
         checkpoint: &checkpoint,
     })?;
     Ok(())

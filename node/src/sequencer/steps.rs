@@ -354,6 +354,7 @@ pub(super) fn commit_batch(
         answers: &commit.answers,
         payloads,
         erased: &commit.erased,
+        applied: None,
         checkpoint,
     })
 }

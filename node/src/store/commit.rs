@@ -13,7 +13,8 @@ use proto::tile::{ENTRIES_PER_CHUNK, Tile, TileId, encode_entry};
 
 use super::payloads::{Bundles, bundles};
 use super::vault::Mark;
-use super::{Store, StoreError, answer, keys, lock};
+use super::{Store, StoreError, answer, engine, keys, lock};
+use crate::engine::Applied;
 use crate::ledger::{Answered, RequestKey};
 
 /// The format that this code writes and reads.
@@ -36,6 +37,8 @@ pub struct Writes<'a> {
     pub payloads: &'a [(LeafIndex, &'a SealedPayload, &'a Salt)],
     /// Entries whose payload and salt are to go.
     pub erased: &'a [LeafIndex],
+    /// How far the engine's log is applied with this commit, where an engine orders.
+    pub applied: Option<&'a Applied>,
     /// The checkpoint of the log and the map after the commit.
     pub checkpoint: &'a SignedCheckpoint,
 }
@@ -91,14 +94,32 @@ impl Store {
     pub fn commit(&self, writes: &Writes<'_>) -> Result<(), StoreError> {
         let mut writer = lock(&self.0.writer);
         let tail = writer.ready()?;
+        self.refuse_after_failure()?;
         self.0.free_space.check()?;
         in_place(writes, tail)?;
         let left = self.bundles_without(writes.erased)?;
-        let (batch, mut tail) = batch_of(writes, left, tail)?;
+        let (batch, tail) = batch_of(writes, left, tail)?;
         let replaced = self.replaced_by(writes.map)?;
 
         // Whatever goes wrong from here, a panic included, leaves the writer poisoned.
         *writer = Writer::Poisoned;
+        match self.write(writes, batch, replaced, tail) {
+            Ok(Some(tail)) => *writer = Writer::Ready(tail),
+            Ok(None) => {}
+            Err(error) => return Err(self.failed(error)),
+        }
+        Ok(())
+    }
+
+    /// Writes a batch that was found right, and says where the next one goes: nowhere, when this
+    /// one is durable but what should follow it failed.
+    fn write(
+        &self,
+        writes: &Writes<'_>,
+        batch: sled::Batch,
+        replaced: Vec<(Prefix, Arc<Bucket>)>,
+        mut tail: Tail,
+    ) -> Result<Option<Tail>, StoreError> {
         self.0
             .database
             .keep_reserve()
@@ -106,7 +127,7 @@ impl Store {
         let (durable, intended) = (TreeSize::new(writes.first.get()), tail.size);
         self.write_vault(writes, Mark { durable, intended })?;
         lock(&self.0.buckets).begin(TreeSize::new(writes.first.get()), replaced);
-        self.write_batch(batch)?;
+        self.write_batches([batch])?;
         self.sync_database()?;
         // Durable before visible: from here the batch is in the ledger, whatever happens to this
         // process. Only now do readers of the newest state get to see it.
@@ -123,12 +144,14 @@ impl Store {
         match self.erase_salts(writes.erased) {
             Ok(()) => {
                 tail.carried_out = writes.erased.to_vec();
-                *writer = Writer::Ready(tail);
+                Ok(Some(tail))
             }
             // The batch stands, and the marks in it bring the erasures back at the next start.
-            Err(error) => tracing::error!(%error, "salts could not be erased: restart the node"),
+            Err(error) => {
+                tracing::error!(%error, "salts could not be erased: restart the node");
+                Ok(None)
+            }
         }
-        Ok(())
     }
 
     /// A salt without its entry is harmless, an entry without its salt has lost its payload: so
@@ -148,18 +171,47 @@ impl Store {
             .map_err(StoreError::SyncFailed)
     }
 
-    /// Brings the batch to the database's file; the sync after it makes it durable.
-    fn write_batch(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        let applied = self.0.database.apply(batch);
+    /// Brings batches to the database's file; the sync after it makes them durable.
+    pub(super) fn write_batches(
+        &self,
+        batches: impl IntoIterator<Item = sled::Batch>,
+    ) -> Result<(), StoreError> {
+        let mut batches = batches.into_iter();
+        let applied = batches.try_for_each(|batch| self.0.database.apply(batch));
         let flushed = applied.and_then(|()| self.0.database.flush());
         flushed.map_err(|error| StoreError::SyncFailed(io_error(error)))
     }
 
-    fn sync_database(&self) -> Result<(), StoreError> {
+    /// Makes what was flushed durable.
+    ///
+    /// One at a time: the system reports a write that failed to one of its callers alone, and
+    /// another one that syncs beside it is told that all is well.
+    pub(super) fn sync_database(&self) -> Result<(), StoreError> {
+        let mut failed = lock(&self.0.failed);
+        if *failed {
+            return Err(StoreError::Poisoned);
+        }
+        *failed = true;
         self.0
             .syncs
             .sync(self.0.database.file())
-            .map_err(StoreError::SyncFailed)
+            .map_err(StoreError::SyncFailed)?;
+        *failed = false;
+        Ok(())
+    }
+
+    /// Ledger and engine share one file: what failed for one is not durable for the other.
+    pub(super) fn refuse_after_failure(&self) -> Result<(), StoreError> {
+        match *lock(&self.0.failed) {
+            true => Err(StoreError::Poisoned),
+            false => Ok(()),
+        }
+    }
+
+    /// Notes that a write or sync failed, for whoever writes next.
+    pub(super) fn failed(&self, error: StoreError) -> StoreError {
+        *lock(&self.0.failed) = true;
+        error
     }
 
     fn show(&self, writes: &Writes<'_>) {
@@ -265,6 +317,12 @@ fn batch_of(
     }
     for leaf in writes.erased {
         batch.insert(&keys::erasure(*leaf), &[]);
+    }
+    if let Some(applied) = writes.applied {
+        batch.insert(
+            keys::APPLIED,
+            engine::applied_value(keys::APPLIED, applied)?,
+        );
     }
     let head = [&[FORMAT_VERSION], writes.checkpoint.to_text().as_bytes()].concat();
     batch.insert(keys::HEAD, head);

@@ -83,17 +83,15 @@ impl Database {
         &self,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<> {
-        let mut found = self.tree().map(|tree| tree.scan_prefix(prefix));
-        let mut failed = false;
-        std::iter::from_fn(move || {
-            let next = match &mut found {
-                _ if failed => None,
-                Ok(found) => contained(|| Ok(found.next().transpose()?)).transpose(),
-                Err(_) => Some(Err(StoreError::Unreadable)),
-            };
-            failed = matches!(next, Some(Err(_)));
-            next
-        })
+        until_an_error(self.tree().map(|tree| tree.scan_prefix(prefix)))
+    }
+
+    /// The keys and values of a range, like [`scan`](Self::scan).
+    pub(super) fn range(
+        &self,
+        range: Range<[u8; 9]>,
+    ) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<> {
+        until_an_error(self.tree().map(|tree| tree.range(range)))
     }
 
     /// The last key of a range, and its value.
@@ -116,9 +114,9 @@ impl Database {
         })
     }
 
-    /// Whether nothing at all is stored.
-    pub(super) fn is_empty(&self) -> Result<bool, StoreError> {
-        contained(|| Ok(self.tree()?.is_empty()))
+    /// Whether there is any key under a prefix.
+    pub(super) fn has_any(&self, prefix: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.scan(prefix).next().transpose()?.is_some())
     }
 
     /// Applies a batch in memory: all of it, or nothing.
@@ -166,6 +164,22 @@ impl Drop for Database {
             tracing::error!("the database could not be closed in order");
         }
     }
+}
+
+/// What is found, up to and with the first error.
+fn until_an_error(
+    mut found: Result<sled::Iter, StoreError>,
+) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<> {
+    let mut failed = false;
+    std::iter::from_fn(move || {
+        let next = match &mut found {
+            _ if failed => None,
+            Ok(found) => contained(|| Ok(found.next().transpose()?)).transpose(),
+            Err(_) => Some(Err(StoreError::Unreadable)),
+        };
+        failed = matches!(next, Some(Err(_)));
+        next
+    })
 }
 
 fn contained<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -103,6 +103,16 @@ impl FreeSpace {
         Ok(())
     }
 
+    /// Refuses when there is less than half the watermark: what the engine must still write once
+    /// nothing new is proposed, such as the records that are on their way.
+    pub(super) fn check_reserve(&self) -> Result<(), StoreError> {
+        let (free, watermark) = (self.bytes()?, self.watermark / 2);
+        if free < watermark {
+            return Err(StoreError::DiskFull { free, watermark });
+        }
+        Ok(())
+    }
+
     /// The free bytes, at most [`FREE_SPACE_AGE_MAX`] old.
     fn bytes(&self) -> io::Result<u64> {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,6 +162,14 @@ mod tests {
     fn a_disk_below_the_watermark_is_full() {
         let dir = tempfile::tempdir().unwrap();
         assert!(FreeSpace::new(dir.path(), 1).check().is_ok());
+        let free = FreeSpace::new(dir.path(), 1).bytes().unwrap();
+        let tight = FreeSpace::new(dir.path(), free + free / 2);
+        assert!(tight.check().is_err() && tight.check_reserve().is_ok());
+        assert!(
+            FreeSpace::new(dir.path(), u64::MAX)
+                .check_reserve()
+                .is_err()
+        );
         let full = FreeSpace::new(dir.path(), u64::MAX).check();
         assert!(matches!(
             full,

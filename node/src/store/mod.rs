@@ -7,6 +7,7 @@
 //! ledger/db        everything but the salts, under the keys of `keys`
 //! ledger/blobs/    stays empty: the database never syncs what it puts there
 //! vault/salts      how far the log had come; 32 bytes for each entry, zeros where there is none
+//! vault/engine     how often the engine's state was durably written
 //! ballast          16 MiB to delete when the disk is full, so that the database opens again
 //! ```
 //!
@@ -22,6 +23,7 @@ mod cache;
 mod commit;
 mod database;
 mod disk;
+mod engine;
 mod keys;
 mod payloads;
 mod recover;
@@ -42,13 +44,16 @@ use thiserror::Error;
 
 pub use self::commit::Writes;
 pub use self::disk::{BALLAST_BYTES, DISK_WATERMARK_BYTES, SyncMode};
+pub use self::engine::{EngineState, RecordSpan, SignedLock};
 pub use self::recover::{RecoverError, Recovered};
 
 use self::cache::{Buckets, Generations};
 use self::commit::Writer;
 use self::database::Database;
 use self::disk::{FreeSpace, Syncs};
+use self::engine::{EngineMark, EngineWriter};
 use self::vault::Vault;
+use crate::engine::record::RecordError;
 use crate::ledger::{Answered, RequestKey};
 
 /// Memory for caches, unless configured otherwise.
@@ -119,6 +124,38 @@ pub enum StoreError {
     /// A write or sync failed before, so that nothing can be promised until a restart.
     #[error("a write or sync failed before: restart the node")]
     Poisoned,
+    /// The engine's state was not read yet.
+    #[error("the engine's state was not read yet")]
+    EngineNotBegun,
+    /// What the engine was told to be durable is gone: the database took a broken byte for its end.
+    #[error(
+        "the engine's state was written {want} times, and {got} are left: rebuild this node from its peers"
+    )]
+    EngineShortened {
+        /// How many are left.
+        got: u64,
+        /// How many were durable, at least.
+        want: u64,
+    },
+    /// The records do not continue the engine's log. Nothing was written.
+    #[error("the records begin at index {got} and must begin at {want}")]
+    RecordOutOfPlace {
+        /// Where they begin, or where one of them is.
+        got: u64,
+        /// Where it must be.
+        want: u64,
+    },
+    /// A record or membership of the engine is too large. Nothing was written.
+    #[error("the engine's record cannot be written: {0}")]
+    Record(#[from] RecordError),
+    /// A checkpoint that this node signed before forbids this one. Nothing was written.
+    #[error("a checkpoint of size {held} was signed, which forbids this one of size {got}")]
+    AlreadySigned {
+        /// The size of the one that is to be signed.
+        got: TreeSize,
+        /// The size of the one that was.
+        held: TreeSize,
+    },
     /// The operating system did not do it.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -143,6 +180,14 @@ pub enum Stored {
     Answer,
     /// The mark of an erasure.
     Erasure,
+    /// The engine's state, or the mark of how often it was written.
+    EngineState,
+    /// How far the engine's log was applied.
+    EngineApplied,
+    /// Up to where the engine's newest snapshot reaches.
+    EngineSnapshot,
+    /// A record of the engine's log.
+    EngineRecord(u64),
 }
 
 impl fmt::Display for Stored {
@@ -157,6 +202,10 @@ impl fmt::Display for Stored {
             Self::Payload(leaf) => write!(f, "payload of entry {leaf}"),
             Self::Answer => f.write_str("answer"),
             Self::Erasure => f.write_str("erasure mark"),
+            Self::EngineState => f.write_str("state of the engine"),
+            Self::EngineApplied => f.write_str("applied place of the engine"),
+            Self::EngineSnapshot => f.write_str("snapshot of the engine"),
+            Self::EngineRecord(index) => write!(f, "record {index} of the engine"),
         }
     }
 }
@@ -191,7 +240,11 @@ struct Inner {
     vault: Vault,
     syncs: Syncs,
     free_space: FreeSpace,
+    /// Whether a write or sync of the database failed.
+    failed: Mutex<bool>,
     writer: Mutex<Writer>,
+    engine: Mutex<EngineWriter>,
+    engine_mark: EngineMark,
     buckets: Mutex<Buckets>,
     tiles: Mutex<Generations<TileId, Arc<Tile>>>,
     entries: Mutex<Generations<LeafIndex, Arc<Entry>>>,
@@ -218,6 +271,7 @@ impl Store {
         disk::keep_ballast(dir, &free_space)?;
         let database = Database::open(&dir.join("ledger"), options.cache_bytes / 2)?;
         let vault = Vault::open(&dir.join("vault"))?;
+        let engine_mark = EngineMark::open(&dir.join("vault"))?;
         sync_names(dir, &vault)?;
         let buckets = options.cache_bytes / 2 / CACHED_BUCKET_BYTES;
         Ok(Self(Arc::new(Inner {
@@ -225,7 +279,10 @@ impl Store {
             vault,
             syncs: Syncs::new(options.sync),
             free_space,
+            failed: Mutex::default(),
             writer: Mutex::default(),
+            engine: Mutex::default(),
+            engine_mark,
             buckets: Mutex::new(Buckets::new(usize::try_from(buckets).unwrap_or(usize::MAX))),
             tiles: Mutex::new(Generations::new(TILES_CACHED)),
             entries: Mutex::new(Generations::new(ENTRIES_CACHED)),

@@ -29,7 +29,7 @@ pub enum RecoverError {
         /// Its version.
         got: u8,
     },
-    /// There is no head, but something else.
+    /// There is no head, but something of a ledger.
     #[error("the ledger has no head, but is not empty")]
     NoHead,
     /// A stored tile is not the one that the entries make.
@@ -154,12 +154,12 @@ impl Store {
     fn head(&self) -> Result<Option<SignedCheckpoint>, RecoverError> {
         let corrupt = StoreError::Corrupt { what: Stored::Head };
         let Some(head) = self.0.database.value(keys::HEAD)? else {
-            let empty = self.0.database.is_empty()?;
-            return if empty {
-                Ok(None)
-            } else {
-                Err(RecoverError::NoHead)
-            };
+            for prefix in keys::LEDGER {
+                if self.0.database.has_any(prefix)? {
+                    return Err(RecoverError::NoHead);
+                }
+            }
+            return Ok(None);
         };
         match head.split_first() {
             Some((&FORMAT_VERSION, text)) => {

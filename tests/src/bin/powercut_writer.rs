@@ -118,6 +118,7 @@ fn commit_for_ever(
             answers: &batch.answers,
             payloads: &payloads.collect::<Vec<_>>(),
             erased: &[],
+            applied: None,
             checkpoint: &ledger.checkpoint(&edge, &map),
         })?;
         say(&format!("acknowledged {}", edge.size()))?;

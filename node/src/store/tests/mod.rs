@@ -65,6 +65,7 @@ struct Batch {
     payloads: Vec<(LeafIndex, SealedPayload, Salt)>,
     erased: Vec<LeafIndex>,
     removed: Vec<u64>,
+    applied: Option<crate::engine::Applied>,
 }
 
 impl Ledger {
@@ -123,6 +124,7 @@ impl Ledger {
             answers: &answers,
             payloads: &payloads,
             erased: &batch.erased,
+            applied: batch.applied.as_ref(),
             checkpoint: &self.checkpoint(&edge, &map),
         })?;
         (self.edge, self.crown) = (edge, map.crown().clone());
