@@ -8,9 +8,12 @@
 //! The engine gives availability, and no loss when nodes crash. That nobody lies is not its
 //! promise: each member checks batches and roots for itself.
 
+mod log_store;
 pub mod record;
+mod tail;
 mod type_config;
 
+pub use self::log_store::{DiskWork, LogReader, LogStore};
 pub use self::type_config::{
     Applied, CommittedLeaderId, EngineId, Entry, LeaderId, LogId, Membership, Payload, Record,
     Seat, SnapshotMeta, StoredMembership, TypeConfig, Vote,

@@ -53,6 +53,15 @@ pub struct Seat {
     pub member: MemberName,
 }
 
+/// For the engine's own test suite, which makes memberships of numbers alone.
+#[cfg(test)]
+impl Default for Seat {
+    fn default() -> Self {
+        let member = "member".parse().unwrap();
+        Self { member }
+    }
+}
+
 /// What one batch is to the engine: bytes, shared by all who hold them, that never print.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record(Bytes);
