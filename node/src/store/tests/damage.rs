@@ -8,10 +8,10 @@ use proto::tile::TiledLog;
 use super::*;
 
 /// A xorshift generator: the same damage in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -155,7 +155,7 @@ fn history(folder: &Folder) -> Vec<Roots> {
     history
 }
 
-fn written_length(path: &Path) -> usize {
+pub(super) fn written_length(path: &Path) -> usize {
     let bytes = std::fs::read(path).unwrap();
     bytes.iter().rposition(|byte| *byte != 0).unwrap()
 }

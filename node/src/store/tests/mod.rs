@@ -2,6 +2,7 @@
 
 mod commits;
 mod damage;
+mod engine;
 mod erasure;
 
 use std::collections::BTreeMap;
