@@ -15,7 +15,8 @@
 //! written. A flipped bit or a torn end is an error, never another record or an older vote. Such a
 //! node is rebuilt from its peers, under a new engine id.
 //!
-//! A thief with these records has what the ledger has: sealed entries and their salts.
+//! A thief with these records has what their batches have. What is purged stays in the file until
+//! the database writes over it, so a salt must not be in a record: it could not be erased.
 
 mod parts;
 mod state;
