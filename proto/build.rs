@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "receipt",
         "refusal",
         "replication",
+        "engine",
     ];
     let files = concepts.map(|concept| format!("vitrail/v1/{concept}.proto"));
     let descriptors = protox::compile(files, ["schema"])?;

@@ -183,6 +183,12 @@ impl SignedCheckpoint {
         &self.checkpoint
     }
 
+    /// The lines under it, none of them checked.
+    #[must_use]
+    pub fn cosignatures(&self) -> &[NoteSignature] {
+        self.note.signatures()
+    }
+
     /// Accepts the checkpoint if a quorum of the roster vouches for it.
     ///
     /// 1. Its origin is the roster's.

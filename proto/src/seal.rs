@@ -349,6 +349,21 @@ impl SealedPayload {
         bytes
     }
 
+    /// How many bytes [`Self::to_bytes`] writes.
+    #[must_use]
+    pub fn byte_count(&self) -> usize {
+        match &self.record {
+            Some(record) => record.to_bytes().len(),
+            None => {
+                1 + self
+                    .parts
+                    .iter()
+                    .map(|part| 2 + part.0.len())
+                    .sum::<usize>()
+            }
+        }
+    }
+
     /// Reads exactly what [`Self::to_bytes`] writes.
     ///
     /// # Errors

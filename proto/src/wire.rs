@@ -4,6 +4,7 @@
 //! or says which field is wrong. Protobuf only carries: nothing is hashed or signed as protobuf.
 
 pub mod access;
+pub mod batch;
 pub mod ceremony;
 pub mod claims;
 pub mod open;
