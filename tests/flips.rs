@@ -131,7 +131,7 @@ fn try_out(folder: &Path, truth: &Truth, round: usize) -> Outcome {
         return Outcome::Refused;
     };
     let witness = Witness::new(cnam(), truth.key.clone());
-    let Ok(sequencer) = sequencer::open(&store, witness, Box::new(|_| {})) else {
+    let Ok(sequencer) = sequencer::open(&store, witness, None, Box::new(|_| {})) else {
         return Outcome::Refused;
     };
     let outcome = ask(&sequencer.snapshot(), truth, round);

@@ -193,7 +193,8 @@ pub fn main() -> ExitCode {
 
 /// Logs go to standard error: as JSON when results do, filtered by `VITRAIL_LOG`.
 fn log_to_stderr(output: Output) {
-    let filter = EnvFilter::try_from_env("VITRAIL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("VITRAIL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,openraft=warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -98,6 +98,10 @@ pub struct Settings {
     /// Free disk space in MiB below which writes stop.
     #[arg(long, env = "VITRAIL_DISK_WATERMARK_MIB", value_name = "MIB")]
     pub disk_watermark_mib: Option<u64>,
+    /// Take part in ordering without a vote: check and cosign each batch, as a member does that is
+    /// about to vote. A member that votes does so in any case.
+    #[arg(long, env = "VITRAIL_LEARN", num_args = 0..=1, default_missing_value = "true")]
+    pub learn: Option<bool>,
     /// Seconds without news from the federation after which tills are refused.
     #[arg(long, env = "VITRAIL_FRESH_FOR_S", value_name = "S")]
     pub fresh_for_s: Option<u64>,
@@ -139,6 +143,8 @@ pub struct Config {
     pub disk_watermark_bytes: Option<u64>,
     /// How old the newest checkpoint may be before tills are refused.
     pub fresh_for: Duration,
+    /// Whether it takes part in ordering without a vote.
+    pub learn: bool,
     /// Sleep before each sync; zero but for measurements.
     pub sync_delay: Duration,
 }
@@ -270,6 +276,7 @@ impl Settings {
             cache_mib: self.cache_mib.or(next.cache_mib),
             disk_watermark_mib: self.disk_watermark_mib.or(next.disk_watermark_mib),
             fresh_for_s: self.fresh_for_s.or(next.fresh_for_s),
+            learn: self.learn.or(next.learn),
             sync_delay_ms: self.sync_delay_ms.or(next.sync_delay_ms),
         }
     }
@@ -328,6 +335,7 @@ impl Config {
                 .disk_watermark_mib
                 .map(|mib| mib.saturating_mul(1 << 20)),
             fresh_for: Duration::from_secs(at_most("fresh_for_s", fresh, FRESH_FOR_S_MAX)?),
+            learn: settings.learn.unwrap_or(false),
             sync_delay: Duration::from_millis(at_most("sync_delay_ms", delay, SYNC_DELAY_MS_MAX)?),
         })
     }

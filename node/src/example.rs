@@ -1,7 +1,9 @@
 //! A small federation for the tests of this crate: four members, one of them voting.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use proto::hash::{Context, derive};
 use proto::ids::Origin;
 use proto::incident::IncidentSecretKey;
@@ -11,6 +13,11 @@ use proto::roster::{
     SignedRoster, Standing,
 };
 use proto::signing::SecretKey;
+use tokio::sync::watch;
+
+use crate::engine::Applied;
+use crate::order::{Leadership, Lost, Orderer};
+use crate::sequencer::Sequencer;
 
 /// The key of whoever has this name.
 pub(crate) fn secret(name: &str) -> SecretKey {
@@ -81,4 +88,34 @@ pub(crate) fn first_roster() -> SignedRoster {
         Roster::new(roster_parts(Epoch::default(), None)).unwrap(),
         "cnam",
     )
+}
+
+/// An engine that orders what it is given, and no other member's: for the tests of what stands on
+/// an engine.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    sequencer: Sequencer,
+    leadership: watch::Receiver<Leadership>,
+}
+
+impl Alone {
+    /// Gives the sequencer such an engine; it leads from now on.
+    pub(crate) fn lead(sequencer: &Sequencer) {
+        let leadership = watch::channel(Leadership::Own { term: 1 }).1;
+        sequencer.attach(Arc::new(Self {
+            sequencer: sequencer.clone(),
+            leadership,
+        }));
+    }
+}
+
+impl Orderer for Alone {
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    fn propose(&self, _term: u64, record: Bytes, _lost: Lost) {
+        let sequencer = self.sequencer.clone();
+        tokio::spawn(async move { sequencer.ordered(record, Applied::default()).await });
+    }
 }

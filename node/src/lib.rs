@@ -11,6 +11,7 @@ pub mod ceremony;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod cosigning;
 pub mod coverage;
 pub mod demo;
 pub mod engine;

@@ -1,58 +1,39 @@
-//! Who decides the order of batches: the one place where a replicated engine takes over.
+//! Who decides the order of batches: the one door to the replicated engine.
 //!
-//! A single node is a cluster of one: it sets the moment of each batch by its own clock and goes
-//! on at once. Everything after this point (`decide`, store, witness) does not know the difference.
+//! A leader hands a record over; every member gets each record back once it has its place, the
+//! leader too. A federation of one voting member has an engine of one, and nothing after this
+//! point knows the difference.
 
-use proto::entry::VerifiedEntry;
-use proto::ids::UnixMillis;
+use std::fmt;
 
-use crate::ledger::Batch;
+use bytes::Bytes;
+use proto::ids::MemberName;
+use tokio::sync::watch;
 
-/// Puts batches in an order that every member keeps.
-pub trait Orderer: Send {
-    /// Returns once the batch has its place. `now` is this node's clock.
-    fn order(&mut self, entries: Vec<VerifiedEntry>, now: UnixMillis) -> Batch;
+/// Whose turn it is to propose batches.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Leadership {
+    /// Nobody is known to lead.
+    #[default]
+    Nobody,
+    /// This node leads in this term, and has every record of the terms before.
+    Own {
+        /// The term.
+        term: u64,
+    },
+    /// Another member leads.
+    Member(MemberName),
 }
 
-/// The engine of a federation with one voting member.
-#[derive(Debug)]
-pub struct ClusterOfOne {
-    latest: UnixMillis,
-}
+/// Told when a record was not ordered as far as this node knows. It may be ordered all the same.
+pub type Lost = Box<dyn FnOnce() + Send>;
 
-impl ClusterOfOne {
-    /// Continues after a batch of this moment.
-    #[must_use]
-    pub const fn after(latest: UnixMillis) -> Self {
-        Self { latest }
-    }
-}
+/// Puts records in an order that every member keeps.
+pub trait Orderer: Send + Sync + fmt::Debug {
+    /// Whose turn it is.
+    fn leadership(&self) -> watch::Receiver<Leadership>;
 
-impl Orderer for ClusterOfOne {
-    /// The moment never goes back, whatever the clock does: dates decided once stay decided.
-    fn order(&mut self, entries: Vec<VerifiedEntry>, now: UnixMillis) -> Batch {
-        self.latest = self.latest.max(now);
-        Batch {
-            at: self.latest,
-            entries,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_moment_of_a_batch_never_goes_back() {
-        let mut order = ClusterOfOne::after(UnixMillis::new(50));
-        assert_eq!(
-            order.order(Vec::new(), UnixMillis::new(100)).at,
-            UnixMillis::new(100)
-        );
-        assert_eq!(
-            order.order(Vec::new(), UnixMillis::new(60)).at,
-            UnixMillis::new(100)
-        );
-    }
+    /// Hands over a record of this term. It comes back to the sequencer once it has its place,
+    /// or `lost` is called, or both.
+    fn propose(&self, term: u64, record: Bytes, lost: Lost);
 }

@@ -5,10 +5,13 @@
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use proto::checkpoint::SignedCheckpoint;
 use proto::ids::{MemberName, TreeSize, UnixSeconds};
 use proto::roster::{Address, Roster};
 use proto::signing::{PublicKey, SecretKey};
+use proto::wire::batch::read_cosigned;
 use proto::wire::replication::{Page, read_page};
+use proto::wire::v1::engine_service_client::EngineServiceClient;
 use proto::wire::v1::replication_service_client::ReplicationServiceClient;
 use proto::wire::{WireError, v1};
 use thiserror::Error;
@@ -25,6 +28,8 @@ pub const FOLLOW_DEADLINE: Duration = Duration::from_secs(10);
 /// How long an entry that is passed on may take: less than the ten seconds for which its issuer
 /// waits, so that it gets our answer and not none.
 pub const FORWARD_DEADLINE: Duration = Duration::from_secs(8);
+/// How long a cosignature may take: it is sent again after it.
+pub const COSIGN_DEADLINE: Duration = Duration::from_secs(2);
 /// Longest answer: a page, and a margin for what is one entry over.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Silence after which the other node is asked whether it is still there, and how long it has to
@@ -99,6 +104,22 @@ impl Peer {
         Ok(Self { member, channel })
     }
 
+    /// The ways to all other members whose address is known, voting ones first.
+    ///
+    /// # Errors
+    /// As [`Peer::open`].
+    pub fn all(roster: &Roster, secret: &SecretKey) -> Result<Vec<Self>, TlsError> {
+        let own = secret.public();
+        let mut others: Vec<_> = roster.members().iter().collect();
+        others.retain(|it| it.public_key != own);
+        others.sort_by_key(|it| !it.is_voting());
+        others
+            .into_iter()
+            .filter_map(|member| Some((member, member.grpc.as_ref()?)))
+            .map(|(it, address)| Self::open(it.name.clone(), it.public_key, address, secret))
+            .collect()
+    }
+
     /// The ways to all voting members whose address is known.
     ///
     /// # Errors
@@ -164,6 +185,51 @@ impl Peer {
         let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
         let answer = answered.map_err(Box::new)?.into_inner().append;
         answer.ok_or_else(|| Box::new(Status::internal("the answer is empty")))
+    }
+
+    /// Hands over this member's newest cosignature.
+    ///
+    /// # Errors
+    /// [`PeerError`]. Nothing of the checkpoint that comes back is verified yet.
+    pub async fn cosign(&self, own: &SignedCheckpoint) -> Result<SignedCheckpoint, PeerError> {
+        let mut request = Request::new(v1::CosignRequest {
+            checkpoint: own.to_text(),
+        });
+        request.set_timeout(COSIGN_DEADLINE);
+        let mut client = self.client();
+        let answered = tokio::time::timeout(COSIGN_DEADLINE, client.cosign(request)).await;
+        let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        let answer = answered.map_err(|status| PeerError::Call {
+            member: self.member.clone(),
+            code: status.code(),
+        })?;
+        read_cosigned(&answer.get_ref().checkpoint).map_err(|error| PeerError::Answer {
+            member: self.member.clone(),
+            error,
+        })
+    }
+
+    /// Asks for a seat in the ordering engine; whether it is given.
+    ///
+    /// # Errors
+    /// [`PeerError::Call`].
+    pub async fn enlist(&self, engine_id: u64) -> Result<bool, PeerError> {
+        let mut request = Request::new(v1::EnlistRequest { engine_id });
+        request.set_timeout(COSIGN_DEADLINE);
+        let mut client = self.engine();
+        let answered = tokio::time::timeout(COSIGN_DEADLINE, client.enlist(request)).await;
+        let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        let answer = answered.map_err(|status| PeerError::Call {
+            member: self.member.clone(),
+            code: status.code(),
+        })?;
+        Ok(answer.get_ref().is_seated)
+    }
+
+    /// The way to its ordering engine.
+    #[must_use]
+    pub fn engine(&self) -> EngineServiceClient<Channel> {
+        EngineServiceClient::new(self.channel.clone()).max_encoding_message_size(ANSWER_BYTES_MAX)
     }
 
     fn client(&self) -> ReplicationServiceClient<Channel> {

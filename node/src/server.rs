@@ -6,6 +6,7 @@
 
 mod health;
 mod opening;
+mod taking_up;
 
 use std::future::Future;
 use std::io;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use proto::ids::{MemberName, Origin, TreeSize};
 use proto::roster::{SignedRosterError, SuccessionError};
-use proto::signing::SigningError;
+use proto::signing::{SecretKey, SigningError};
 use proto::wire::DESCRIPTORS;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -34,17 +35,23 @@ use crate::access::alarm::Alarms;
 use crate::admission::admit;
 use crate::clock;
 use crate::config::Config;
-use crate::coverage::{BookError, Quoter, reload};
+use crate::cosigning;
+use crate::coverage::{BookError, Quoter, Watched, reload};
+use crate::engine::{Engine, EngineError};
 use crate::evaluator::EvaluatorKeyError;
-use crate::follow::FollowEnd;
+use crate::follow::{FollowEnd, Upstream};
 use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
+use crate::order::Orderer;
 use crate::protection::ProtectionError;
 use crate::secret_file::SecretFileError;
 use crate::sequencer::{OpenError, Sequencer};
 use crate::service::{Services, limited_server};
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
+
+/// How long a node that votes alone may take to lead: its log is on its own disk.
+const LEAD_WAIT: Duration = Duration::from_secs(10);
 
 /// How long calls in flight get to finish: more than any batch takes, less than the ten seconds
 /// after which service managers lose patience.
@@ -155,6 +162,15 @@ pub enum StartError {
     /// The ledger on disk is not taken up.
     #[error(transparent)]
     Ledger(#[from] OpenError),
+    /// The ordering engine does not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The operating system has no randomness.
+    #[error("the operating system has no randomness")]
+    NoRandomness,
+    /// This node does not lead a federation in which nobody else votes.
+    #[error("the ordering engine does not lead after {LEAD_WAIT:?}")]
+    NotLeading,
     /// The TLS side cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -191,6 +207,7 @@ pub struct RunningNode {
     addresses: Addresses,
     origin: Origin,
     sequencer: Sequencer,
+    engine: Option<Engine>,
     store: Store,
     stop: watch::Sender<bool>,
     servers: JoinSet<()>,
@@ -210,6 +227,7 @@ impl RunningNode {
         let bound = Bound::bind(&config).await?;
         let (addresses, origin) = (bound.addresses, ready.origin.clone());
         let (sequencer, store) = (ready.sequencer.clone(), ready.store.clone());
+        let engine = ready.engine.clone();
         let (stop, stopping) = watch::channel(false);
         let servers = serve(ready, bound, &config, &metrics, &stopping)?;
         tracing::info!(
@@ -221,6 +239,7 @@ impl RunningNode {
             addresses,
             origin,
             sequencer,
+            engine,
             store,
             stop,
             servers,
@@ -261,6 +280,9 @@ impl RunningNode {
     /// sequencer. Every entry that was acknowledged is durable long before.
     pub async fn stop(mut self) {
         tracing::info!("stopping");
+        if let Some(engine) = &self.engine {
+            engine.hand_over().await;
+        }
         self.stop.send_replace(true);
         let drained = timeout(DRAIN_MAX, async {
             while self.servers.join_next().await.is_some() {}
@@ -271,6 +293,9 @@ impl RunningNode {
         }
         let sequencer = self.sequencer.clone();
         let _ = spawn_blocking(move || sequencer.stop()).await;
+        if let Some(engine) = &self.engine {
+            engine.stop().await;
+        }
         tracing::info!(size = %self.size(), "stopped");
     }
 }
@@ -326,27 +351,26 @@ fn serve(
         quotas,
         sequencer,
         following,
+        engine,
         book,
         ..
     } = ready;
     let acceptor = TlsAcceptor::from(tls::server_config(&secret)?);
     let known = sequencer.clone();
     let is_known = Arc::new(move |key: &_| admit(&known.snapshot(), key, clock::now()).is_ok());
-    let upstream = following.as_ref().map(|it| it.upstream(&sequencer));
+    let upstream = upstream(&sequencer, &secret, engine.as_ref());
     let mut servers = JoinSet::new();
     let quoter = book.map(|(book, watched)| {
         metrics.contracts_loaded(book.contracts());
         let quoter = Quoter::new(book, sequencer.clone(), upstream.clone(), secret.clone());
-        let quoter = Arc::new(quoter);
-        let (kept, counted) = (quoter.clone(), metrics.clone());
-        servers.spawn(reload(kept, watched, counted, told(stopping)));
-        quoter
+        keep_reading(quoter, watched, metrics, &mut servers, stopping)
     });
     let services = Services {
         sequencer: sequencer.clone(),
         quotas,
         alarms: Arc::new(Alarms::new(metrics.clone())),
-        recorder: Recorder::start(sequencer.clone(), upstream.clone(), secret),
+        recorder: Recorder::start(sequencer.clone(), upstream.clone(), secret.clone()),
+        engine: engine.clone(),
         evaluator,
         upstream,
         quoter,
@@ -374,11 +398,33 @@ fn serve(
     let pages = pages.with_graceful_shutdown(told(stopping));
     servers.spawn(ended("http", pages.into_future()));
 
-    servers.spawn(health::report(reporter, sequencer, told(stopping)));
     if let Some(following) = following {
         servers.spawn(following.run(told(stopping)));
     }
+    if engine.is_some() {
+        servers.spawn(cosigning::carry(sequencer.clone(), secret, told(stopping)));
+    }
+    servers.spawn(health::report(reporter, sequencer, told(stopping)));
     Ok(servers)
+}
+
+fn upstream(sequencer: &Sequencer, secret: &SecretKey, engine: Option<&Engine>) -> Upstream {
+    let leadership = engine.map(Orderer::leadership);
+    Upstream::new(sequencer.clone(), secret.clone(), leadership)
+}
+
+/// Has the payer's files read again whenever they change.
+fn keep_reading(
+    quoter: Quoter,
+    watched: Watched,
+    metrics: &Arc<Metrics>,
+    servers: &mut JoinSet<()>,
+    stopping: &watch::Receiver<bool>,
+) -> Arc<Quoter> {
+    let quoter = Arc::new(quoter);
+    let (kept, counted) = (quoter.clone(), metrics.clone());
+    servers.spawn(reload(kept, watched, counted, told(stopping)));
+    quoter
 }
 
 /// The schema, for whoever asks what this node speaks.

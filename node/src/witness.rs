@@ -2,14 +2,16 @@
 
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::hash::Hash;
-use proto::ids::{MemberName, TreeSize, UnixSeconds};
+use proto::ids::{MemberName, Origin, TreeSize, UnixSeconds};
 use proto::note::NoteError;
 use proto::signing::SecretKey;
 use thiserror::Error;
 
+use crate::store::SignedLock;
+
 /// Cosigns what this node found itself. The sequencer commits each signature with its batch, so
 /// that what was signed is durable before the signature leaves.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Witness {
     name: MemberName,
     secret: SecretKey,
@@ -62,6 +64,25 @@ impl Witness {
         self.last = Some(Signed::of(checkpoint));
     }
 
+    /// Takes note of a lock that may be older than what was settled since.
+    pub fn settle_lock(&mut self, lock: &Checkpoint) {
+        if self.last.is_none_or(|last| last.size < lock.size) {
+            self.settle(lock);
+        }
+    }
+
+    /// Whether this very checkpoint is the last one settled.
+    #[must_use]
+    pub fn has_settled(&self, checkpoint: &Checkpoint) -> bool {
+        self.last == Some(Signed::of(checkpoint))
+    }
+
+    /// Whether a larger checkpoint was settled: this one is then not signed again.
+    #[must_use]
+    pub fn is_past(&self, checkpoint: &Checkpoint) -> bool {
+        self.last.is_some_and(|last| last.size > checkpoint.size)
+    }
+
     /// Its member name.
     #[must_use]
     pub const fn name(&self) -> &MemberName {
@@ -99,6 +120,29 @@ impl Witness {
         }
         let cosignature = checkpoint.cosign(&self.name, &self.secret, at);
         Ok(SignedCheckpoint::new(checkpoint, vec![cosignature])?)
+    }
+}
+
+impl SignedLock {
+    /// The lock before this checkpoint is signed.
+    #[must_use]
+    pub const fn of(checkpoint: &Checkpoint) -> Self {
+        Self {
+            size: checkpoint.size,
+            log_root: checkpoint.log_root,
+            map_root: checkpoint.map_root,
+        }
+    }
+
+    /// What was signed.
+    #[must_use]
+    pub fn checkpoint(&self, origin: &Origin) -> Checkpoint {
+        Checkpoint {
+            origin: origin.clone(),
+            size: self.size,
+            log_root: self.log_root,
+            map_root: self.map_root,
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub mod endless;
 pub mod world;
 
 pub mod raw;
+pub mod replicated;
 
 pub mod soft_token;
 

@@ -14,7 +14,6 @@ use zeroize::Zeroizing;
 use super::NotRecorded;
 use crate::clock;
 use crate::follow::Upstream;
-use crate::ledger::Outcome;
 use crate::sequencer::Sequencer;
 
 /// Most looks that wait to be gathered: some seconds of a large federation's lookups. Beyond it a
@@ -40,10 +39,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the task, which issues entries with this member's key, here or, without a vote, to
-    /// the voting members. Must be called in a runtime.
+    /// Starts the task, which issues entries with this member's key, here or where the leader is.
+    /// Must be called in a runtime.
     #[must_use]
-    pub fn start(sequencer: Sequencer, upstream: Option<Upstream>, secret: SecretKey) -> Self {
+    pub fn start(sequencer: Sequencer, upstream: Upstream, secret: SecretKey) -> Self {
         let (inbox, outbox) = mpsc::channel(LOOKS_WAITING_MAX);
         let scribe = Arc::new(Scribe {
             sequencer,
@@ -94,7 +93,7 @@ async fn gather(mut outbox: mpsc::Receiver<Waiting>, scribe: Arc<Scribe>) {
 /// Who writes the entries.
 struct Scribe {
     sequencer: Sequencer,
-    upstream: Option<Upstream>,
+    upstream: Upstream,
     secret: SecretKey,
 }
 
@@ -131,16 +130,9 @@ impl Scribe {
 
     async fn append(&self, record: &AccessRecord) -> Result<(), NotRecorded> {
         let (entry, payload) = self.seal(record)?;
-        if let Some(upstream) = &self.upstream {
-            upstream.issue(&entry, &payload).await?;
-            return Ok(());
-        }
-        let decided = self.sequencer.append(entry, Some(payload)).await?;
-        match decided.verdict.outcome {
-            // From here the looks are in the ledger, whatever happens to this process.
-            Outcome::Appended(_) => Ok(()),
-            Outcome::Refused(refusal) => Err(NotRecorded::Refused(refusal.reason)),
-        }
+        self.upstream.issue(&entry, &payload).await?;
+        // From here the looks are in the ledger, whatever happens to this process.
+        Ok(())
     }
 
     fn seal(

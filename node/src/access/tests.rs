@@ -11,11 +11,17 @@ use proto::seal::PayloadCommitment;
 
 use super::*;
 use crate::clock;
-use crate::example::{origin, roster_parts, secret, signed};
+use crate::example::{Alone, origin, roster_parts, secret, signed};
+use crate::follow::Upstream;
 use crate::sequencer::{Sequencer, found, open};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreOptions};
 use crate::witness::Witness;
+
+fn started(ledger: &Sequencer, name: &str) -> Recorder {
+    let upstream = Upstream::new(ledger.clone(), secret(name), None);
+    Recorder::start(ledger.clone(), upstream, secret(name))
+}
 
 fn founded(dir: &Path, with_key: bool) -> Sequencer {
     let mut parts = roster_parts(Epoch::default(), None);
@@ -26,7 +32,9 @@ fn founded(dir: &Path, with_key: bool) -> Sequencer {
     let witness = || Witness::new("cnam".parse().unwrap(), secret("cnam"));
     let store = Store::open(dir, StoreOptions::default()).unwrap();
     found(&store, &witness(), &roster, &origin(), [1; 10]).unwrap();
-    open(&store, witness(), Box::new(|_| ())).unwrap()
+    let sequencer = open(&store, witness(), None, Box::new(|_| ())).unwrap();
+    Alone::lead(&sequencer);
+    sequencer
 }
 
 fn look(slot: u8) -> Look {
@@ -65,7 +73,7 @@ fn recorded(snapshot: &Snapshot) -> (Vec<Look>, usize) {
 async fn a_look_is_in_the_log_when_its_caller_is_told_so() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = founded(dir.path(), true);
-    let recorder = Recorder::start(ledger.clone(), None, secret("cnam"));
+    let recorder = started(&ledger, "cnam");
     for slot in 0..5 {
         let look = look(slot);
         recorder.record(look.clone()).await.unwrap();
@@ -79,7 +87,7 @@ async fn a_look_is_in_the_log_when_its_caller_is_told_so() {
 async fn looks_of_one_moment_share_entries_and_each_is_there_once() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = founded(dir.path(), true);
-    let recorder = Recorder::start(ledger.clone(), None, secret("cnam"));
+    let recorder = started(&ledger, "cnam");
     let looks: Vec<Look> = (0..200).map(look).collect();
     let tasks: Vec<_> = looks
         .iter()
@@ -102,17 +110,17 @@ async fn looks_of_one_moment_share_entries_and_each_is_there_once() {
 async fn what_cannot_be_recorded_is_said_to_be_not() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = founded(dir.path(), false);
-    let recorder = Recorder::start(ledger.clone(), None, secret("cnam"));
+    let recorder = started(&ledger, "cnam");
     let refused = recorder.record(look(1)).await;
     assert_eq!(refused, Err(NotRecorded::NoIncidentKey));
     ledger.stop();
     let dir = tempfile::tempdir().unwrap();
     let ledger = founded(dir.path(), true);
-    let stranger = Recorder::start(ledger.clone(), None, secret("stranger"));
+    let stranger = started(&ledger, "stranger");
     let refused = stranger.record(look(1)).await;
     assert_eq!(refused, Err(NotRecorded::Refused(Reason::IssuerUnknown)));
     ledger.stop();
-    let recorder = Recorder::start(ledger, None, secret("cnam"));
+    let recorder = started(&ledger, "cnam");
     assert!(matches!(
         recorder.record(look(1)).await,
         Err(NotRecorded::Unavailable(_))

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use super::{Book, Commitment, Opinion};
 use crate::clock;
 use crate::follow::{NotIssued, Upstream};
-use crate::ledger::{Outcome, View as _};
+use crate::ledger::View as _;
 use crate::sequencer::{Sequencer, Unavailable};
 use crate::snapshot::{ReadError, Snapshot};
 
@@ -72,7 +72,7 @@ pub enum QuoteError {
 pub struct Quoter {
     book: RwLock<Arc<Book>>,
     sequencer: Sequencer,
-    upstream: Option<Upstream>,
+    upstream: Upstream,
     secret: SecretKey,
     /// Two quotes of one contract follow each other: otherwise both would append, and what one
     /// till was told would be superseded by what the other was.
@@ -80,14 +80,9 @@ pub struct Quoter {
 }
 
 impl Quoter {
-    /// A quoter that issues with this member's key, here or, without a vote, at the voting members.
+    /// A quoter that issues with this member's key, here or where the leader is.
     #[must_use]
-    pub fn new(
-        book: Book,
-        sequencer: Sequencer,
-        upstream: Option<Upstream>,
-        secret: SecretKey,
-    ) -> Self {
+    pub fn new(book: Book, sequencer: Sequencer, upstream: Upstream, secret: SecretKey) -> Self {
         Self {
             book: RwLock::new(Arc::new(book)),
             sequencer,
@@ -174,9 +169,8 @@ impl Quoter {
             CodeAnswer::Covered { receipt, .. } => Some(receipt.proved.index.get()),
             CodeAnswer::Refused(_) => None,
         });
-        let (Some(upstream), Some(newest)) = (self.upstream.clone(), index.max()) else {
-            return;
-        };
+        let Some(newest) = index.max() else { return };
+        let upstream = self.upstream.clone();
         tokio::spawn(async move {
             upstream
                 .catch_up(TreeSize::new(newest.saturating_add(1)))
@@ -246,22 +240,8 @@ impl Quoter {
         entry: VerifiedEntry,
         payload: &(SealedPayload, Salt),
     ) -> Result<Receipt, QuoteError> {
-        if let Some(upstream) = &self.upstream {
-            return Ok(upstream.issue(&entry, payload).await?);
-        }
-        let decided = self.sequencer.append(entry, Some(payload.clone())).await?;
         // From here the coverage is in the ledger, whatever happens to this process.
-        match decided.verdict.outcome {
-            Outcome::Refused(refusal) => Err(QuoteError::Refused(refusal.reason)),
-            Outcome::Appended(index) => {
-                let proved = decided.snapshot.prove_entry(index)?;
-                let corrupt = ReadError::Corrupt { what: "entry" };
-                Ok(Receipt {
-                    proved: proved.ok_or(corrupt)?,
-                    checkpoint: decided.snapshot.checkpoint().clone(),
-                })
-            }
-        }
+        Ok(self.upstream.issue(&entry, payload).await?)
     }
 }
 

@@ -19,7 +19,8 @@ use proto::wire::quote::{CodeAnswer, QuoteAsked};
 
 use super::*;
 use crate::clock;
-use crate::example::{first_roster, origin, roster_parts, secret};
+use crate::example::{Alone, first_roster, origin, roster_parts, secret};
+use crate::follow::Upstream;
 use crate::sequencer::{Sequencer, found, open};
 use crate::store::{Store, StoreOptions};
 use crate::witness::Witness;
@@ -300,7 +301,8 @@ async fn ledger(dir: &Path) -> Sequencer {
     let witness = || Witness::new("cnam".parse().unwrap(), secret("cnam"));
     let store = Store::open(dir, StoreOptions::default()).unwrap();
     found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
-    let ledger = open(&store, witness(), Box::new(|_| ())).unwrap();
+    let ledger = open(&store, witness(), None, Box::new(|_| ())).unwrap();
+    Alone::lead(&ledger);
     name_catalogue(&ledger, 1).await;
     ledger
 }
@@ -367,7 +369,7 @@ async fn a_coverage_that_stands_is_given_again_and_another_one_supersedes_it() {
     let quoter = Quoter::new(
         book(&always(60), &records),
         ledger.clone(),
-        None,
+        Upstream::new(ledger.clone(), secret("cnam"), None),
         secret("cnam"),
     );
     let quoter = Arc::new(quoter);
@@ -403,7 +405,7 @@ async fn tills_that_ask_at_once_get_one_coverage_and_nobody_one_of_an_unknown_co
     let quoter = Quoter::new(
         book(&always(60), &records),
         ledger.clone(),
-        None,
+        Upstream::new(ledger.clone(), secret("cnam"), None),
         secret("cnam"),
     );
     let quoter = Arc::new(quoter);

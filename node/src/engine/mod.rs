@@ -5,16 +5,34 @@
 //! lies in the store of the ledger ([`crate::store`]), in a byte form of our own ([`record`]), so
 //! that another engine could take over the same files.
 //!
+//! ```text
+//! Engine (Orderer) -> openraft -> network -> gate of another member -> openraft -> log_store
+//!                             \-> machine -> sequencer: checked, cosigned, certified, durable
+//! ```
+//!
 //! The engine gives availability, and no loss when nodes crash. That nobody lies is not its
 //! promise: each member checks batches and roots for itself.
 
+mod catching_up;
+mod gate;
 mod log_store;
+mod machine;
+mod message;
+mod network;
 pub mod record;
+mod running;
 mod tail;
 mod type_config;
 
-pub use self::log_store::{DiskWork, LogReader, LogStore};
+pub use self::gate::GateError;
+pub use self::log_store::DiskWork;
+pub use self::message::Manifest;
+pub use self::running::{Engine, EngineError};
+
 pub use self::type_config::{
     Applied, CommittedLeaderId, EngineId, Entry, LeaderId, LogId, Membership, Payload, Record,
     Seat, SnapshotMeta, StoredMembership, TypeConfig, Vote,
 };
+
+/// The state of the ledger at one place of the log, as far as the engine moves it: a manifest.
+pub(crate) type Snapshot = openraft::storage::Snapshot<CommittedLeaderId, EngineId, Seat, Manifest>;

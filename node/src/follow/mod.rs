@@ -74,7 +74,11 @@ impl Following {
     /// # Errors
     /// [`FollowEnd::NobodyToFollow`] and [`FollowEnd::Tls`].
     pub fn new(replica: Replica, secret: SecretKey, data: PathBuf) -> Result<Self, FollowEnd> {
-        let peers = Peer::voting(replica.roster(), &secret)?;
+        let peers = match replica.sequencer() {
+            Some(_) => Peer::voting(replica.roster(), &secret)?,
+            // Who has nothing yet asks everybody: what comes is verified all the same.
+            None => Peer::all(replica.roster(), &secret)?,
+        };
         if peers.is_empty() {
             return Err(FollowEnd::NobodyToFollow);
         }
@@ -100,14 +104,6 @@ impl Following {
             }
             self.step().await?;
         }
-    }
-
-    /// Where entries are passed on to: the voting members of the roster in force.
-    ///
-    /// # Errors
-    /// [`FollowEnd::Tls`].
-    pub fn upstream(&self, sequencer: &Sequencer) -> Upstream {
-        Upstream::new(sequencer.clone(), self.peers.clone())
     }
 
     /// Follows until the node is told to stop, or cannot go on.
@@ -185,6 +181,14 @@ impl Following {
     }
 
     /// Goes on with the voting members of the roster in force, if they are others.
+    /// Ends following, with the ledger as it is.
+    ///
+    /// # Errors
+    /// [`FollowEnd::BrokenOff`] when the ledger was lost with a thread.
+    pub fn into_replica(self) -> Result<Replica, FollowEnd> {
+        self.replica.ok_or(FollowEnd::BrokenOff)
+    }
+
     fn follow_roster(&mut self) -> Result<(), FollowEnd> {
         let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
         let voting = replica.roster().voting_members();

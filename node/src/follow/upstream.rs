@@ -1,22 +1,32 @@
-//! Passing on what a node without a vote is asked to append.
+//! Passing on what a node is asked to append while it does not lead.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use proto::entry::VerifiedEntry;
+use proto::hash::Hash;
 use proto::ids::TreeSize;
 use proto::receipt::Receipt;
 use proto::refusal::Reason;
 use proto::seal::{Salt, SealedPayload};
+use proto::signing::SecretKey;
 use proto::wire::v1::append_response::Answer;
 use proto::wire::{AppendAnswer, read, v1, write};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 
+use crate::ledger::Outcome;
+use crate::order::Leadership;
 use crate::peer::Peer;
-use crate::sequencer::{Sequencer, StopReason, Unavailable};
+use crate::sequencer::{Condition, Decided, Sequencer, StopReason, Unavailable};
 use crate::service::CallError;
 
+/// How long an entry that nobody takes is offered again: an election takes about a second.
+const ELECTION_WAIT: Duration = Duration::from_secs(3);
+/// Pause before it is offered again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// How long an answer waits until this node has the entry too, so that whoever wrote here reads
 /// here what he wrote. After it the answer goes out all the same: the entry is in the log.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
@@ -35,24 +45,45 @@ pub enum NotIssued {
     Refused(Reason),
 }
 
-/// The way to the voting members, for entries.
+/// The way to whoever leads, for entries: this node or another member's.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     sequencer: Sequencer,
-    peers: Vec<Peer>,
+    secret: SecretKey,
+    leadership: Option<watch::Receiver<Leadership>>,
+    peers: Arc<Mutex<Known>>,
 }
 
+/// The ways to the voting members of the roster with this hash; of none yet.
+#[derive(Debug, Default)]
+struct Known(Option<(Hash, Vec<Peer>)>);
+
 impl Upstream {
-    /// Passes entries on to the first of these that answers, and waits for them in this ledger.
+    /// The way from this node, which knows who leads if it has an engine.
     #[must_use]
-    pub const fn new(sequencer: Sequencer, peers: Vec<Peer>) -> Self {
-        Self { sequencer, peers }
+    pub fn new(
+        sequencer: Sequencer,
+        secret: SecretKey,
+        leadership: Option<watch::Receiver<Leadership>>,
+    ) -> Self {
+        Self {
+            sequencer,
+            secret,
+            leadership,
+            peers: Arc::default(),
+        }
+    }
+
+    /// Whether this node takes entries itself.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.sequencer.condition() == Condition::Writing
     }
 
     /// Passes an append on. The same bytes may be sent again: they get the first answer again.
     ///
     /// # Errors
-    /// The voting member's own status, or that none can be reached.
+    /// The leader's own status, or that none can be reached.
     pub async fn append(&self, append: &v1::AppendRequest) -> Result<v1::AppendResponse, Status> {
         let answer = self.forward(append).await?;
         if let Some(wanted) = size_with(&answer) {
@@ -61,25 +92,77 @@ impl Upstream {
         Ok(answer)
     }
 
+    /// Asks whoever is known to lead, then the others, until an election may well be over.
     async fn forward(&self, append: &v1::AppendRequest) -> Result<v1::AppendResponse, Status> {
-        for peer in &self.peers {
-            match peer.forward(append.clone()).await {
-                Ok(answer) => return Ok(answer),
-                Err(status) if is_out_of_reach(&status) => {
-                    tracing::warn!(member = %peer.member(), code = ?status.code(), "not passed on");
-                }
-                Err(status) => return Err(*status),
-            }
-        }
+        let until = Instant::now() + ELECTION_WAIT;
         let unreachable = Unavailable::Stopped(StopReason::NoWriter);
-        Err(CallError::from(unreachable).into())
+        let mut last = CallError::from(unreachable).into();
+        loop {
+            for peer in self.leader_first() {
+                match peer.forward(append.clone()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(status) if is_out_of_reach(&status) => {
+                        tracing::debug!(member = %peer.member(), code = ?status.code(), "not passed on");
+                        if !status.details().is_empty() {
+                            last = *status;
+                        }
+                    }
+                    Err(status) => return Err(*status),
+                }
+            }
+            if Instant::now() >= until {
+                return Err(last);
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
     }
 
-    /// Passes on an entry of this node's own, and returns once it is proved to be in the log.
+    fn leader_first(&self) -> Vec<Peer> {
+        let mut peers = self.voting();
+        let leadership = self.leadership.as_ref().map(|it| it.borrow().clone());
+        if let Some(Leadership::Member(leader)) = leadership {
+            peers.sort_by_key(|peer| *peer.member() != leader);
+        }
+        peers
+    }
+
+    fn voting(&self) -> Vec<Peer> {
+        let snapshot = self.sequencer.snapshot();
+        let roster = snapshot.roster();
+        let mut known = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((hash, peers)) = &known.0
+            && *hash == roster.hash()
+        {
+            return peers.clone();
+        }
+        // An Ed25519 key of the roster is always one for TLS.
+        let peers = Peer::voting(roster, &self.secret).unwrap_or_default();
+        known.0 = Some((roster.hash(), peers.clone()));
+        peers
+    }
+
+    /// Appends an entry of this node's own, here or where the leader is, and returns once it is
+    /// proved to be in the log.
     ///
     /// # Errors
     /// [`NotIssued`]; the entry may be in the log all the same.
     pub async fn issue(
+        &self,
+        entry: &VerifiedEntry,
+        payload: &(SealedPayload, Salt),
+    ) -> Result<Receipt, NotIssued> {
+        if self.leads() {
+            let decided = self.sequencer.append(entry.clone(), Some(payload.clone()));
+            match decided.await {
+                Ok(decided) => return receipt(&decided),
+                Err(Unavailable::NotLeading) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.issue_elsewhere(entry, payload).await
+    }
+
+    async fn issue_elsewhere(
         &self,
         entry: &VerifiedEntry,
         payload: &(SealedPayload, Salt),
@@ -113,6 +196,19 @@ impl Upstream {
     }
 }
 
+fn receipt(decided: &Decided) -> Result<Receipt, NotIssued> {
+    match decided.verdict.outcome {
+        Outcome::Refused(refusal) => Err(NotIssued::Refused(refusal.reason)),
+        Outcome::Appended(index) => {
+            let proved = decided.snapshot.prove_entry(index).ok().flatten();
+            Ok(Receipt {
+                proved: proved.ok_or(NotIssued::Unproved)?,
+                checkpoint: decided.snapshot.checkpoint().clone(),
+            })
+        }
+    }
+}
+
 /// The size of the log that has what was appended.
 fn size_with(answer: &v1::AppendResponse) -> Option<TreeSize> {
     match &answer.answer {
@@ -124,10 +220,11 @@ fn size_with(answer: &v1::AppendResponse) -> Option<TreeSize> {
     }
 }
 
-/// Whether the status says that there was no answer, rather than being one.
+/// Whether another node may do better: there was no answer, or one that says so.
 fn is_out_of_reach(status: &Status) -> bool {
-    matches!(
+    let is_silence = matches!(
         status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
-    ) && status.details().is_empty()
+        Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+    );
+    status.code() == Code::Unavailable || is_silence && status.details().is_empty()
 }

@@ -1,38 +1,56 @@
-//! Group commit: one thread takes what is waiting, and carries it through named steps.
+//! The way of every batch, from what waits at one node to what is certified at all of them.
 //!
 //! ```text
-//! collect -> order -> decide -> grow -> cosign -> commit -> publish -> answer
+//! leader:       collect -> decide -> grow -> sign header -> propose
+//! every member: check -> (ordered) -> lock -> cosign -> gather a quorum -> commit -> publish
+//! leader:       answer
 //! ```
 //!
-//! Everything before `commit` is in memory and can be thrown away. From `commit` on the batch is
-//! in the ledger, whatever happens to this process: a client that lost its answer asks again and
-//! gets the first answer again. Nothing is visible before it is durable.
+//! Everything before `commit` is in memory and in the engine's log. What is published is certified
+//! by a quorum and durable here, whatever happens to this process: a client that lost its answer
+//! asks again and gets the first answer again.
 
+mod catching_up;
+mod certified;
+mod checking;
+mod gathering;
 mod opening;
+mod ordering;
 mod replica;
 mod steps;
+mod worker;
 
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
+use proto::batch::SignedHeader;
+use proto::checkpoint::SignedCheckpoint;
 use proto::entry::VerifiedEntry;
-use proto::ids::TreeSize;
+use proto::hash::Hash;
+use proto::ids::{TreeSize, UnixSeconds};
 use proto::seal::{Salt, SealedPayload};
+use proto::wire::replication::Page;
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
 
+pub use proto::batch::BATCH_ENTRIES_MAX;
+
+use self::catching_up::{Installed, Paged};
+pub use self::checking::BatchFault;
 pub use self::opening::{FoundError, OpenError, found, open};
+pub use self::ordering::{BATCH_SKEW_MS_MAX, Certified, Opinion};
+use self::ordering::{Checking, Ordered};
 pub use self::replica::{Applied, ApplyError, Contradiction, PageError, Replica};
+use crate::engine;
 use crate::ledger::Verdict;
+use crate::order::Orderer;
 use crate::snapshot::Snapshot;
 
-/// Most entries in a batch: with it a batch stays well under the 30 ms for which it may hold the
-/// store's write lock.
-pub const BATCH_ENTRIES_MAX: usize = 1024;
-/// Most bytes of entries in a batch, for the same reason and so that a batch fits one message to
-/// a peer. A batch always takes at least one entry.
+/// Bytes of entries and payloads after which a batch takes no further entry: it is written while
+/// the store's write lock is held, and sent to each member in one message.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// How long a batch waits to be as large as the one before it: a batch costs the same syncs and
 /// signature whatever its size. A lone till does not wait.
@@ -105,6 +123,9 @@ pub enum Unavailable {
     /// Writes are stopped.
     #[error("writes are stopped: {0}")]
     Stopped(StopReason),
+    /// Another member's node leads, or did so before the entry was ordered.
+    #[error("another member's node takes writes now")]
+    NotLeading,
 }
 
 /// The answer to an append: what became of the entry, and the state it is proved against.
@@ -135,17 +156,37 @@ pub struct BatchReport {
 pub type BatchObserver = Box<dyn Fn(&BatchReport) + Send>;
 
 /// One append on its way.
+#[derive(Debug)]
 struct Waiting {
     entry: VerifiedEntry,
     payload: Option<(SealedPayload, Salt)>,
     answer: oneshot::Sender<Result<Decided, Unavailable>>,
 }
 
-/// What the thread is sent.
-enum Message {
-    Append(Box<Waiting>),
+impl Waiting {
+    /// How much of a batch it takes.
+    fn bytes(&self) -> usize {
+        let payload = self.payload.as_ref();
+        self.entry.bytes().len() + payload.map_or(0, |(sealed, _)| sealed.byte_count())
+    }
+}
+
+/// What the thread is told beside appends.
+#[derive(Debug)]
+enum Control {
+    Attach(Arc<dyn Orderer>),
+    Ordered(Box<Ordered>),
+    Check(Checking),
+    Cosigned(Box<SignedCheckpoint>),
+    Page(Box<Paged>),
+    Installed(Box<Installed>),
+    Lost(Hash),
     Stop,
 }
+
+/// Most things other than appends that wait: the engine hands over one at a time, each member's
+/// node a few.
+const CONTROL_MAX: usize = 1024;
 
 /// What the thread shares with everybody who reads.
 #[derive(Debug)]
@@ -153,12 +194,14 @@ struct Shared {
     snapshot: RwLock<Arc<Snapshot>>,
     condition: RwLock<Condition>,
     published: watch::Sender<TreeSize>,
+    vouched: watch::Sender<TreeSize>,
 }
 
 impl Shared {
     fn new(snapshot: Arc<Snapshot>, condition: Condition) -> Self {
         Self {
             published: watch::Sender::new(snapshot.size()),
+            vouched: watch::Sender::new(snapshot.size()),
             snapshot: RwLock::new(snapshot),
             condition: RwLock::new(condition),
         }
@@ -198,7 +241,9 @@ impl Shared {
 /// The way to the sequencer's thread. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Sequencer {
-    inbox: SyncSender<Message>,
+    inbox: mpsc::Sender<Box<Waiting>>,
+    control: mpsc::Sender<Control>,
+    cosigned: watch::Receiver<Option<SignedCheckpoint>>,
     shared: Arc<Shared>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -222,12 +267,10 @@ impl Sequencer {
             payload,
             answer,
         });
-        self.inbox
-            .try_send(Message::Append(waiting))
-            .map_err(|error| match error {
-                TrySendError::Full(_) => Unavailable::QueueFull,
-                TrySendError::Disconnected(_) => Unavailable::Stopped(StopReason::ShuttingDown),
-            })?;
+        self.inbox.try_send(waiting).map_err(|error| match error {
+            TrySendError::Full(_) => Unavailable::QueueFull,
+            TrySendError::Closed(_) => Unavailable::Stopped(StopReason::ShuttingDown),
+        })?;
         // The thread ends without answering only when the node shuts down.
         answered
             .await
@@ -246,22 +289,108 @@ impl Sequencer {
         self.shared.published.subscribe()
     }
 
+    /// The largest size that a quorum is known to have vouched for: what this node has yet to
+    /// publish lies below it.
+    #[must_use]
+    pub fn vouched(&self) -> TreeSize {
+        *self.shared.vouched.borrow()
+    }
+
     /// Whether the ledger takes writes.
     #[must_use]
     pub fn condition(&self) -> Condition {
         self.shared.condition()
     }
 
-    /// Finishes what is waiting and ends the thread. Blocks until it has.
+    /// Gives the thread its engine; before that nothing is appended.
+    pub fn attach(&self, orderer: Arc<dyn Orderer>) {
+        // The first thing that the thread is told, so there is room.
+        let _ = self.control.try_send(Control::Attach(orderer));
+    }
+
+    /// What this member thinks of a record that its engine is to take, from the leader of `term`.
+    /// With it comes what certifies the batch before.
+    ///
+    /// # Errors
+    /// [`BatchFault`]: the engine must not take it. `None` when the node is shutting down.
+    pub async fn check(&self, record: Bytes, term: u64) -> Option<Result<Opinion, BatchFault>> {
+        let (answer, answered) = oneshot::channel();
+        let checking = Checking {
+            record,
+            term,
+            answer,
+        };
+        self.tell(Control::Check(checking)).await;
+        answered.await.ok()
+    }
+
+    /// Takes a record that has its place in the order; returns once its batch is certified by a
+    /// quorum and durable here, however long that takes.
+    ///
+    /// # Errors
+    /// [`BatchFault`]: this node has stopped over it. `None` when the node is shutting down.
+    pub async fn ordered(
+        &self,
+        record: Bytes,
+        place: engine::Applied,
+    ) -> Option<Result<Certified, BatchFault>> {
+        let (done, told) = oneshot::channel();
+        let ordered = Ordered {
+            record,
+            place,
+            done,
+        };
+        self.tell(Control::Ordered(Box::new(ordered))).await;
+        told.await.ok()
+    }
+
+    /// Takes cosignatures of members, from whomever they come.
+    pub async fn cosigned_by_others(&self, signed: SignedCheckpoint) {
+        self.tell(Control::Cosigned(Box::new(signed))).await;
+    }
+
+    /// This member's newest cosignature that may leave the node.
+    #[must_use]
+    pub fn own_cosignature(&self) -> watch::Receiver<Option<SignedCheckpoint>> {
+        self.cosigned.clone()
+    }
+
+    /// Takes a page of the log of another member, as [`Replica::apply`] does.
+    ///
+    /// # Errors
+    /// As [`Replica::apply`]. `None` when the node is shutting down.
+    pub async fn page(&self, page: Page, now: UnixSeconds) -> Option<Result<Applied, ApplyError>> {
+        let (done, told) = oneshot::channel();
+        self.tell(Control::Page(Box::new(Paged { page, now, done })))
+            .await;
+        told.await.ok()
+    }
+
+    /// The ledger was brought up by pages to a place that the engine knows: it goes on from there.
+    /// `None` when the node is shutting down.
+    pub async fn installed(&self, header: Option<SignedHeader>) -> Option<()> {
+        let (done, told) = oneshot::channel();
+        let installed = Installed { header, done };
+        self.tell(Control::Installed(Box::new(installed))).await;
+        told.await.ok()
+    }
+
+    async fn tell(&self, control: Control) {
+        // The thread ends only when the node shuts down.
+        let _ = self.control.send(control).await;
+    }
+
+    /// Carries through what is waiting, and ends the thread. Blocks until it has.
     pub fn stop(&self) {
-        // A full inbox is worked off, so this send waits at most for a few batches.
-        let _ = self.inbox.send(Message::Stop);
         let thread = self
             .thread
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(thread) = thread {
+            while let Err(TrySendError::Full(_)) = self.control.try_send(Control::Stop) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             let _ = thread.join();
         }
     }

@@ -1,25 +1,28 @@
 //! Founding a ledger, and taking up one that is on disk.
 
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use proto::attestation::{Attestation, ShapeError, State, roster_index};
 use proto::checkpoint::{Checkpoint, CheckpointError};
 use proto::entry::{Entry, EntryError, VerifiedEntry};
-use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis, UnixSeconds};
+use proto::ids::{LeafIndex, Origin, RequestId};
 use proto::map::Crown;
 use proto::roster::{Roster, SignedRoster};
 use proto::tile::RightEdge;
 use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::steps::{Worker, grow_from};
-use super::{BatchObserver, Condition, QUEUE_ENTRIES_MAX, Sequencer, Shared};
+use super::checking::Chain;
+use super::gathering::Gathering;
+use super::steps::grow_from;
+use super::worker::Worker;
+use super::{BatchObserver, CONTROL_MAX, Condition, QUEUE_ENTRIES_MAX, Sequencer, Shared};
 use crate::clock;
 use crate::ledger::{GenesisError, genesis};
-use crate::order::ClusterOfOne;
 use crate::snapshot::{ReadError, Snapshot, unreadable_map};
-use crate::store::{RecoverError, Recovered, Store, StoreError, Writes};
+use crate::store::{RecoverError, Recovered, SignedLock, Store, StoreError, Writes};
 use crate::witness::{Witness, WitnessError};
 
 /// Why a ledger cannot be founded.
@@ -60,6 +63,9 @@ pub enum OpenError {
     /// What is stored cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The place of the engine, or the lock, cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The entry that the map names as roster is not an entry.
     #[error("the roster in force: {0}")]
     RosterEntry(#[from] EntryError),
@@ -113,6 +119,7 @@ pub fn found(
         erased: &[],
         applied: None,
         checkpoint: &checkpoint,
+        header: None,
     })?;
     Ok(())
 }
@@ -129,25 +136,46 @@ fn first_entry(
 }
 
 /// Takes up a ledger: recomputes its roots from what is on disk, checks them against what was
-/// signed, and only then starts the thread that may sign more.
+/// signed, and only then starts the thread that may sign more. Nothing is appended before it is
+/// [given its engine](Sequencer::attach). `lock` is what this node had signed last.
+///
+/// # Panics
+/// Outside of a runtime's context.
 ///
 /// # Errors
 /// [`OpenError`]; nothing has then been signed or written.
 pub fn open(
     store: &Store,
-    mut witness: Witness,
+    witness: Witness,
+    lock: Option<SignedLock>,
     observer: BatchObserver,
 ) -> Result<Sequencer, OpenError> {
     let recovered = store.recover()?.ok_or(OpenError::Empty)?;
-    let snapshot = first_snapshot(store, recovered)?;
+    let snapshot = Arc::new(first_snapshot(store, recovered)?);
+    take_up(store, witness, snapshot, lock, observer)
+}
+
+/// Starts the thread over a state that was recovered, or brought up by pages.
+pub(super) fn take_up(
+    store: &Store,
+    mut witness: Witness,
+    snapshot: Arc<Snapshot>,
+    lock: Option<SignedLock>,
+    observer: BatchObserver,
+) -> Result<Sequencer, OpenError> {
     let roster = snapshot.roster();
     let own = roster.member(witness.name());
     if own.is_none_or(|own| own.public_key != witness.secret().public()) {
         return Err(OpenError::NotAMember(witness.name().clone()));
     }
-    let signed_at = snapshot.checkpoint().verify(roster)?.time();
+    snapshot.checkpoint().verify(roster)?;
     witness.settle(snapshot.checkpoint().claimed());
-    Ok(start(store.clone(), witness, observer, snapshot, signed_at))
+    if let Some(lock) = lock {
+        witness.settle_lock(&lock.checkpoint(roster.origin()));
+    }
+    let header = store.last_header()?;
+    let chain = header.map_or_else(Chain::default, |it| Chain::after(it.claimed()));
+    Ok(start(store.clone(), witness, observer, snapshot, chain))
 }
 
 /// The state that was on disk, with the roster that its map says is in force. That this roster
@@ -187,27 +215,48 @@ fn start(
     store: Store,
     witness: Witness,
     observer: BatchObserver,
-    snapshot: Snapshot,
-    signed_at: UnixSeconds,
+    snapshot: Arc<Snapshot>,
+    chain: Chain,
 ) -> Sequencer {
-    let (inbox, outbox) = sync_channel(QUEUE_ENTRIES_MAX);
-    let shared = Arc::new(Shared::new(Arc::new(snapshot), Condition::Writing));
+    let (inbox, appends) = mpsc::channel(QUEUE_ENTRIES_MAX);
+    let (control, controls) = mpsc::channel(CONTROL_MAX);
+    let (cosigned, own_cosignature) = watch::channel(None);
+    // The founder's first entry came without a batch.
+    let snapshot_size = snapshot.size().get();
+    let shared = Arc::new(Shared::new(snapshot, Condition::Following));
     let mut worker = Worker {
-        inbox: outbox,
+        inbox: appends,
+        control: controls,
+        own: control.downgrade(),
         shared: shared.clone(),
-        order: Box::new(ClusterOfOne::after(UnixMillis::new(signed_at.get() * 1000))),
+        orderer: None,
+        leadership: None,
         witness,
         store,
         observer,
+        came_by_pages: chain == Chain::default() && snapshot_size > 1,
+        chain,
+        cosigned,
+        gathering: Gathering::default(),
+        flight: None,
+        checked: None,
+        asked: None,
+        pending: None,
         expired_at: Instant::now(),
         renewed_at: Instant::now(),
+        catching_up: None,
         company: 1,
+        stops_at: None,
     };
     // What is on disk may be hours old: readers get a fresh cosignature from the start.
     worker.renew();
-    let thread = std::thread::spawn(move || worker.run());
+    // Hashes, signatures and syncs: not on a thread that answers calls.
+    let runtime = Handle::current();
+    let thread = std::thread::spawn(move || runtime.block_on(worker.run()));
     Sequencer {
         inbox,
+        control,
+        cosigned: own_cosignature,
         shared,
         thread: Arc::new(Mutex::new(Some(thread))),
     }

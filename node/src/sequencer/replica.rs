@@ -9,9 +9,7 @@
 //! While it catches up, the pages in between are committed under this member's own signature,
 //! which never leaves the disk: a start goes on from them, and nothing is answered from them.
 
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Instant;
 
 use proto::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
@@ -26,13 +24,16 @@ use proto::seal::{Salt, SealedPayload};
 use proto::tile::RightEdge;
 use proto::wire::replication::Page;
 use thiserror::Error;
+use tokio::sync::{mpsc, watch};
 
-use super::opening::{OpenError, first_snapshot};
-use super::steps::{EXPIRY_INTERVAL, Grown, commit_batch, expire_answers, grow, grow_from};
-use super::{Condition, Sequencer, Shared, StopReason};
+use super::checking::verify_signatures;
+use super::opening::{OpenError, first_snapshot, take_up};
+use super::steps::{Grown, commit_batch, grow, grow_from};
+use super::worker::{EXPIRY_INTERVAL, expire_answers};
+use super::{BatchObserver, Condition, Sequencer, Shared, StopReason};
 use crate::ledger::{Commit, GenesisError, ReplayError, genesis, replay};
 use crate::snapshot::{ReadError, Snapshot};
-use crate::store::{Store, StoreError};
+use crate::store::{SignedLock, Store, StoreError};
 use crate::witness::{Witness, WitnessError};
 
 /// Why a page is not taken. The fault is with the node that sent it, or on the way; another may
@@ -178,7 +179,7 @@ pub struct Replica {
     held: Option<Arc<Snapshot>>,
     /// The newest state that a quorum vouched for.
     certified: Option<VerifiedCheckpoint>,
-    sequencer: Option<Sequencer>,
+    shared: Option<Arc<Shared>>,
     expired_at: Instant,
 }
 
@@ -216,7 +217,7 @@ impl Replica {
             first,
             held: None,
             certified: None,
-            sequencer: None,
+            shared: None,
             expired_at: Instant::now(),
         };
         let Some(recovered) = store.recover()? else {
@@ -252,10 +253,41 @@ impl Replica {
             .map_or(UnixSeconds::new(0), VerifiedCheckpoint::time)
     }
 
+    /// Goes on as a member that orders batches with others, from what a quorum has vouched for.
+    ///
+    /// # Panics
+    /// Outside of a runtime's context.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Empty`] before anything is published.
+    pub fn into_sequencer(
+        self,
+        lock: Option<SignedLock>,
+        observer: BatchObserver,
+    ) -> Result<Sequencer, OpenError> {
+        let published = self.shared.is_some();
+        let held = self.held.filter(|_| published).ok_or(OpenError::Empty)?;
+        take_up(&self.store, self.witness, held, lock, observer)
+    }
+
+    /// A replica of what a voting member's node has published, to be brought further by pages.
+    pub(super) fn over(store: &Store, witness: Witness, shared: Arc<Shared>) -> Self {
+        let snapshot = shared.snapshot();
+        Self {
+            store: store.clone(),
+            witness,
+            first: snapshot.roster().as_ref().clone(),
+            certified: snapshot.checkpoint().verify(snapshot.roster()).ok(),
+            held: Some(snapshot),
+            shared: Some(shared),
+            expired_at: Instant::now(),
+        }
+    }
+
     /// The way to what is published; `None` before anything is.
     #[must_use]
-    pub const fn sequencer(&self) -> Option<&Sequencer> {
-        self.sequencer.as_ref()
+    pub fn sequencer(&self) -> Option<Sequencer> {
+        self.shared.clone().map(read_only)
     }
 
     /// The roster in force; before entry 0 the one that this node was given.
@@ -268,8 +300,8 @@ impl Replica {
 
     /// Stops answering, for this reason.
     pub fn halt(&self, reason: StopReason) {
-        if let Some(sequencer) = &self.sequencer {
-            sequencer.shared.enter(Condition::Stopped(reason));
+        if let Some(shared) = &self.shared {
+            shared.enter(Condition::Stopped(reason));
         }
     }
 
@@ -390,7 +422,8 @@ impl Replica {
             .iter()
             .map(|(leaf, sealed, salt)| (*leaf, sealed, salt))
             .collect();
-        commit_batch(&self.store, first, commit, &grown, &payloads, head.signed())?;
+        let signed = head.signed();
+        commit_batch(&self.store, first, commit, &grown, &payloads, signed, None)?;
         // From here the page is in this ledger, whatever happens to this process.
         let Grown {
             edge, map, roster, ..
@@ -472,9 +505,12 @@ impl Replica {
     }
 
     fn publish(&mut self, snapshot: &Arc<Snapshot>) {
-        match &self.sequencer {
-            Some(sequencer) => sequencer.shared.publish(snapshot.clone()),
-            None => self.sequencer = Some(read_only(snapshot.clone())),
+        match &self.shared {
+            Some(shared) => shared.publish(snapshot.clone()),
+            None => {
+                let shared = Shared::new(snapshot.clone(), Condition::Following);
+                self.shared = Some(Arc::new(shared));
+            }
         }
     }
 
@@ -487,11 +523,13 @@ impl Replica {
 }
 
 /// A sequencer that nobody appends through: its inbox has no reader.
-fn read_only(snapshot: Arc<Snapshot>) -> Sequencer {
-    let (inbox, _) = sync_channel(0);
+fn read_only(shared: Arc<Shared>) -> Sequencer {
+    let ((inbox, _), (control, _)) = (mpsc::channel(1), mpsc::channel(1));
     Sequencer {
         inbox,
-        shared: Arc::new(Shared::new(snapshot, Condition::Following)),
+        control,
+        cosigned: watch::channel(None).1,
+        shared,
         thread: Arc::new(Mutex::new(None)),
     }
 }
@@ -531,7 +569,7 @@ fn broken_rule(
     }))
 }
 
-/// Checks signatures on all cores, and that each payload fits.
+/// Checks that each payload fits, then the signatures.
 fn check_entries(
     entries: Vec<(Entry, Option<(SealedPayload, Salt)>)>,
     held: TreeSize,
@@ -548,35 +586,12 @@ fn check_entries(
             }
             payloads.push((index, sealed, salt));
         }
-        numbered.push((index, entry));
+        numbered.push(entry);
     }
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let share = numbered.len().div_ceil(cores).max(1);
-    let verify = |part: &[(LeafIndex, Entry)]| {
-        let verified = part.iter().map(|(index, entry)| {
-            let failed = |error| PageError::Entry {
-                index: *index,
-                error,
-            };
-            entry.clone().verify(origin).map_err(failed)
-        });
-        verified.collect::<Result<Vec<_>, _>>()
-    };
-    let parts = thread::scope(|scope| {
-        let threads: Vec<_> = numbered
-            .chunks(share)
-            .map(|part| scope.spawn(|| verify(part)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join())
-            .collect::<Vec<_>>()
-    });
-    let mut entries = Vec::with_capacity(numbered.len());
-    for part in parts {
-        // A panic in a thread is one here.
-        entries.extend(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-    }
+    let entries = verify_signatures(&numbered, origin).map_err(|(place, error)| {
+        let index = LeafIndex::new(held.get() + place as u64);
+        PageError::Entry { index, error }
+    })?;
     Ok(Checked { entries, payloads })
 }
 

@@ -13,7 +13,7 @@ use proto::refusal::Reason;
 
 use super::*;
 use crate::clock;
-use crate::example::{first_roster, origin, secret};
+use crate::example::{Alone, first_roster, origin, secret};
 use crate::ledger::Outcome;
 use crate::store::{Store, StoreOptions};
 use crate::witness::Witness;
@@ -25,12 +25,16 @@ fn witness() -> Witness {
 pub(super) fn founded(dir: &Path) -> Sequencer {
     let store = Store::open(dir, StoreOptions::default()).unwrap();
     found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
-    open(&store, witness(), Box::new(|_| ())).unwrap()
+    let sequencer = open(&store, witness(), None, Box::new(|_| ())).unwrap();
+    Alone::lead(&sequencer);
+    sequencer
 }
 
 fn reopened(dir: &Path) -> Sequencer {
     let store = Store::open(dir, StoreOptions::default()).unwrap();
-    open(&store, witness(), Box::new(|_| ())).unwrap()
+    let sequencer = open(&store, witness(), None, Box::new(|_| ())).unwrap();
+    Alone::lead(&sequencer);
+    sequencer
 }
 
 pub(super) fn sign(by: &str, attestation: &Attestation) -> VerifiedEntry {
@@ -204,13 +208,13 @@ async fn a_stopped_ledger_takes_no_more_and_goes_on_answering() {
     assert_eq!(answer.entry.unwrap().index, index);
 }
 
-#[test]
-fn a_node_with_another_key_does_not_take_the_ledger_up() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_another_key_does_not_take_the_ledger_up() {
     let dir = tempfile::tempdir().unwrap();
     founded(dir.path()).stop();
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
     let stranger = Witness::new("cnam".parse().unwrap(), secret("stranger"));
-    let refused = open(&store, stranger, Box::new(|_| ()));
+    let refused = open(&store, stranger, None, Box::new(|_| ()));
     assert!(matches!(refused, Err(OpenError::NotAMember(_))));
 }
 

@@ -10,17 +10,19 @@ use proto::signing::SecretKey;
 use tokio::task::spawn_blocking;
 
 use super::StartError;
+use super::taking_up::Ledger;
 use crate::ceremony;
 use crate::clock;
 use crate::config::Config;
 use crate::coverage::{Book, Watched};
+use crate::engine::Engine;
 use crate::evaluator::Evaluator;
 use crate::follow::{Following, evidence};
 use crate::metrics::Metrics;
 use crate::protection::Protection;
 use crate::quota::Quotas;
 use crate::secret_file;
-use crate::sequencer::{self, Replica, Sequencer};
+use crate::sequencer::{BatchObserver, Replica, Sequencer};
 use crate::store::{DISK_WATERMARK_BYTES, Store, StoreError, StoreOptions, SyncMode};
 use crate::witness::Witness;
 
@@ -32,15 +34,8 @@ pub(super) struct Opened {
     store: Store,
     quotas: Arc<Quotas>,
     first: Roster,
-    ledger: Ledger,
-}
-
-/// Where the ledger's entries come from.
-enum Ledger {
-    /// This member votes, and orders them.
-    Ordered(Sequencer),
-    /// It follows those that do.
-    Followed(Box<Following>),
+    replica: Replica,
+    observer: BatchObserver,
 }
 
 /// Everything that serving takes.
@@ -55,6 +50,7 @@ pub(super) struct Ready {
     pub(super) book: Option<(Book, Watched)>,
     /// What goes on following while the node serves.
     pub(super) following: Option<Box<Following>>,
+    pub(super) engine: Option<Engine>,
 }
 
 impl Opened {
@@ -67,18 +63,8 @@ impl Opened {
         let store = open_store(config)?;
         let quotas = open_quotas(config)?.into();
         let witness = Witness::new(config.name.clone(), secret.clone());
-        let follows = first
-            .member(&config.name)
-            .is_some_and(|own| !own.is_voting());
-        let ledger = if follows {
-            let replica = Replica::open(&store, witness, first.clone())?;
-            let data = config.data.clone();
-            let following = Following::new(replica, secret.clone(), data)?;
-            Ledger::Followed(Box::new(following))
-        } else {
-            let observer = Box::new(move |report: &_| metrics.batch_committed(report));
-            Ledger::Ordered(sequencer::open(&store, witness, observer)?)
-        };
+        let replica = Replica::open(&store, witness, first.clone())?;
+        let observer = Box::new(move |report: &_| metrics.batch_committed(report));
         Ok(Self {
             config: config.clone(),
             protection,
@@ -86,17 +72,26 @@ impl Opened {
             store,
             quotas,
             first,
-            ledger,
+            replica,
+            observer,
         })
     }
 
     /// Waits until there is a ledger to serve, which a new member first has to fetch, and checks
     /// that everything belongs together.
     pub(super) async fn ready(self) -> Result<Ready, StartError> {
-        let (sequencer, following) = match self.ledger {
-            Ledger::Ordered(sequencer) => (sequencer, None),
-            Ledger::Followed(mut following) => (following.published().await?, Some(following)),
-        };
+        let Ledger {
+            sequencer,
+            following,
+            engine,
+        } = Ledger::take_up(
+            &self.config,
+            &self.secret,
+            &self.store,
+            self.replica,
+            self.observer,
+        )
+        .await?;
         let origin = self.first.origin().clone();
         let opened = match evaluator(&self.config, &self.protection, &origin, &sequencer) {
             Ok(evaluator) => book(&self.config, &sequencer)
@@ -114,9 +109,13 @@ impl Opened {
                 quotas: self.quotas,
                 sequencer,
                 following,
+                engine,
             }),
             Err(error) => {
                 sequencer.stop();
+                if let Some(engine) = engine {
+                    engine.stop().await;
+                }
                 Err(error)
             }
         }

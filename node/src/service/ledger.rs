@@ -17,7 +17,7 @@ use crate::access::alarm::Reading;
 use crate::admission::RefusedTill;
 use crate::clock;
 use crate::ledger::Outcome;
-use crate::sequencer::Decided;
+use crate::sequencer::{Decided, Unavailable};
 use crate::snapshot::{ReadError, Snapshot};
 use crate::tls::PeerKey;
 
@@ -34,13 +34,7 @@ impl LedgerService for Ledger {
         let (peer, message) = (peer_key(&request)?, request.get_ref());
         let append = read::append(message, &peer.0).map_err(CallError::Malformed)?;
         let is_claim = append.0.header().kind == Kind::Claim;
-        let answer = match &self.0.upstream {
-            None => self.append(append, &peer.0).await?,
-            Some(upstream) => {
-                self.check(append, &peer.0)?;
-                upstream.append(message).await?
-            }
-        };
+        let answer = self.append_anywhere(message, append, &peer.0).await?;
         if is_claim && matches!(answer.answer, Some(Answer::Receipt(_))) {
             self.0.watch(peer, Reading::Claimed);
         }
@@ -69,6 +63,24 @@ impl LedgerService for Ledger {
 }
 
 impl Ledger {
+    /// Appends here while this node leads, and passes on otherwise.
+    async fn append_anywhere(
+        &self,
+        message: &v1::AppendRequest,
+        append: Append,
+        issuer: &PublicKey,
+    ) -> Result<v1::AppendResponse, Status> {
+        let upstream = &self.0.upstream;
+        if !upstream.leads() {
+            self.check(append, issuer)?;
+            return upstream.append(message).await;
+        }
+        match self.append(append, issuer).await {
+            Err(CallError::Unavailable(Unavailable::NotLeading)) => upstream.append(message).await,
+            answered => Ok(answered?),
+        }
+    }
+
     /// Appends what its issuer has sent, here or at another member's node.
     pub(super) async fn append(
         &self,

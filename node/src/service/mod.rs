@@ -2,6 +2,7 @@
 
 mod access;
 mod claims;
+mod engine;
 mod evaluator;
 mod gate;
 mod ledger;
@@ -18,6 +19,7 @@ use proto::attestation::GrantState;
 use proto::signing::PublicKey;
 use proto::wire::v1::access_service_server::AccessServiceServer;
 use proto::wire::v1::claim_service_server::ClaimServiceServer;
+use proto::wire::v1::engine_service_server::EngineServiceServer;
 use proto::wire::v1::evaluator_service_server::EvaluatorServiceServer;
 use proto::wire::v1::ledger_service_server::LedgerServiceServer;
 use proto::wire::v1::log_service_server::LogServiceServer;
@@ -43,6 +45,8 @@ use crate::tls::PeerKey;
 
 /// Longest request: the longest entry with its payload, or a thousand blinded elements, fit.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Longest message of an engine: a batch of one MiB, and a margin for what is one record over.
+pub const ENGINE_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most calls at a time on one connection. A till makes a handful, an insurer's import or a load
 /// generator some hundred; without a limit one connection may hold thousands unfinished.
 pub const STREAMS_MAX: u32 = 256;
@@ -66,8 +70,10 @@ pub struct Services {
     pub quotas: Arc<Quotas>,
     /// What makes a look durable before it is answered.
     pub recorder: Recorder,
-    /// Where entries are passed on to by a member without a vote.
-    pub upstream: Option<Upstream>,
+    /// Where entries are passed on to while this node does not lead.
+    pub upstream: Upstream,
+    /// The ordering engine, at a node that has a seat in it.
+    pub engine: Option<crate::engine::Engine>,
     /// What makes coverages, at a payer's node that has contracts.
     pub quoter: Option<Arc<Quoter>>,
     /// How old the newest checkpoint may be before tills are refused.
@@ -95,6 +101,10 @@ impl Services {
             sequencer: self.sequencer.clone(),
             ledger: ledger::Ledger(self.clone()),
         });
+        let engine = EngineServiceServer::new(engine::Engine {
+            sequencer: self.sequencer.clone(),
+            engine: self.engine.clone(),
+        });
         Routes::new(ledger.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(access.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(claims.max_decoding_message_size(MESSAGE_BYTES_MAX))
@@ -102,6 +112,7 @@ impl Services {
             .add_service(log.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(evaluator.max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(replication.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(engine.max_decoding_message_size(ENGINE_MESSAGE_BYTES_MAX))
     }
 
     /// The gate in front of them.

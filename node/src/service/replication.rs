@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::ids::{LeafIndex, TreeSize, UnixSeconds};
+use proto::wire::batch::read_cosigned;
 use proto::wire::replication::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, read_forwarded, write_entry};
 use proto::wire::v1;
 use proto::wire::v1::replication_service_server::ReplicationService;
@@ -53,6 +54,16 @@ impl ReplicationService for Replication {
         Ok(Response::new(v1::ForwardResponse {
             append: Some(answer),
         }))
+    }
+
+    async fn cosign(
+        &self,
+        request: Request<v1::CosignRequest>,
+    ) -> Result<Response<v1::CosignResponse>, Status> {
+        let signed = read_cosigned(&request.get_ref().checkpoint).map_err(CallError::Malformed)?;
+        self.sequencer.cosigned_by_others(signed).await;
+        let checkpoint = self.sequencer.snapshot().checkpoint_text().to_owned();
+        Ok(Response::new(v1::CosignResponse { checkpoint }))
     }
 }
 

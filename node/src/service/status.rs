@@ -19,6 +19,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::access::NotRecorded;
 use crate::admission::AdmissionError;
 use crate::coverage::QuoteError;
+use crate::engine::GateError;
 use crate::follow::NotIssued;
 use crate::quota::QuotaError;
 use crate::sequencer::Unavailable;
@@ -33,6 +34,8 @@ pub const DEADLINE_MAX: Duration = Duration::from_secs(60);
 const RETRY_QUEUE_FULL: Duration = Duration::from_millis(200);
 /// When to come back after writes were stopped: an operator has to act, or the disk to be freed.
 const RETRY_STOPPED: Duration = Duration::from_secs(5);
+/// An election takes about as long.
+const RETRY_NOT_LEADING: Duration = Duration::from_millis(500);
 
 /// Why a call is not answered.
 #[derive(Debug, Error)]
@@ -97,6 +100,9 @@ pub enum CallError {
     /// The system gave no random bytes.
     #[error("the system gives no random bytes")]
     NoRandomness,
+    /// A message of another engine is not taken.
+    #[error(transparent)]
+    Engine(GateError),
     /// The append was not taken.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -272,6 +278,32 @@ impl Row {
         }
     }
 
+    const fn of_gate(error: &GateError) -> Self {
+        match error {
+            GateError::Malformed(error) => Self::malformed(error.field()),
+            GateError::NotMe | GateError::Stopped => Self::of(
+                Code::Unavailable,
+                "ENGINE_GONE",
+                "Le moteur auquel ce message est adressé ne répond plus ici.",
+            ),
+            GateError::NoEngine => Self::of(
+                Code::FailedPrecondition,
+                "NO_ENGINE",
+                "Ce serveur suit le registre sans prendre part à son ordre.",
+            ),
+            GateError::NotItsSeat | GateError::NotAVoter => Self::of(
+                Code::PermissionDenied,
+                "NOT_ITS_SEAT",
+                "Un membre ne parle que pour son propre siège.",
+            ),
+            GateError::Batch(_) | GateError::Membership => Self::of(
+                Code::FailedPrecondition,
+                "BATCH_REFUSED",
+                "Ce serveur ne contresignerait pas ce lot.",
+            ),
+        }
+    }
+
     const fn of_unavailable(error: Unavailable) -> Self {
         match error {
             Unavailable::QueueFull => Self::of(
@@ -286,6 +318,12 @@ impl Row {
                 "Ce serveur n'accepte pas d'écriture en ce moment.",
             )
             .retry(RETRY_STOPPED),
+            Unavailable::NotLeading => Self::of(
+                Code::Unavailable,
+                "NOT_LEADING",
+                "Un autre serveur reçoit les écritures ; réessayez dans un instant.",
+            )
+            .retry(RETRY_NOT_LEADING),
         }
     }
 }
@@ -317,6 +355,7 @@ impl CallError {
                 "Une demande ne peut être déposée que par le poste qui l'a signée.",
             ),
             Self::Malformed(error) => Row::malformed(error.field()),
+            Self::Engine(error) => Row::of_gate(error),
             Self::Entry(_) | Self::Shape(_) => Row::malformed("entry"),
             Self::PayloadMissing | Self::PayloadUnwanted | Self::PayloadMismatch => {
                 Row::malformed("payload")

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use proto::batch::SignedHeader;
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::VerifiedEntry;
 use proto::ids::{LeafIndex, TreeSize};
@@ -13,7 +14,7 @@ use proto::tile::{ENTRIES_PER_CHUNK, Tile, TileId, encode_entry};
 
 use super::payloads::{Bundles, bundles};
 use super::vault::Mark;
-use super::{Store, StoreError, answer, engine, keys, lock};
+use super::{Store, StoreError, Stored, answer, engine, keys, lock};
 use crate::engine::Applied;
 use crate::ledger::{Answered, RequestKey};
 
@@ -41,6 +42,8 @@ pub struct Writes<'a> {
     pub applied: Option<&'a Applied>,
     /// The checkpoint of the log and the map after the commit.
     pub checkpoint: &'a SignedCheckpoint,
+    /// The header of the batch, where an engine orders.
+    pub header: Option<&'a SignedHeader>,
 }
 
 /// Whether, and where, the next commit may write.
@@ -326,6 +329,9 @@ fn batch_of(
     }
     let head = [&[FORMAT_VERSION], writes.checkpoint.to_text().as_bytes()].concat();
     batch.insert(keys::HEAD, head);
+    if let Some(header) = writes.header {
+        batch.insert(keys::BATCH_HEADER, header.to_bytes());
+    }
     Ok((batch, tail))
 }
 
@@ -356,5 +362,30 @@ fn io_error(error: StoreError) -> io::Error {
     match error {
         StoreError::Io(error) => error,
         _ => io::ErrorKind::InvalidData.into(),
+    }
+}
+
+impl Store {
+    /// The header of the newest batch in the ledger; none before the first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn last_header(&self) -> Result<Option<SignedHeader>, StoreError> {
+        let value = self.0.database.value(keys::BATCH_HEADER)?;
+        let header = value.map(|bytes| SignedHeader::from_bytes(&bytes));
+        header
+            .transpose()
+            .map_err(|_| StoreError::Corrupt { what: Stored::Head })
+    }
+
+    /// Takes note of a batch that came to the ledger by pages. Not synced: after a power cut the
+    /// engine hands it over again.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn save_header(&self, header: &SignedHeader) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        batch.insert(keys::BATCH_HEADER, header.to_bytes());
+        self.0.database.apply(batch)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! h                                       the head: format version, newest signed checkpoint
+//! b                                       the newest batch header
 //! e  chunk, 8 bytes                       entries 16 * chunk to 16 * chunk + 15, or what there is
 //! t  level, 1 byte; index, 8 bytes        a full tile
 //! m  prefix                               a bucket of the map
@@ -26,6 +27,8 @@ use crate::ledger::RequestKey;
 /// The key of the head.
 pub(super) const HEAD: &[u8] = b"h";
 /// What every key of an entry chunk begins with.
+/// The newest batch header.
+pub(super) const BATCH_HEADER: &[u8] = b"b";
 pub(super) const CHUNKS: &[u8] = b"e";
 /// What every key of a tile begins with.
 pub(super) const TILES: &[u8] = b"t";

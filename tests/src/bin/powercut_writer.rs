@@ -120,6 +120,7 @@ fn commit_for_ever(
             erased: &[],
             applied: None,
             checkpoint: &ledger.checkpoint(&edge, &map),
+            header: None,
         })?;
         say(&format!("acknowledged {}", edge.size()))?;
         crown = map.crown().clone();

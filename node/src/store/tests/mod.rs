@@ -127,6 +127,7 @@ impl Ledger {
             erased: &batch.erased,
             applied: batch.applied.as_ref(),
             checkpoint: &self.checkpoint(&edge, &map),
+            header: None,
         })?;
         (self.edge, self.crown) = (edge, map.crown().clone());
         self.map.extend(changes);

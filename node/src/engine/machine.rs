@@ -1,0 +1,185 @@
+//! The state machine of the engine: what is ordered goes to the sequencer, and comes back certified.
+//!
+//! A batch counts as applied once a quorum has cosigned it and it is durable in the ledger, with
+//! how far the engine is in the same commit. So the ledger on the disk is the snapshot of the
+//! engine: to make one costs nothing, and to install one is to fetch pages from any member.
+
+use std::io;
+
+use futures_util::{Stream, TryStreamExt as _};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use proto::signing::SecretKey;
+use thiserror::Error;
+
+use super::catching_up::{CatchUpError, catch_up};
+use super::message::Manifest;
+use super::{Applied, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::sequencer::{BatchFault, Certified, Sequencer};
+use crate::store::{Store, StoreError};
+
+/// Why the engine stops on this node.
+#[derive(Debug, Error)]
+enum MachineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("an ordered batch: {0}")]
+    Batch(#[from] BatchFault),
+    #[error(transparent)]
+    CatchUp(#[from] CatchUpError),
+    #[error("the node is shutting down")]
+    ShuttingDown,
+}
+
+impl From<MachineError> for io::Error {
+    fn from(error: MachineError) -> Self {
+        Self::other(error)
+    }
+}
+
+/// The ledger of this node, as the engine sees it.
+#[derive(Debug)]
+pub(super) struct Machine {
+    sequencer: Sequencer,
+    store: Store,
+    secret: SecretKey,
+    applied: Applied,
+}
+
+/// The newest snapshot: the ledger as it is on the disk.
+#[derive(Debug)]
+pub(super) struct Builder {
+    sequencer: Sequencer,
+    store: Store,
+    applied: Applied,
+}
+
+impl Machine {
+    /// Takes up what is on the disk.
+    pub(super) fn open(
+        sequencer: Sequencer,
+        store: Store,
+        secret: SecretKey,
+    ) -> Result<Self, StoreError> {
+        let applied = store.applied()?.unwrap_or_default();
+        Ok(Self {
+            sequencer,
+            store,
+            secret,
+            applied,
+        })
+    }
+
+    async fn apply_one(&mut self, log_id: LogId, payload: Payload) -> Result<(), MachineError> {
+        let mut applied = self.applied.clone();
+        applied.log_id = Some(log_id);
+        match payload {
+            Payload::Blank => self.store.save_applied(&applied)?,
+            Payload::Membership(membership) => {
+                applied.membership = StoredMembership::new(Some(log_id), membership);
+                self.store.save_applied(&applied)?;
+            }
+            Payload::Normal(record) => {
+                let bytes = record.bytes().clone();
+                let certified = self.sequencer.ordered(bytes, applied.clone()).await;
+                if certified.ok_or(MachineError::ShuttingDown)?? == Certified::Before {
+                    self.store.save_applied(&applied)?;
+                }
+            }
+        }
+        self.applied = applied;
+        Ok(())
+    }
+
+    async fn install(
+        &mut self,
+        meta: &SnapshotMeta,
+        manifest: Manifest,
+    ) -> Result<(), MachineError> {
+        let wanted = manifest.checkpoint.claimed().size;
+        catch_up(&self.sequencer, &self.secret, wanted).await?;
+        let applied = Applied::from(meta);
+        let header = manifest.header;
+        if let Some(header) = &header {
+            self.store.save_header(header)?;
+        }
+        self.store.save_applied(&applied)?;
+        let gone_on = self.sequencer.installed(header).await;
+        gone_on.ok_or(MachineError::ShuttingDown)?;
+        self.applied = applied;
+        Ok(())
+    }
+
+    fn builder(&self) -> Builder {
+        Builder {
+            sequencer: self.sequencer.clone(),
+            store: self.store.clone(),
+            applied: self.applied.clone(),
+        }
+    }
+}
+
+impl Builder {
+    /// `None` before anything was applied.
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        if self.applied.log_id.is_none() {
+            return Ok(None);
+        }
+        // The ledger may be newer than `applied`; whoever installs this goes on from headers.
+        let manifest = Manifest {
+            header: self.store.last_header()?,
+            checkpoint: self.sequencer.snapshot().checkpoint().clone(),
+        };
+        Ok(Some(Snapshot {
+            meta: SnapshotMeta::from(self.applied.clone()),
+            snapshot: manifest,
+        }))
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = Manifest;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied.log_id, self.applied.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + Send,
+    {
+        while let Some((entry, responder)) = entries.try_next().await? {
+            self.apply_one(entry.log_id, entry.payload).await?;
+            if let Some(responder) = responder {
+                responder.send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        self.builder()
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: Manifest,
+    ) -> Result<(), io::Error> {
+        Ok(self.install(meta, snapshot).await?)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        Ok(self.builder().snapshot().map_err(MachineError::from)?)
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = Manifest;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let nothing = || io::Error::other("nothing was applied yet");
+        let snapshot = self.snapshot().map_err(MachineError::from)?;
+        snapshot.ok_or_else(nothing)
+    }
+}

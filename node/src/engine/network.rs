@@ -1,0 +1,193 @@
+//! The engine's way to the engines of other members: our own peer channel.
+
+use std::future::Future;
+use std::time::Duration;
+
+use openraft::error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::v2::RaftNetworkV2;
+use openraft::network::{RPCOption, RaftNetworkFactory};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use proto::roster::Address;
+use proto::signing::SecretKey;
+use thiserror::Error;
+use tonic::{Code, Request, Status};
+
+use super::message::{
+    Manifest, read_appended, read_voted, write_append, write_install, write_transfer, write_vote,
+};
+use super::record::vote_from_bytes;
+use super::{Applied, EngineId, Seat, Snapshot, TypeConfig, Vote};
+use crate::peer::Peer;
+use crate::sequencer::Sequencer;
+
+/// How long records may take: they are checked and synced before they are answered.
+const APPEND_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a vote may take: beyond it the next election is near.
+const VOTE_DEADLINE: Duration = Duration::from_millis(500);
+/// How long a node may take to catch up before it is told again; what it has, it keeps.
+const INSTALL_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Why a message got no answer that can be used.
+#[derive(Debug, Error)]
+enum LinkError {
+    #[error("the roster has no address for this member")]
+    NoAddress,
+    #[error("it does not answer ({0:?})")]
+    Call(Code),
+    #[error("its answer cannot be read")]
+    Answer,
+    #[error("the message cannot be written")]
+    Message,
+}
+
+/// Makes the ways to other engines, as the owner of this key.
+#[derive(Debug, Clone)]
+pub(super) struct Links {
+    pub(super) sequencer: Sequencer,
+    pub(super) secret: SecretKey,
+}
+
+/// The way to one engine.
+#[derive(Debug)]
+pub(super) struct Link {
+    to: EngineId,
+    seat: Seat,
+    links: Links,
+    peer: Option<(Address, Peer)>,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Links {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: EngineId, node: &Seat) -> Link {
+        Link {
+            to: target,
+            seat: node.clone(),
+            links: self.clone(),
+            peer: None,
+        }
+    }
+}
+
+impl Link {
+    /// The way to where the roster in force says that the member is.
+    fn peer(&mut self) -> Result<Peer, LinkError> {
+        let snapshot = self.links.sequencer.snapshot();
+        let member = snapshot.roster().member(&self.seat.member);
+        let member = member.ok_or(LinkError::NoAddress)?;
+        let address = member.grpc.as_ref().ok_or(LinkError::NoAddress)?;
+        if let Some((known, peer)) = &self.peer
+            && known == address
+        {
+            return Ok(peer.clone());
+        }
+        let secret = &self.links.secret;
+        let peer = Peer::open(member.name.clone(), member.public_key, address, secret);
+        let peer = peer.map_err(|_| LinkError::NoAddress)?;
+        self.peer = Some((address.clone(), peer.clone()));
+        Ok(peer)
+    }
+}
+
+/// A call with its deadline, which is kept here too: a node that is cut off does not keep it.
+async fn within<T>(
+    deadline: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, LinkError> {
+    let answered = tokio::time::timeout(deadline, call).await;
+    let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+    let answer = answered.map_err(|status| LinkError::Call(status.code()))?;
+    Ok(answer.into_inner())
+}
+
+fn request<T>(message: T, deadline: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline);
+    request
+}
+
+/// A node that is not there is asked less often than one that gave a wrong answer.
+impl From<LinkError> for RPCError<TypeConfig> {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::NoAddress | LinkError::Call(_) => {
+                Self::Unreachable(Unreachable::new(&error))
+            }
+            LinkError::Answer | LinkError::Message => Self::Network(NetworkError::new(&error)),
+        }
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Link {
+    type SnapshotData = Manifest;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let peer = self.peer()?;
+        let message = write_append(self.to, &rpc).map_err(|_| LinkError::Message)?;
+        let mut engine = peer.engine();
+        let call = engine.append(request(message, APPEND_DEADLINE));
+        let answer = within(APPEND_DEADLINE, call).await?;
+        Ok(read_appended(&answer).map_err(|_| LinkError::Answer)?)
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut engine = self.peer()?.engine();
+        let call = engine.vote(request(write_vote(self.to, &rpc), VOTE_DEADLINE));
+        let answer = within(VOTE_DEADLINE, call).await?;
+        Ok(read_voted(&answer).map_err(|_| LinkError::Answer)?)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut engine = self.peer()?.engine();
+        let call = engine.pre_vote(request(write_vote(self.to, &rpc), VOTE_DEADLINE));
+        let answer = within(VOTE_DEADLINE, call).await?;
+        Ok(read_voted(&answer).map_err(|_| LinkError::Answer)?)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let streaming = |error| StreamingError::Unreachable(Unreachable::new(&error));
+        let mut engine = self.peer().map_err(streaming)?.engine();
+        let applied = Applied::from(&snapshot.meta);
+        let message = write_install(self.to, &vote, &applied, &snapshot.snapshot);
+        let message = message.map_err(|_| streaming(LinkError::Message))?;
+        let call = engine.install(request(message, INSTALL_DEADLINE));
+        let answer = tokio::select! {
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+            answer = within(INSTALL_DEADLINE, call) => answer.map_err(streaming)?,
+        };
+        let vote = vote_from_bytes(&answer.vote).map_err(|_| streaming(LinkError::Answer))?;
+        Ok(SnapshotResponse::new(vote))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut engine = self.peer()?.engine();
+        let call = engine.transfer(request(write_transfer(&req), VOTE_DEADLINE));
+        within(VOTE_DEADLINE, call).await?;
+        Ok(Ok(()))
+    }
+}

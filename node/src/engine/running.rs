@@ -1,0 +1,449 @@
+//! The engine of one running node: started, told who sits where, stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::impls::ProgressResponder;
+use openraft::{ChangeMembers, Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
+use proto::ids::MemberName;
+use proto::roster::Roster;
+use proto::signing::SecretKey;
+use thiserror::Error;
+use tokio::sync::{Mutex, watch};
+
+use super::catching_up::catch_up;
+use super::log_store::{DiskWork, LogStore};
+use super::machine::Machine;
+use super::network::Links;
+use super::{CommittedLeaderId, EngineId, Membership, Record, Seat, TypeConfig};
+use crate::order::{Leadership, Lost, Orderer};
+use crate::peer::Peer;
+use crate::sequencer::Sequencer;
+use crate::store::{EngineState, Store, StoreError};
+
+/// How often a leader says that it is there.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+/// How long a silent leader is waited for, at least and at most.
+const ELECTION_MIN: Duration = Duration::from_millis(300);
+const ELECTION_MAX: Duration = Duration::from_millis(600);
+/// Batches kept after a snapshot, for members that are a little behind.
+const RECORDS_KEPT: u64 = 64;
+/// Batches after which what is applied is a snapshot again, and older records go.
+const SNAPSHOT_EVERY: u64 = 64;
+/// How often a node without its seat asks for one, and a leader looks whether seats are right.
+const SEAT_CHECK: Duration = Duration::from_millis(500);
+/// How long a node may stay behind what a quorum has vouched for before it fetches pages.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
+/// By how many records a learner may be behind and still be given a vote.
+const LAG_MAX: u64 = 64;
+
+/// openraft over our types.
+pub(super) type EngineRaft = Raft<TypeConfig, Machine>;
+
+/// Why the engine does not start.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// What it has on the disk cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log's writer cannot be started.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The engine itself says no.
+    #[error("the ordering engine does not start: {0}")]
+    Engine(String),
+}
+
+/// The engine of one running node. Clones share it.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    raft: EngineRaft,
+    id: EngineId,
+    name: MemberName,
+    secret: SecretKey,
+    sequencer: Sequencer,
+    leadership: watch::Sender<Leadership>,
+    /// The newest life of each member that has asked this node for a seat.
+    enlisted: Mutex<BTreeMap<MemberName, EngineId>>,
+    /// Ends the tasks.
+    stop: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({})", self.0.id)
+    }
+}
+
+impl Engine {
+    /// Starts the engine over what is on the disk. A founder that votes alone leads at once.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn start(
+        state: &EngineState,
+        sequencer: Sequencer,
+        store: Store,
+        name: MemberName,
+        secret: SecretKey,
+    ) -> Result<Self, EngineError> {
+        let id = state.id;
+        let log = LogStore::new(store.clone(), state, DiskWork::Threads)?;
+        let machine = Machine::open(sequencer.clone(), store, secret.clone())?;
+        let links = Links {
+            sequencer: sequencer.clone(),
+            secret: secret.clone(),
+        };
+        let config = Arc::new(config().validate().map_err(said)?);
+        let raft = Raft::new(id, config, links, log, machine)
+            .await
+            .map_err(said)?;
+        let engine = Self(Arc::new(Inner {
+            raft,
+            id,
+            name,
+            secret,
+            sequencer,
+            leadership: watch::Sender::new(Leadership::Nobody),
+            enlisted: Mutex::default(),
+            stop: watch::Sender::new(false),
+        }));
+        engine.found().await?;
+        tokio::spawn(engine.clone().watch_leadership());
+        tokio::spawn(engine.clone().keep_seats());
+        tokio::spawn(engine.clone().keep_up());
+        Ok(engine)
+    }
+
+    /// The one voting member of a young federation is its first and only voter.
+    async fn found(&self) -> Result<(), EngineError> {
+        let roster = self.roster();
+        let mut voting = roster.voting_members();
+        let alone =
+            voting.next().is_some_and(|it| it.name == self.0.name) && voting.next().is_none();
+        if !alone {
+            return Ok(());
+        }
+        if !self.raft().is_initialized().await.map_err(said)? {
+            let own = BTreeMap::from([(self.id(), self.seat())]);
+            self.raft().initialize(own).await.map_err(said)?;
+        } else if self.votes().iter().eq([&self.id()]) {
+            self.raft().trigger().elect(false).await.map_err(said)?;
+        }
+        Ok(())
+    }
+
+    fn seat(&self) -> Seat {
+        Seat {
+            member: self.0.name.clone(),
+        }
+    }
+
+    pub(super) fn raft(&self) -> &EngineRaft {
+        &self.0.raft
+    }
+
+    pub(super) fn sequencer(&self) -> &Sequencer {
+        &self.0.sequencer
+    }
+
+    /// This life of this node.
+    #[must_use]
+    pub fn id(&self) -> EngineId {
+        self.0.id
+    }
+
+    pub(super) fn roster(&self) -> Arc<Roster> {
+        self.0.sequencer.snapshot().roster().clone()
+    }
+
+    pub(super) fn membership(&self) -> Membership {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().clone()
+    }
+
+    fn votes(&self) -> BTreeSet<EngineId> {
+        self.membership().voter_ids().collect()
+    }
+
+    /// Tells the sequencer whose turn it is, as often as it changes.
+    async fn watch_leadership(self) {
+        let mut stop = self.0.stop.subscribe();
+        let mut metrics = self.raft().metrics();
+        loop {
+            let leadership = leadership(&metrics.borrow_watched());
+            self.0.leadership.send_if_modified(|known| {
+                let changed = *known != leadership;
+                *known = leadership;
+                changed
+            });
+            let goes_on = tokio::select! {
+                changed = metrics.changed() => changed.is_ok(),
+                _ = stop.changed() => false,
+            };
+            if !goes_on {
+                self.0.leadership.send_replace(Leadership::Nobody);
+                return;
+            }
+        }
+    }
+
+    /// Asks for a seat while there is none; gives seats while leading.
+    async fn keep_seats(self) {
+        let mut stop = self.0.stop.subscribe();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(SEAT_CHECK) => {}
+                _ = stop.changed() => return,
+            }
+            let leadership = self.0.leadership.borrow().clone();
+            let kept = match leadership {
+                Leadership::Own { .. } => self.give_seats().await,
+                _ => self.ask_for_seat().await,
+            };
+            if let Err(error) = kept {
+                tracing::warn!(%error, "seats of the ordering engine");
+            }
+        }
+    }
+
+    /// What the engine brings is mostly faster. It brings nothing more of a batch that was
+    /// certified while this node was away.
+    async fn keep_up(self) {
+        let mut stop = self.0.stop.subscribe();
+        let sequencer = &self.0.sequencer;
+        loop {
+            let held = sequencer.snapshot().size();
+            tokio::select! {
+                () = tokio::time::sleep(BEHIND_MAX) => {}
+                _ = stop.changed() => return,
+            }
+            let vouched = sequencer.vouched();
+            if sequencer.snapshot().size() != held || vouched <= held {
+                continue;
+            }
+            tracing::info!(%held, %vouched, "behind: fetching pages");
+            let caught_up = tokio::select! {
+                caught_up = catch_up(sequencer, &self.0.secret, vouched) => caught_up,
+                _ = stop.changed() => return,
+            };
+            if let Err(error) = caught_up {
+                tracing::error!(%error, "this node stays behind");
+            }
+        }
+    }
+
+    async fn ask_for_seat(&self) -> Result<(), EngineError> {
+        let roster = self.roster();
+        let votes = roster
+            .member(&self.0.name)
+            .is_some_and(|own| own.is_voting());
+        let is_seated = match votes {
+            true => self.votes().contains(&self.id()),
+            false => self.membership().get_node(&self.id()).is_some(),
+        };
+        if is_seated {
+            return Ok(());
+        }
+        let peers = Peer::voting(&roster, &self.0.secret).map_err(said)?;
+        for peer in peers {
+            if let Ok(true) = peer.enlist(self.id().get()).await {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A member asks for a seat for this life of its node. Only a leader gives one.
+    ///
+    /// # Errors
+    /// [`EngineError::Engine`] when the change is not taken now; the member asks again.
+    pub async fn enlist(&self, member: MemberName, id: EngineId) -> Result<bool, EngineError> {
+        if !matches!(*self.0.leadership.borrow(), Leadership::Own { .. }) {
+            return Ok(false);
+        }
+        self.0.enlisted.lock().await.insert(member.clone(), id);
+        let seats = self.membership();
+        if seats.get_node(&id).is_none() {
+            tracing::info!(%member, engine = %id, "a seat in the ordering engine");
+            let added = self.raft().add_learner(id, Seat { member }, false).await;
+            added.map_err(said)?;
+        }
+        Ok(true)
+    }
+
+    /// Gives a vote to each member that has one in the roster, and takes it from the others.
+    async fn give_seats(&self) -> Result<(), EngineError> {
+        let roster = self.roster();
+        let membership = self.membership();
+        if membership.get_joint_config().len() > 1 {
+            return Ok(());
+        }
+        let enlisted = self.0.enlisted.lock().await.clone();
+        let now = self.votes();
+        let wanted = self.wanted(&roster, &membership, &now, &enlisted);
+        if wanted != now && !wanted.is_empty() {
+            tracing::info!(
+                from = now.len(),
+                to = wanted.len(),
+                "voters of the ordering engine"
+            );
+            let change = ChangeMembers::ReplaceAllVoters(wanted);
+            self.raft()
+                .change_membership(change, true)
+                .await
+                .map_err(said)?;
+            return Ok(());
+        }
+        let gone = gone(&roster, &membership, &now, &enlisted);
+        if !gone.is_empty() {
+            let change = ChangeMembers::RemoveNodes(gone);
+            self.raft()
+                .change_membership(change, false)
+                .await
+                .map_err(said)?;
+        }
+        Ok(())
+    }
+
+    /// Of each voting member the newest life that has caught up; until then the one that votes.
+    fn wanted(
+        &self,
+        roster: &Roster,
+        membership: &Membership,
+        now: &BTreeSet<EngineId>,
+        enlisted: &BTreeMap<MemberName, EngineId>,
+    ) -> BTreeSet<EngineId> {
+        let voting = roster.voting_members().filter_map(|member| {
+            let of = |id: &&EngineId| {
+                let seat = membership.get_node(id);
+                seat.is_some_and(|seat| seat.member == member.name)
+            };
+            let newest = enlisted.get(&member.name).filter(of);
+            newest
+                .filter(|id| now.contains(id) || self.has_caught_up(id))
+                .or_else(|| now.iter().find(of))
+                .copied()
+        });
+        voting.collect()
+    }
+
+    fn has_caught_up(&self, id: &EngineId) -> bool {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let last = metrics.last_log_index.unwrap_or(0);
+        let matched = metrics
+            .replication
+            .as_ref()
+            .and_then(|it| it.get(id)?.as_ref());
+        matched.is_some_and(|matched| matched.index + LAG_MAX >= last)
+    }
+
+    /// Hands the lead to another voter, if this node leads and there is one.
+    pub async fn hand_over(&self) {
+        if !matches!(*self.0.leadership.borrow(), Leadership::Own { .. }) {
+            return;
+        }
+        let others = self.votes().into_iter().filter(|id| *id != self.id());
+        for other in others.filter(|id| self.has_caught_up(id)) {
+            if self.raft().trigger().transfer_leader(other).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Ends the engine. The sequencer must have ended before: the engine waits for what it applies.
+    pub async fn stop(&self) {
+        self.0.stop.send_replace(true);
+        if self.raft().shutdown().await.is_err() {
+            tracing::warn!("the ordering engine was broken off");
+        }
+    }
+}
+
+impl Orderer for Engine {
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.subscribe()
+    }
+
+    fn propose(&self, term: u64, record: Bytes, lost: Lost) {
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let (responder, ordered) = ProgressResponder::complete_only();
+            let write = engine.raft().write(Record::new(record));
+            let write = write
+                .responder(responder)
+                .with_leader(CommittedLeaderId::new(term));
+            let taken = write.await.is_ok();
+            if !taken || !matches!(ordered.await, Ok(Ok(_))) {
+                lost();
+            }
+        });
+    }
+}
+
+fn leadership(metrics: &RaftMetrics<TypeConfig>) -> Leadership {
+    let term = metrics.current_term;
+    let applied = metrics.last_applied.map(|applied| applied.leader_id.term);
+    match (metrics.state, metrics.current_leader) {
+        (ServerState::Leader, _) if applied == Some(term) => Leadership::Own { term },
+        (ServerState::Leader, _) | (_, None) => Leadership::Nobody,
+        (_, Some(leader)) => {
+            let seat = metrics.membership_config.membership().get_node(&leader);
+            seat.map_or(Leadership::Nobody, |seat| {
+                Leadership::Member(seat.member.clone())
+            })
+        }
+    }
+}
+
+/// Seats without a vote whose member has left, or lives on in another seat.
+fn gone(
+    roster: &Roster,
+    membership: &Membership,
+    now: &BTreeSet<EngineId>,
+    enlisted: &BTreeMap<MemberName, EngineId>,
+) -> BTreeSet<EngineId> {
+    let seats = membership.nodes().filter(|(id, _)| !now.contains(id));
+    let gone = seats.filter(|(id, seat)| {
+        roster.member(&seat.member).is_none()
+            || enlisted
+                .get(&seat.member)
+                .is_some_and(|newest| newest != *id)
+            || membership
+                .nodes()
+                .any(|(other, it)| now.contains(other) && it.member == seat.member)
+                && !enlisted.contains_key(&seat.member)
+    });
+    gone.map(|(id, _)| *id).collect()
+}
+
+fn config() -> Config {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Config {
+        cluster_name: "vitrail".to_owned(),
+        heartbeat_interval: millis(HEARTBEAT),
+        election_timeout_min: millis(ELECTION_MIN),
+        election_timeout_max: millis(ELECTION_MAX),
+        max_payload_entries: 8,
+        replication_lag_threshold: SNAPSHOT_EVERY * 4,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
+        max_in_snapshot_log_to_keep: RECORDS_KEPT,
+        enable_pre_vote: Some(true),
+        // A leader that starts again has forgotten what it signed in its term: it is elected anew.
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    }
+}
+
+fn said(error: impl fmt::Display) -> EngineError {
+    EngineError::Engine(error.to_string())
+}

@@ -1,0 +1,63 @@
+//! A voting member that is far behind: its ledger is brought up by pages, and then goes on.
+
+use proto::batch::SignedHeader;
+use proto::ids::UnixSeconds;
+use proto::wire::replication::Page;
+use tokio::sync::oneshot;
+
+use super::checking::Chain;
+use super::ordering::Certified;
+use super::replica::{Applied, ApplyError, Replica};
+use super::worker::Worker;
+
+/// A page for a ledger that catches up.
+#[derive(Debug)]
+pub(super) struct Paged {
+    pub(super) page: Page,
+    pub(super) now: UnixSeconds,
+    pub(super) done: oneshot::Sender<Result<Applied, ApplyError>>,
+}
+
+/// Where the chain of headers is at the end of a snapshot of the engine.
+#[derive(Debug)]
+pub(super) struct Installed {
+    /// The last header before it; none when there was no batch yet.
+    pub(super) header: Option<SignedHeader>,
+    /// Told once the thread goes on from there.
+    pub(super) done: oneshot::Sender<()>,
+}
+
+impl Worker {
+    /// Takes a page. What is published stays as it is until a quorum vouches for something newer.
+    pub(super) fn page(&mut self, paged: Paged) {
+        let Paged { page, now, done } = paged;
+        let (store, shared) = (&self.store, &self.shared);
+        let replica = self
+            .catching_up
+            .get_or_insert_with(|| Replica::over(store, self.witness.clone(), shared.clone()));
+        let applied = replica.apply(page, now);
+        if matches!(applied, Ok(Applied::Certified)) {
+            self.catching_up = None;
+            let published = self.shared.snapshot();
+            self.witness.settle(published.checkpoint().claimed());
+            // Both were made for a state that is no longer the newest.
+            self.checked = None;
+            self.gathering.forget_up_to(published.size());
+            if let Some(pending) = self
+                .pending
+                .take_if(|it| it.checkpoint.size <= published.size())
+            {
+                let _ = pending.done.send(Ok(Certified::Before));
+            }
+            self.came_by_pages = true;
+        }
+        let _ = done.send(applied);
+    }
+
+    /// Goes on from the end of a snapshot.
+    pub(super) fn installed(&mut self, installed: Installed) {
+        let header = installed.header.as_ref();
+        self.chain = header.map_or_else(Chain::default, |it| Chain::after(it.claimed()));
+        let _ = installed.done.send(());
+    }
+}

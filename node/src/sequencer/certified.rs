@@ -1,0 +1,165 @@
+//! What happens once a quorum vouches: the batch becomes durable, visible and answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use proto::checkpoint::SignedCheckpoint;
+use proto::ids::UnixSeconds;
+
+use super::checking::{Chain, Prepared};
+use super::ordering::{Certified, Pending, answer_one};
+use super::steps::{Failure, Grown, Placed, commit_batch};
+use super::worker::{Worker, refuse_all};
+use super::{BatchReport, Condition, StopReason, Unavailable};
+use crate::clock;
+use crate::snapshot::Snapshot;
+
+/// By how much later a quorum must have vouched for the same state before it is published again.
+const RENEWED_AFTER_SECONDS: u64 = 5;
+
+impl Worker {
+    /// Takes cosignatures of members, and goes on if they make a quorum.
+    pub(super) fn cosignatures(&mut self, signed: &SignedCheckpoint) {
+        match &self.pending {
+            Some(pending) => {
+                self.gathering.add(signed, &pending.prepared.grown.roster);
+                self.certify();
+            }
+            None => {
+                self.gathering.add(signed, self.shared.snapshot().roster());
+                self.publish_renewed();
+            }
+        }
+        self.shared.vouched.send_replace(self.gathering.vouched());
+    }
+
+    /// Commits the batch that waits, if a quorum has cosigned it.
+    pub(super) fn certify(&mut self) {
+        let Some(pending) = &self.pending else { return };
+        let roster = &pending.prepared.grown.roster;
+        let certificate = self.gathering.certificate(&pending.checkpoint, roster);
+        let Some(certificate) = certificate else {
+            return;
+        };
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        self.commit(pending, certificate.signed());
+        if let Some(asked) = self.asked.take() {
+            self.check_ahead(asked);
+        }
+    }
+
+    /// Makes a certified batch durable in the ledger, publishes it, and answers.
+    fn commit(&mut self, pending: Pending, certificate: &SignedCheckpoint) {
+        let Pending {
+            prepared,
+            checkpoint,
+            place,
+            done,
+            waiting,
+            prepared_in,
+            alone,
+        } = pending;
+        let started = Instant::now();
+        let Prepared {
+            header,
+            commit,
+            verdicts,
+            grown,
+            payloads,
+        } = prepared;
+        let payloads: Vec<_> = payloads
+            .iter()
+            .map(|(leaf, sealed, salt)| (*leaf, sealed, salt))
+            .collect();
+        let placed = Placed {
+            applied: &place,
+            header: &header,
+        };
+        let first = self.shared.snapshot().size().next_index();
+        let committed = commit_batch(
+            &self.store,
+            first,
+            &commit,
+            &grown,
+            &payloads,
+            certificate,
+            Some(&placed),
+        );
+        if let Err(error) = committed {
+            let failure = Failure::Store(error);
+            self.fail(&failure);
+            return refuse_all(waiting, Unavailable::Stopped(failure.stop_reason()));
+        }
+        // From here the batch is in the ledger, whatever happens to this process.
+        let committed_in = started.elapsed();
+        self.witness.settle(&checkpoint);
+        self.chain = Chain::after(header.claimed());
+        self.gathering.forget_up_to(checkpoint.size);
+        let snapshot = self.publish(grown, certificate.clone());
+        if alone {
+            self.cosigned.send_replace(Some(certificate.clone()));
+        }
+        let _ = done.send(Ok(Certified::Now));
+        (self.observer)(&BatchReport {
+            decided: verdicts.len(),
+            appended: commit.entries.len(),
+            bytes: commit.entries.iter().map(|entry| entry.bytes().len()).sum(),
+            prepared_in,
+            committed_in,
+        });
+        for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
+            answer_one(waiting, verdict, &snapshot);
+        }
+    }
+
+    fn publish(&self, grown: Grown, checkpoint: SignedCheckpoint) -> Arc<Snapshot> {
+        let Grown {
+            edge, map, roster, ..
+        } = grown;
+        let crown = map.crown().clone();
+        let snapshot = Snapshot::new(checkpoint, edge, crown, roster, self.store.clone());
+        let snapshot = Arc::new(snapshot);
+        self.shared.publish(snapshot.clone());
+        snapshot
+    }
+
+    /// Cosigns the published roots at a later time, so that reads stay fresh while nothing is
+    /// written, or nothing can be. The roots are durable already, so nothing is written here.
+    pub(super) fn renew(&mut self) {
+        self.renewed_at = tokio::time::Instant::now();
+        let snapshot = self.shared.snapshot();
+        let same = snapshot.checkpoint().claimed().clone();
+        if self.pending.is_some() || self.witness.is_past(&same) {
+            return;
+        }
+        match self.witness.cosign(same, clock::now().seconds()) {
+            Ok(signed) => {
+                self.gathering.add(&signed, snapshot.roster());
+                self.cosigned.send_replace(Some(signed));
+                self.publish_renewed();
+            }
+            Err(error) => {
+                tracing::error!(%error, "the published checkpoint is not signed again");
+                let reason = StopReason::RootMismatch;
+                self.shared.enter(Condition::Stopped(reason));
+            }
+        }
+    }
+
+    /// Publishes the same state again once a quorum has vouched for it again.
+    fn publish_renewed(&self) {
+        let snapshot = self.shared.snapshot();
+        let (same, roster) = (snapshot.checkpoint().claimed(), snapshot.roster());
+        let vouched_at = snapshot.vouched_at().map_or(0, UnixSeconds::get);
+        let newer = self.gathering.quorum_time(same, roster);
+        if newer.is_none_or(|time| time.get() < vouched_at + RENEWED_AFTER_SECONDS) {
+            return;
+        }
+        if let Some(certificate) = self.gathering.certificate(same, roster) {
+            let renewed = snapshot.renewed(certificate.signed().clone());
+            self.shared.publish(Arc::new(renewed));
+        }
+    }
+}

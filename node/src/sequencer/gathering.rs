@@ -1,0 +1,110 @@
+//! The cosignatures of the members, as they come in.
+
+use std::collections::BTreeMap;
+
+use proto::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
+use proto::ids::{MemberName, TreeSize, UnixSeconds};
+use proto::note::NoteSignature;
+use proto::roster::Roster;
+
+/// The newest cosignature of each member, each checked when it came in.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    lines: BTreeMap<MemberName, (Checkpoint, NoteSignature)>,
+    /// What certifies a state, as the next batch brought it. A member that is a few batches behind
+    /// finds here what the others no longer send.
+    brought: BTreeMap<TreeSize, SignedCheckpoint>,
+    /// The largest size that a quorum is known to have vouched for.
+    vouched: TreeSize,
+}
+
+/// Most certificates kept for batches still to come: more than the engine hands over at a time.
+const BROUGHT_MAX: usize = 256;
+
+impl Gathering {
+    /// Takes the lines of members that verify and are not older than what is held of the same
+    /// member. Lines of others and lines that fail are passed over.
+    pub(super) fn add(&mut self, signed: &SignedCheckpoint, roster: &Roster) {
+        let checkpoint = signed.claimed();
+        if checkpoint.origin != *roster.origin() {
+            return;
+        }
+        let mut voting = 0;
+        for line in signed.cosignatures() {
+            let Ok(member) = checkpoint.verify_cosignature(line, roster) else {
+                continue;
+            };
+            voting += usize::from(member.is_voting());
+            let order = |size: TreeSize, line: &NoteSignature| {
+                let time = line.time().map_or(0, UnixSeconds::get);
+                (size.get(), time)
+            };
+            let held = self.lines.get(&member.name);
+            let held = held.map(|(checkpoint, line)| order(checkpoint.size, line));
+            if held.is_none_or(|held| held <= order(checkpoint.size, line)) {
+                let line = (checkpoint.clone(), line.clone());
+                self.lines.insert(member.name.clone(), line);
+            }
+        }
+        if voting >= roster.quorum() {
+            self.vouched = self.vouched.max(checkpoint.size);
+        }
+    }
+
+    /// Keeps what certifies the state before a batch, which nobody has checked yet.
+    pub(super) fn bring(&mut self, before: SignedCheckpoint) {
+        self.brought.insert(before.claimed().size, before);
+        if self.brought.len() > BROUGHT_MAX {
+            self.brought.pop_first();
+        }
+    }
+
+    /// Forgets what certifies states that are in the ledger.
+    pub(super) fn forget_up_to(&mut self, size: TreeSize) {
+        self.brought.retain(|brought, _| *brought > size);
+    }
+
+    /// The checkpoint under the cosignatures held for it, if they are a quorum of this roster.
+    pub(super) fn certificate(
+        &self,
+        checkpoint: &Checkpoint,
+        roster: &Roster,
+    ) -> Option<VerifiedCheckpoint> {
+        let lines: Vec<_> = self.voting_lines(checkpoint, roster).cloned().collect();
+        if lines.len() < roster.quorum() {
+            let brought = self.brought.get(&checkpoint.size)?;
+            let brought = brought.verify(roster).ok()?;
+            return (brought.signed().claimed() == checkpoint).then_some(brought);
+        }
+        let signed = SignedCheckpoint::new(checkpoint.clone(), lines).ok()?;
+        signed.verify(roster).ok()
+    }
+
+    /// The latest moment at or after which a quorum of this roster has cosigned the checkpoint.
+    pub(super) fn quorum_time(
+        &self,
+        checkpoint: &Checkpoint,
+        roster: &Roster,
+    ) -> Option<UnixSeconds> {
+        let lines = self.voting_lines(checkpoint, roster);
+        let mut times: Vec<_> = lines.filter_map(NoteSignature::time).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        times.get(roster.quorum().checked_sub(1)?).copied()
+    }
+
+    fn voting_lines<'a>(
+        &'a self,
+        checkpoint: &'a Checkpoint,
+        roster: &'a Roster,
+    ) -> impl Iterator<Item = &'a NoteSignature> {
+        let lines = self.lines.iter().filter(move |(name, (signed, _))| {
+            signed == checkpoint && roster.member(name).is_some_and(|it| it.is_voting())
+        });
+        lines.map(|(_, (_, line))| line)
+    }
+
+    /// The largest size that a quorum is known to have vouched for.
+    pub(super) const fn vouched(&self) -> TreeSize {
+        self.vouched
+    }
+}

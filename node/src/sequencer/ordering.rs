@@ -1,0 +1,397 @@
+//! The way of a batch through the federation, as one member sees it.
+//!
+//! ```text
+//! leader:       collect -> decide -> grow -> sign header -> propose
+//! every member: check -> (ordered) -> lock -> cosign -> gather a quorum -> commit -> publish
+//! leader:       answer
+//! ```
+//!
+//! Until a quorum has cosigned it a batch is in memory and in the engine's log, and nowhere else:
+//! the ledger on the disk holds what is certified. A member checks a batch when it arrives, before
+//! its engine takes it, so that a batch with a lie in it is not ordered by honest members at all.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use proto::batch::{BatchHeader, content_hash};
+use proto::checkpoint::{Checkpoint, SignedCheckpoint};
+use proto::hash::Hash;
+use proto::ids::MemberName;
+use proto::roster::Roster;
+use proto::wire::batch::{BatchRecord, record_bytes};
+use tokio::sync::oneshot;
+
+use super::checking::{BatchFault, Prepared, appended, check};
+use super::steps::{Failure, grow};
+use super::worker::{Worker, refuse_all};
+use super::{Condition, Control, Decided, StopReason, Unavailable, Waiting};
+use crate::clock;
+use crate::engine::Applied;
+use crate::ledger::{Batch, RequestKey, Verdict, View as _, decide};
+use crate::snapshot::Snapshot;
+use crate::store::SignedLock;
+
+/// How far the moment of a new batch may be from this node's clock, either way. It bounds by how
+/// much a leader can date a batch before a revocation, or after the end of a coverage.
+pub const BATCH_SKEW_MS_MAX: u64 = 60_000;
+
+/// A record that has its place in the order.
+#[derive(Debug)]
+pub struct Ordered {
+    /// Its bytes.
+    pub record: Bytes,
+    /// How far the engine is once it is applied; stored with the batch.
+    pub place: Applied,
+    /// Told once the batch is certified and durable here, or why it never will be.
+    pub done: oneshot::Sender<Result<Certified, BatchFault>>,
+}
+
+/// When a batch that is ordered was certified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certified {
+    /// Now: the place of the engine was committed with it.
+    Now,
+    /// Before: the ledger had it already.
+    Before,
+}
+
+/// A record that a leader wants this member's engine to take.
+#[derive(Debug)]
+pub struct Checking {
+    /// Its bytes.
+    pub record: Bytes,
+    /// The term in which its leader leads.
+    pub term: u64,
+    /// Told what this member thinks of it.
+    pub answer: oneshot::Sender<Result<Opinion, BatchFault>>,
+}
+
+/// What a member thinks of a record before its engine takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opinion {
+    /// It follows, and this member would cosign it.
+    Sound,
+    /// This member has it already.
+    Held,
+    /// This member is behind, and will look when its turn comes.
+    Later,
+}
+
+/// Something that was made for one record.
+#[derive(Debug)]
+pub(super) struct Held<T> {
+    pub(super) record: Bytes,
+    pub(super) made: T,
+}
+
+/// The own proposal on its way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) held: Held<Prepared>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) prepared_in: Duration,
+}
+
+/// An ordered batch that waits for a quorum.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) prepared: Prepared,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) place: Applied,
+    pub(super) done: oneshot::Sender<Result<Certified, BatchFault>>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) prepared_in: Duration,
+    /// Whether this member is the only one that votes: its commit is then its lock.
+    pub(super) alone: bool,
+}
+
+impl Worker {
+    /// Decides what is waiting and hands it to the engine; what was answered before is answered
+    /// again at once.
+    pub(super) fn propose(&mut self, term: u64, waiting: Vec<Waiting>) {
+        let before = self.shared.snapshot();
+        let (waiting, repeats) = apart(waiting, &before);
+        for (waiting, verdict) in repeats {
+            answer_one(waiting, verdict, &before);
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        let started = Instant::now();
+        match self.prepare(term, &waiting, &before) {
+            Ok((record, prepared)) => {
+                let header = prepared.header.claimed().hash();
+                self.flight = Some(Flight {
+                    held: Held {
+                        record: record.clone(),
+                        made: prepared,
+                    },
+                    waiting,
+                    prepared_in: started.elapsed(),
+                });
+                self.hand_over(term, record, header);
+            }
+            Err(failure) => {
+                self.fail(&failure);
+                refuse_all(waiting, Unavailable::Stopped(failure.stop_reason()));
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        term: u64,
+        waiting: &[Waiting],
+        before: &Snapshot,
+    ) -> Result<(Bytes, Prepared), Failure> {
+        if !self.store.has_room() {
+            return Err(Failure::NoRoom);
+        }
+        // The moment never goes back, whatever the clock does: dates decided once stay decided.
+        let at = self.chain.at.max(clock::now());
+        let entries: Vec<_> = waiting.iter().map(|it| it.entry.clone()).collect();
+        let content = content_hash(entries.iter().map(|entry| &**entry));
+        let (commit, verdicts) = decide(before, &Batch { at, entries })?;
+        let grown = grow(before, &commit, &self.store)?;
+        let header = self.chain.next(term, at, content, &grown);
+        let header = header.sign(before.roster().origin(), self.witness.secret());
+        let entries = waiting.iter().map(|it| (&*it.entry, it.payload.as_ref()));
+        let leader = self.witness.name();
+        let record = record_bytes(&header, leader, entries, before.checkpoint_text());
+        let payloads = waiting.iter().map(|it| it.payload.clone()).collect();
+        let prepared = Prepared {
+            payloads: appended(payloads, &verdicts),
+            header,
+            commit,
+            verdicts,
+            grown,
+        };
+        Ok((record.into(), prepared))
+    }
+
+    fn hand_over(&mut self, term: u64, record: Bytes, header: Hash) {
+        let Some(orderer) = &self.orderer else {
+            return self.lost(header);
+        };
+        let own = self.own.clone();
+        let lost = move || {
+            if let Some(own) = own.upgrade() {
+                // A full queue is worked off; a worker that has ended needs no telling.
+                tokio::spawn(async move { own.send(Control::Lost(header)).await });
+            }
+        };
+        orderer.propose(term, record, Box::new(lost));
+    }
+
+    /// The own proposal was not ordered, as far as this node knows.
+    pub(super) fn lost(&mut self, header: Hash) {
+        let is_it = |flight: &mut Flight| flight.held.made.header.claimed().hash() == header;
+        if let Some(flight) = self.flight.take_if(is_it) {
+            refuse_all(flight.waiting, Unavailable::NotLeading);
+        }
+    }
+
+    /// What the gate asks before the engine takes a record.
+    pub(super) fn check_ahead(&mut self, checking: Checking) {
+        let record = match BatchRecord::from_bytes(&checking.record) {
+            Ok(record) => record,
+            Err(error) => {
+                let _ = checking.answer.send(Err(BatchFault::Malformed(error)));
+                return;
+            }
+        };
+        if record.header.claimed().term != checking.term {
+            let _ = checking.answer.send(Err(BatchFault::Term));
+            return;
+        }
+        // The batch before may wait for nothing but the certificate that this one brings.
+        self.gathering.bring(record.before.clone());
+        self.certify();
+        if self.pending.is_some() && record.header.claimed().number == self.chain.number + 2 {
+            self.asked = Some(checking);
+            return;
+        }
+        let opinion = self.opinion(record, &checking);
+        let _ = checking.answer.send(opinion);
+    }
+
+    fn opinion(&mut self, record: BatchRecord, asked: &Checking) -> Result<Opinion, BatchFault> {
+        let header = *record.header.claimed();
+        let is_it = |held: &Held<Prepared>| held.record == asked.record;
+        if self.checked.as_ref().is_some_and(is_it) {
+            return Ok(Opinion::Sound);
+        }
+        if self.holds(&header) {
+            return Ok(Opinion::Held);
+        }
+        if self.pending.is_some() || header.number > self.chain.number + 1 {
+            return Ok(Opinion::Later);
+        }
+        self.require_timely(&header)?;
+        let made = self.check(record)?;
+        self.checked = Some(Held {
+            record: asked.record.clone(),
+            made,
+        });
+        Ok(Opinion::Sound)
+    }
+
+    /// A new batch is dated about now. An old one that a quorum has vouched for since is history.
+    fn require_timely(&self, header: &BatchHeader) -> Result<(), BatchFault> {
+        let apart = header.at.get().abs_diff(clock::now().get());
+        let is_history = self.gathering.vouched() >= header.size;
+        (apart <= BATCH_SKEW_MS_MAX || is_history)
+            .then_some(())
+            .ok_or(BatchFault::Dated)
+    }
+
+    fn check(&self, record: BatchRecord) -> Result<Prepared, BatchFault> {
+        let before = self.shared.snapshot();
+        let leader = before.roster().member(&record.leader);
+        let leader = leader.filter(|member| member.is_voting());
+        let leader = leader.ok_or(BatchFault::NotAVoter)?.public_key;
+        check(record, &leader, &self.chain, &before, &self.store)
+    }
+
+    /// Whether a batch is in this ledger already. A ledger that came by pages knows no headers of
+    /// them: there the sizes tell.
+    fn holds(&self, header: &BatchHeader) -> bool {
+        let snapshot = self.shared.snapshot();
+        header.number <= self.chain.number
+            || header.size < snapshot.size()
+            || self.came_by_pages
+                && header.checkpoint(snapshot.roster().origin()) == *snapshot.checkpoint().claimed()
+    }
+
+    /// A record has its place: it is locked, cosigned, and waits for a quorum.
+    pub(super) fn ordered(&mut self, ordered: Ordered) {
+        let Ordered {
+            record,
+            place,
+            done,
+        } = ordered;
+        match self.prepared_for(&record) {
+            Ok(Some((prepared, waiting, prepared_in))) => {
+                let roster = &prepared.grown.roster;
+                let pending = Pending {
+                    checkpoint: prepared.checkpoint(roster.origin()),
+                    alone: votes_alone(roster, self.witness.name()),
+                    prepared,
+                    place,
+                    done,
+                    waiting,
+                    prepared_in,
+                };
+                self.cosign(pending);
+            }
+            Ok(None) => {
+                let _ = done.send(Ok(Certified::Before));
+            }
+            Err(fault) => {
+                tracing::error!(%fault, "an ordered batch is not cosigned: this node stops");
+                let reason = StopReason::Contradicted;
+                self.shared.enter(Condition::Stopped(reason));
+                let _ = done.send(Err(fault));
+            }
+        }
+    }
+
+    /// What this node makes of a record: its own proposal, what it had checked ahead, or now.
+    fn prepared_for(
+        &mut self,
+        record: &Bytes,
+    ) -> Result<Option<(Prepared, Vec<Waiting>, Duration)>, BatchFault> {
+        if let Some(flight) = self.flight.take_if(|flight| flight.held.record == *record) {
+            return Ok(Some((flight.held.made, flight.waiting, flight.prepared_in)));
+        }
+        let started = Instant::now();
+        let checked = self.checked.take().filter(|held| held.record == *record);
+        if let Some(held) = checked {
+            return Ok(Some((held.made, Vec::new(), Duration::ZERO)));
+        }
+        let record = BatchRecord::from_bytes(record).map_err(BatchFault::Malformed)?;
+        if self.holds(record.header.claimed()) {
+            self.chain = self.chain.past(record.header.claimed());
+            self.store.save_header(&record.header)?;
+            return Ok(None);
+        }
+        let prepared = self.check(record)?;
+        self.came_by_pages = false;
+        Ok(Some((prepared, Vec::new(), started.elapsed())))
+    }
+
+    /// The lock is durable before the signature leaves. A member that votes alone locks by its
+    /// commit, and its signature leaves after that.
+    fn cosign(&mut self, pending: Pending) {
+        let alone = pending.alone;
+        match self.signed(&pending.checkpoint, alone) {
+            Ok(signed) => {
+                self.gathering.add(&signed, &pending.prepared.grown.roster);
+                if !alone {
+                    self.cosigned.send_replace(Some(signed));
+                }
+                self.pending = Some(pending);
+                self.certify();
+            }
+            Err(failure) => {
+                self.fail(&failure);
+                refuse_all(pending.waiting, Unavailable::Stopped(failure.stop_reason()));
+            }
+        }
+    }
+
+    fn signed(
+        &mut self,
+        checkpoint: &Checkpoint,
+        alone: bool,
+    ) -> Result<SignedCheckpoint, Failure> {
+        let signed = self
+            .witness
+            .cosign(checkpoint.clone(), clock::now().seconds())?;
+        if !alone && !self.witness.has_settled(checkpoint) {
+            self.store.lock_signature(&SignedLock::of(checkpoint))?;
+            self.witness.settle(checkpoint);
+        }
+        Ok(signed)
+    }
+}
+
+fn votes_alone(roster: &Roster, name: &MemberName) -> bool {
+    let mut voting = roster.voting_members();
+    voting.next().is_some_and(|it| it.name == *name) && voting.next().is_none()
+}
+
+type Repeat = (Waiting, Verdict);
+
+/// Sets apart what this node has answered before: only new entries take a place in the order.
+fn apart(waiting: Vec<Waiting>, before: &Snapshot) -> (Vec<Waiting>, Vec<Repeat>) {
+    let (mut new, mut repeats) = (Vec::new(), Vec::new());
+    for waiting in waiting {
+        let header = waiting.entry.header();
+        let request = RequestKey {
+            request_id: header.request_id,
+            issuer: header.issuer,
+        };
+        // What cannot be read here cannot be read by `decide` either, which says so.
+        let answered = before.answered(&request).ok().flatten();
+        match answered.filter(|it| it.leaf == waiting.entry.leaf_hash()) {
+            None => new.push(waiting),
+            Some(earlier) => {
+                let outcome = earlier.outcome;
+                let repeated = true;
+                repeats.push((waiting, Verdict { outcome, repeated }));
+            }
+        }
+    }
+    (new, repeats)
+}
+
+/// Answers one waiter. One that has gone away will ask again.
+pub(super) fn answer_one(waiting: Waiting, verdict: Verdict, snapshot: &Arc<Snapshot>) {
+    let decided = Decided {
+        verdict,
+        snapshot: snapshot.clone(),
+    };
+    let _ = waiting.answer.send(Ok(decided));
+}

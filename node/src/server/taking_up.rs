@@ -1,0 +1,110 @@
+//! From a ledger on the disk to one that goes on: ordered with others, or followed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use proto::signing::SecretKey;
+use tokio::time::timeout;
+
+use super::{LEAD_WAIT, StartError};
+use crate::config::Config;
+use crate::engine::{Engine, EngineId};
+use crate::follow::Following;
+use crate::order::{Leadership, Orderer as _};
+use crate::sequencer::{BatchObserver, Replica, Sequencer};
+use crate::store::{EngineState, Store};
+
+/// A ledger that goes on.
+pub(super) struct Ledger {
+    pub(super) sequencer: Sequencer,
+    /// What goes on following while the node serves.
+    pub(super) following: Option<Box<Following>>,
+    /// The engine, at a node that takes part in ordering.
+    pub(super) engine: Option<Engine>,
+}
+
+impl Ledger {
+    /// A member that votes, or is about to, takes part in ordering; others follow. An empty or
+    /// half-fetched ledger is first fetched from the other members, and checked on the way.
+    pub(super) async fn take_up(
+        config: &Config,
+        secret: &SecretKey,
+        store: &Store,
+        replica: Replica,
+        observer: BatchObserver,
+    ) -> Result<Self, StartError> {
+        let replica = fetched(config, secret, replica).await?;
+        let own = replica.roster().member(&config.name);
+        if !config.learn && own.is_none_or(|own| !own.is_voting()) {
+            return Self::followed(config, secret, replica).await;
+        }
+        let state = begin_engine(store, &config.data)?;
+        let sequencer = replica.into_sequencer(state.lock, observer)?;
+        let engine = start_engine(&state, &sequencer, store, config, secret).await?;
+        Ok(Self {
+            sequencer,
+            following: None,
+            engine: Some(engine),
+        })
+    }
+
+    async fn followed(
+        config: &Config,
+        secret: &SecretKey,
+        replica: Replica,
+    ) -> Result<Self, StartError> {
+        let mut following = Following::new(replica, secret.clone(), config.data.clone())?;
+        Ok(Self {
+            sequencer: following.published().await?,
+            following: Some(Box::new(following)),
+            engine: None,
+        })
+    }
+}
+
+/// The ledger, once a quorum has vouched for what is held.
+async fn fetched(
+    config: &Config,
+    secret: &SecretKey,
+    replica: Replica,
+) -> Result<Replica, StartError> {
+    if replica.sequencer().is_some() {
+        return Ok(replica);
+    }
+    let mut following = Following::new(replica, secret.clone(), config.data.clone())?;
+    following.published().await?;
+    Ok(following.into_replica()?)
+}
+
+fn begin_engine(store: &Store, data: &Path) -> Result<EngineState, StartError> {
+    let failed = |error| StartError::Store {
+        path: data.to_owned(),
+        error,
+    };
+    let fresh = EngineId::draw().map_err(|_| StartError::NoRandomness)?;
+    store.begin_engine(fresh).map_err(failed)
+}
+
+/// Starts the engine and gives it to the sequencer. One that votes alone leads before it serves.
+async fn start_engine(
+    state: &EngineState,
+    sequencer: &Sequencer,
+    store: &Store,
+    config: &Config,
+    secret: &SecretKey,
+) -> Result<Engine, StartError> {
+    let (name, secret) = (config.name.clone(), secret.clone());
+    let engine = Engine::start(state, sequencer.clone(), store.clone(), name, secret).await?;
+    sequencer.attach(Arc::new(engine.clone()));
+    let snapshot = sequencer.snapshot();
+    let mut voting = snapshot.roster().voting_members();
+    let is_own = voting.next().is_some_and(|it| it.name == config.name);
+    if is_own && voting.next().is_none() {
+        let mut leadership = engine.leadership();
+        let leads = leadership.wait_for(|it| matches!(it, Leadership::Own { .. }));
+        let led = timeout(LEAD_WAIT, leads).await;
+        led.map_err(|_| StartError::NotLeading)?
+            .map_err(|_| StartError::BrokenOff)?;
+    }
+    Ok(engine)
+}

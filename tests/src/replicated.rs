@@ -1,0 +1,100 @@
+//! A federation whose members all vote: founded by one, joined by the others, given votes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use client::session::Session;
+use client::system;
+use proto::attestation::Attestation;
+use proto::checkpoint::SignedCheckpoint;
+use proto::entry::{Entry, VerifiedEntry};
+use proto::ids::{MemberName, RequestId};
+use proto::roster::{Roster, RosterParts, SignedRoster, Standing};
+use proto::signing::SecretKey;
+use proto::wire::AppendAnswer;
+
+use crate::federation::cnam;
+use crate::nodes::Nodes;
+
+/// How often a node is asked again.
+const POLL: Duration = Duration::from_millis(50);
+/// How long members may take to agree on something, on however busy a machine.
+const AGREED_MAX: Duration = Duration::from_secs(60);
+
+/// Founds a federation of `count` members, and gives each a vote.
+///
+/// # Panics
+/// When anything of it fails.
+pub async fn all_voting(dir: &Path, count: u16, threshold: u16) -> Nodes {
+    let mut nodes = Nodes::found(dir, count, threshold, &BTreeMap::new());
+    nodes.start_all(&["--learn"]);
+    let signed = with_votes(&nodes.federation.roster, &nodes.keys);
+    let roster = signed.verify_successor(&nodes.federation.roster).unwrap();
+    let secret = nodes.keys[&cnam()].clone();
+    let entry = sign(
+        &Attestation::Roster(signed),
+        &secret,
+        &nodes.federation.roster,
+    );
+    let session = nodes.session("cnam", &secret);
+    match session.home().append(&entry, None).await {
+        Ok(AppendAnswer::Accepted(_)) => {}
+        Ok(AppendAnswer::Refused { reason, .. }) => panic!("refused: {}", reason.code()),
+        Err(error) => panic!("{error}"),
+    }
+    nodes.federation.roster = roster;
+    nodes
+}
+
+/// The same roster with a vote for every member, signed by the founder.
+fn with_votes(roster: &Roster, keys: &BTreeMap<MemberName, SecretKey>) -> SignedRoster {
+    let mut members = roster.members().to_vec();
+    for member in &mut members {
+        member.standing = Standing::Voting;
+    }
+    let next = Roster::new(RosterParts {
+        origin: roster.origin().clone(),
+        epoch: roster.epoch().next().unwrap(),
+        previous: Some(roster.hash()),
+        threshold: roster.threshold(),
+        joint: *roster.joint(),
+        ceremony: roster.ceremony(),
+        members,
+        shares: roster.shares().to_vec(),
+        incident_keys: roster.incident_keys().to_vec(),
+    })
+    .unwrap();
+    let line = next.sign(&cnam(), &keys[&cnam()]);
+    SignedRoster::new(next, vec![line]).unwrap()
+}
+
+/// Signs an entry of this member.
+///
+/// # Panics
+/// Never: what is signed here has the form of its kind.
+#[must_use]
+pub fn sign(attestation: &Attestation, secret: &SecretKey, roster: &Roster) -> VerifiedEntry {
+    let id = RequestId::new(system::now(), system::random().unwrap());
+    let header = attestation.header(secret.public(), id);
+    Entry::sign(&header, roster.origin(), secret).unwrap()
+}
+
+/// The newest checkpoint of a member's node, as soon as it is of at least this size.
+///
+/// # Panics
+/// When it does not come.
+pub async fn reaches(session: &Session, size: u64) -> SignedCheckpoint {
+    let reached = async {
+        loop {
+            if let Ok(checkpoint) = session.home().checkpoint().await
+                && checkpoint.claimed().size.get() >= size
+            {
+                return checkpoint;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let reached = tokio::time::timeout(AGREED_MAX, reached).await;
+    reached.expect("the node catches up")
+}
