@@ -9,9 +9,9 @@ use tokio::time::timeout;
 use super::{LEAD_WAIT, StartError};
 use crate::config::Config;
 use crate::engine::{Engine, EngineId};
-use crate::follow::Following;
+use crate::follow::{FollowEnd, Following};
 use crate::order::{Leadership, Orderer as _};
-use crate::sequencer::{BatchObserver, Replica, Sequencer};
+use crate::sequencer::{BatchObserver, OpenError, Replica, Sequencer};
 use crate::store::{EngineState, Store};
 
 /// A ledger that goes on.
@@ -71,7 +71,12 @@ async fn fetched(
     if replica.sequencer().is_some() {
         return Ok(replica);
     }
-    let mut following = Following::new(replica, secret.clone(), config.data.clone())?;
+    let following = Following::new(replica, secret.clone(), config.data.clone());
+    let mut following = following.map_err(|end| match end {
+        // A founder without its ledger, and nobody to have it from.
+        FollowEnd::NobodyToFollow => StartError::Ledger(OpenError::Empty),
+        end => end.into(),
+    })?;
     following.published().await?;
     Ok(following.into_replica()?)
 }
