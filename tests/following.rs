@@ -25,7 +25,7 @@ use tests::binary::scratch_folder;
 use tests::federation::{accepted, cnam};
 use tests::line::Line;
 use tests::nodes::Nodes;
-use tests::process::NodeProcess;
+use tests::process::{NodeProcess, copy_folder};
 use tests::workload::{Ground, Prepared, fresh_slots};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -331,18 +331,4 @@ async fn a_ledger_that_goes_back_is_kept_as_evidence_and_no_longer_served() {
     nodes.kill("alpha");
     let refused = nodes.try_start(&"alpha".parse().unwrap(), &[]);
     assert!(refused.unwrap_err().contains("evidence"));
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for item in fs::read_dir(from).unwrap() {
-        let item = item.unwrap();
-        let target = to.join(item.file_name());
-        match item.file_type().unwrap().is_dir() {
-            true => copy_folder(&item.path(), &target),
-            false => {
-                fs::copy(item.path(), target).unwrap();
-            }
-        }
-    }
 }

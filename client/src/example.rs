@@ -161,13 +161,19 @@ impl Ledger {
 
     /// The newest checkpoint with the cosignatures of these members.
     pub fn cosigned_by(&self, names: &[&str]) -> SignedCheckpoint {
+        self.cosigned_later(names, 0)
+    }
+
+    /// The same, cosigned so many seconds later than the newest entry was made.
+    pub fn cosigned_later(&self, names: &[&str], seconds: u64) -> SignedCheckpoint {
         let checkpoint = Checkpoint {
             origin: origin(),
             size: TreeSize::new(self.entries.len() as u64),
             log_root: self.edge().root(),
             map_root: self.crown().0.root(),
         };
-        let time = UnixMillis::new(BEGIN.get() + self.entries.len() as u64 * 1000).seconds();
+        let made = self.entries.len() as u64 + seconds;
+        let time = UnixMillis::new(BEGIN.get() + made * 1000).seconds();
         let cosign = |name: &&str| checkpoint.cosign(&name.parse().unwrap(), &secret(name), time);
         let cosignatures = names.iter().map(cosign).collect();
         SignedCheckpoint::new(checkpoint.clone(), cosignatures).unwrap()

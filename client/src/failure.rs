@@ -1,4 +1,4 @@
-//! Three kinds of failure, kept apart by every error of this package.
+//! Kinds of failure, kept apart by every error of this package.
 
 /// What a caller can do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,11 +10,14 @@ pub enum FailureKind {
     Refused,
     /// Nobody could be asked, or nobody could answer: try again.
     Unavailable,
+    /// The ledger was shown in two states that cannot both be true, and members signed both.
+    /// Nothing of it is believed until somebody has looked.
+    Contradicted,
 }
 
 /// An error that knows its kind.
 pub trait Failure: std::error::Error {
-    /// Which of the three kinds it is.
+    /// Which kind it is.
     fn kind(&self) -> FailureKind;
 
     /// What the user may try, where the error itself does not say it.

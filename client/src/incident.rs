@@ -28,6 +28,7 @@ use crate::connection::CallError;
 use crate::contracts::{ContractsFile, ContractsFileError, Reference};
 use crate::failure::{Failure, FailureKind};
 use crate::lookup::LookupError;
+use crate::nodes::{Attempted, Manner, Verdict};
 use crate::session::Session;
 
 /// Why there is no list.
@@ -72,6 +73,21 @@ pub enum WrongRecord {
     /// What was opened is no record.
     #[error(transparent)]
     Record(#[from] RecordError),
+}
+
+impl Attempted for IncidentError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Call(error) => error.verdict(),
+            Self::Lookup(error) => error.verdict(),
+            // With another key it opens at no node.
+            Self::Entry {
+                reason: WrongRecord::Open(OpenError::NotForThisKey),
+                ..
+            } => Verdict::Final,
+            Self::Order { .. } | Self::Entry { .. } => Verdict::Lied,
+        }
+    }
 }
 
 impl Failure for IncidentError {
@@ -153,56 +169,78 @@ pub async fn list(
             first,
             page_size: PAGE_RECORDS_MAX,
         };
-        let page = session.home().records(&asked).await?;
-        let size = take_page(session, &page, first, |entry, node, record| {
-            list.entries += 1;
-            let Some(record) = record else {
-                list.erased += 1;
-                return Ok(());
-            };
-            let looks = open(record, key)?.looks.into_iter();
-            let wanted = looks.filter(|look| look.by == *till && look.at >= since);
-            list.touched.extend(wanted.map(|look| Touched {
-                entry,
-                node,
-                at: look.at,
-                outcome: look.outcome,
-                slots: look.slots,
-                coverages: look.coverages,
-            }));
-            Ok(())
-        })?;
+        let asked = &asked;
+        let page = session.ask(Manner::PAGE, |connection| async move {
+            let seen = session.seen().size();
+            let page = connection.records(asked).await?;
+            let member = connection.member();
+            let mut found = IncidentList::default();
+            let take = |entry, node, record| found.take(key, till, since, (entry, node, record));
+            let size = verify_page(session, member, &page, (first, seen), take)?;
+            Ok::<_, IncidentError>((found, page.next, size))
+        });
+        let (found, next, size) = page.await?;
+        list.touched.extend(found.touched);
+        list.entries += found.entries;
+        list.erased += found.erased;
         list.size = size;
-        progress(page.next.get(), size.get());
-        if page.next.get() >= size.get() {
+        progress(next.get(), size.get());
+        if next.get() >= size.get() {
             return Ok(list);
         }
-        if page.next <= first {
-            return Err(order(session));
-        }
-        first = page.next;
+        first = next;
     }
 }
 
-fn order(session: &Session) -> IncidentError {
-    let member = session.home().member().clone();
-    IncidentError::Order { member }
+impl IncidentList {
+    /// Takes what one access entry says of the till.
+    fn take(
+        &mut self,
+        key: &IncidentSecretKey,
+        till: &PublicKey,
+        since: UnixMillis,
+        (entry, node, record): (LeafIndex, PublicKey, Option<&RecordAnswer>),
+    ) -> Result<(), WrongRecord> {
+        self.entries += 1;
+        let Some(record) = record else {
+            self.erased += 1;
+            return Ok(());
+        };
+        let looks = open(record, key)?.looks.into_iter();
+        let wanted = looks.filter(|look| look.by == *till && look.at >= since);
+        self.touched.extend(wanted.map(|look| Touched {
+            entry,
+            node,
+            at: look.at,
+            outcome: look.outcome,
+            slots: look.slots,
+            coverages: look.coverages,
+        }));
+        Ok(())
+    }
 }
 
-/// Verifies a page: its checkpoint, and for each entry signature, place and kind. Returns the size
-/// of the log.
-fn take_page<'a>(
+/// Verifies a page that begins at a place of the log and goes on, or ends it: its checkpoint, and
+/// for each entry signature, place and kind. Returns the size of the log.
+fn verify_page<'a>(
     session: &Session,
+    member: &MemberName,
     page: &'a RecordsPage,
-    first: LeafIndex,
+    (first, seen): (LeafIndex, TreeSize),
     mut take: impl FnMut(LeafIndex, PublicKey, Option<&'a RecordAnswer>) -> Result<(), WrongRecord>,
 ) -> Result<TreeSize, IncidentError> {
-    let checkpoint = session.verify_checkpoint(&page.checkpoint)?;
+    let checkpoint = session.verify_newest(member, &page.checkpoint, seen)?;
+    let order = || IncidentError::Order {
+        member: member.clone(),
+    };
+    if page.next <= first && page.next.get() < checkpoint.size().get() {
+        return Err(order());
+    }
     let mut from = first;
     for answer in &page.records {
         let entry = answer.proved.index;
         if entry < from || entry >= page.next {
-            return Err(order(session));
+            return Err(order());
         }
         from = LeafIndex::new(entry.get() + 1);
         let mut verify = || -> Result<(), WrongRecord> {
@@ -214,7 +252,7 @@ fn take_page<'a>(
             take(entry, verified.header().issuer, record)
         };
         verify().map_err(|reason| IncidentError::Entry {
-            member: session.home().member().clone(),
+            member: member.clone(),
             entry,
             reason,
         })?;

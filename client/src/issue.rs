@@ -1,6 +1,7 @@
 //! Signing an entry, appending it, and verifying what comes back: the same for every role.
 
 use proto::attestation::Attestation;
+use proto::checkpoint::SignedCheckpoint;
 use proto::entry::{Entry, EntryError};
 use proto::ids::{MemberName, RequestId};
 use proto::receipt::{Receipt, ReceiptError, ReceiptFile, RefusalReceipt};
@@ -10,7 +11,9 @@ use proto::wire::AppendAnswer;
 use thiserror::Error;
 
 use crate::connection::CallError;
+use crate::contradiction::Contradiction;
 use crate::failure::{Failure, FailureKind};
+use crate::nodes::{Attempted, Manner, Verdict};
 use crate::session::Session;
 use crate::system::{self, NoRandomness};
 
@@ -73,6 +76,25 @@ pub enum IssueError {
         /// The member whose node answered.
         member: MemberName,
     },
+    /// The proof rests on a ledger that contradicts what was seen before, and members signed both.
+    #[error(transparent)]
+    Contradicted(Box<Contradiction>),
+}
+
+impl From<Contradiction> for IssueError {
+    fn from(found: Contradiction) -> Self {
+        Self::Contradicted(Box::new(found))
+    }
+}
+
+impl Attempted for IssueError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Call(error) => error.verdict(),
+            Self::Receipt { .. } | Self::NoEvidence { .. } => Verdict::Lied,
+            Self::NoRandomness(_) | Self::Entry(_) | Self::Contradicted(_) => Verdict::Final,
+        }
+    }
 }
 
 impl Failure for IssueError {
@@ -82,6 +104,7 @@ impl Failure for IssueError {
             Self::Entry(_) => FailureKind::Malformed,
             Self::Call(error) => error.kind(),
             Self::Receipt { .. } | Self::NoEvidence { .. } => FailureKind::Unavailable,
+            Self::Contradicted(error) => error.kind(),
         }
     }
 
@@ -89,6 +112,7 @@ impl Failure for IssueError {
         match self {
             Self::Call(error) => error.hint(),
             Self::Receipt { .. } => Some("is the roster file the federation's newest?"),
+            Self::Contradicted(error) => error.hint(),
             _ => None,
         }
     }
@@ -127,7 +151,8 @@ impl Session {
     }
 
     /// Appends a signed entry and verifies the receipt or the proof of the refusal. With bytes
-    /// that were sent before it gives the first answer again, for 48 hours.
+    /// that were sent before it gives the first answer again, for 48 hours, at whatever node: so
+    /// it is sent to the next node when one does not answer.
     ///
     /// # Errors
     /// [`IssueError`]; a refusal is an answer.
@@ -136,19 +161,26 @@ impl Session {
         entry: &Entry,
         payload: Option<(&SealedPayload, &Salt)>,
     ) -> Result<Issued, IssueError> {
-        let answer = self.home().append(entry, payload).await?;
-        self.verify_answer(answer)
+        let asked = self.ask(Manner::APPEND, |connection| async move {
+            let answer = connection.append(entry, payload).await?;
+            self.verify_answer(connection.member(), answer)
+        });
+        asked.await
     }
 
-    fn verify_answer(&self, answer: AppendAnswer) -> Result<Issued, IssueError> {
-        let member = || self.home().member().clone();
+    fn verify_answer(
+        &self,
+        member: &MemberName,
+        answer: AppendAnswer,
+    ) -> Result<Issued, IssueError> {
         let fails = |reason| IssueError::Receipt {
-            member: member(),
+            member: member.clone(),
             reason,
         };
         match answer {
             AppendAnswer::Accepted(receipt) => {
                 receipt.verify(self.roster(), &mut |_| {}).map_err(fails)?;
+                self.require_consistent(member, &receipt.checkpoint)?;
                 Ok(Issued::Accepted(Box::new(receipt)))
             }
             AppendAnswer::Refused { reason, evidence } => {
@@ -157,14 +189,30 @@ impl Session {
                     Reason::SlotReserved | Reason::SlotHeld | Reason::EarlyRenewalTooSoon
                 );
                 if needs_evidence && evidence.is_none() {
-                    return Err(IssueError::NoEvidence { member: member() });
+                    let member = member.clone();
+                    return Err(IssueError::NoEvidence { member });
                 }
                 if let Some(evidence) = &evidence {
                     evidence.verify(self.roster(), &mut |_| {}).map_err(fails)?;
+                    self.require_consistent(member, &evidence.checkpoint)?;
                 }
                 Ok(Issued::Refused(Refused { reason, evidence }))
             }
         }
+    }
+
+    /// The checkpoint of a receipt that was verified does not contradict what was seen before. It
+    /// may be older: what is in the log stays there.
+    fn require_consistent(
+        &self,
+        member: &MemberName,
+        checkpoint: &SignedCheckpoint,
+    ) -> Result<(), IssueError> {
+        let verified = self.verified().checkpoint(checkpoint, self.roster());
+        let verified = verified.map_err(|_| IssueError::NoEvidence {
+            member: member.clone(),
+        })?;
+        Ok(self.require_no_contradiction(member, &verified)?)
     }
 }
 
@@ -185,19 +233,23 @@ mod tests {
         Session::open(parts).unwrap()
     }
 
+    fn verify(session: &Session, answer: AppendAnswer) -> Result<Issued, IssueError> {
+        session.verify_answer(&"amc".parse().unwrap(), answer)
+    }
+
     #[tokio::test]
     async fn a_receipt_is_believed_once_every_step_has_passed() {
         let ledger = Ledger::furnished();
         let session = session(&ledger);
-        let good = session.verify_answer(AppendAnswer::Accepted(ledger.receipt(4)));
+        let good = verify(&session, AppendAnswer::Accepted(ledger.receipt(4)));
         assert!(matches!(good, Ok(Issued::Accepted(_))));
         let mut elsewhere = ledger.receipt(4);
         elsewhere.proved.index = proto::ids::LeafIndex::new(3);
-        let refused = session.verify_answer(AppendAnswer::Accepted(elsewhere));
+        let refused = verify(&session, AppendAnswer::Accepted(elsewhere));
         assert!(matches!(refused, Err(IssueError::Receipt { .. })));
         let mut alone = ledger.receipt(4);
         alone.checkpoint = ledger.cosigned_by(&["amc", "amo"]);
-        let refused = session.verify_answer(AppendAnswer::Accepted(alone));
+        let refused = verify(&session, AppendAnswer::Accepted(alone));
         assert!(matches!(refused, Err(IssueError::Receipt { .. })));
     }
 
@@ -209,7 +261,7 @@ mod tests {
             reason: Reason::SlotReserved,
             evidence,
         };
-        let good = session.verify_answer(answer(Some(Box::new(ledger.refusal()))));
+        let good = verify(&session, answer(Some(Box::new(ledger.refusal()))));
         assert!(matches!(
             good,
             Ok(Issued::Refused(Refused {
@@ -217,18 +269,21 @@ mod tests {
                 ..
             }))
         ));
-        let bare = session.verify_answer(answer(None));
+        let bare = verify(&session, answer(None));
         assert!(matches!(bare, Err(IssueError::NoEvidence { .. })));
         let mut wrong = ledger.refusal();
         wrong.key_position = 1;
-        let wrong = session.verify_answer(answer(Some(Box::new(wrong))));
+        let wrong = verify(&session, answer(Some(Box::new(wrong))));
         assert!(matches!(wrong, Err(IssueError::Receipt { .. })));
         // The other reasons speak of the entry itself, which its issuer holds.
         let reason = Reason::ClockSkew;
-        let other = session.verify_answer(AppendAnswer::Refused {
-            reason,
-            evidence: None,
-        });
+        let other = verify(
+            &session,
+            AppendAnswer::Refused {
+                reason,
+                evidence: None,
+            },
+        );
         assert!(matches!(
             other,
             Ok(Issued::Refused(Refused { evidence: None, .. }))

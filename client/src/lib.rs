@@ -29,6 +29,12 @@ pub mod catalogue_file;
 
 pub mod connection;
 
+pub mod nodes;
+
+pub mod contradiction;
+
+mod seen;
+
 mod verified;
 
 pub mod session;

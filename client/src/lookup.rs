@@ -1,11 +1,15 @@
-//! The state of slots and coverages as one member answers it, verified step by step.
+//! The state of slots and coverages as one member answers it, verified step by step. An answer that
+//! fails a step counts as none, and the next node is asked.
 //!
-//! 1. A quorum cosigned the checkpoint, less than a minute ago.
+//! 1. A quorum cosigned the checkpoint, less than a minute ago; it is not older than what was seen
+//!    before, and does not contradict it.
 //! 2. For each key, the map proof leads to the checkpoint's map root.
 //! 3. The entry that a state names was signed by its issuer, is in the log that the checkpoint
 //!    commits to, at the index that the state names, and says what the state says.
 //!
 //! Only what passed all three comes out.
+
+use std::time::Duration;
 
 use proto::attestation::{
     Attestation, CatalogueNotice, Coverage, SlotState, SlotStatus, State, catalogue_index,
@@ -14,7 +18,7 @@ use proto::attestation::{
 use proto::checkpoint::{CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
 use proto::entry::VerifiedEntry;
 use proto::follower::{MAX_AGE_SECONDS, MAX_AHEAD_SECONDS};
-use proto::ids::{CoverageKey, Day, LeafIndex, MemberName, SlotKey, UnixSeconds};
+use proto::ids::{CoverageKey, Day, LeafIndex, MemberName, SlotKey, TreeSize, UnixSeconds};
 use proto::map::{MapIndex, MapProof, MapProofError};
 use proto::receipt::{EntryProof, Receipt, ReceiptError};
 use proto::seal::{Salt, SealedPayload};
@@ -22,7 +26,9 @@ use proto::wire::StateAnswer;
 use thiserror::Error;
 
 use crate::connection::CallError;
+use crate::contradiction::Contradiction;
 use crate::failure::{Failure, FailureKind};
+use crate::nodes::{Attempted, Manner, Verdict};
 use crate::session::Session;
 use crate::system;
 use crate::verified::Verified;
@@ -49,6 +55,25 @@ pub enum LookupError {
         /// The age of its checkpoint in seconds.
         age: u64,
     },
+    /// What it shows is older than what was seen before.
+    #[error("{member} answered with {size} entries, {seen} were seen before")]
+    Behind {
+        /// The member whose node answered.
+        member: MemberName,
+        /// How many entries its log has.
+        size: TreeSize,
+        /// How many were seen.
+        seen: TreeSize,
+    },
+    /// What it shows contradicts what was seen before, and members signed both.
+    #[error(transparent)]
+    Contradicted(Box<Contradiction>),
+}
+
+impl From<Contradiction> for LookupError {
+    fn from(found: Contradiction) -> Self {
+        Self::Contradicted(Box::new(found))
+    }
 }
 
 /// Which check an answer failed.
@@ -101,7 +126,10 @@ impl Failure for LookupError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Call(error) => error.kind(),
-            Self::Wrong { .. } | Self::Stale { .. } => FailureKind::Unavailable,
+            Self::Wrong { .. } | Self::Stale { .. } | Self::Behind { .. } => {
+                FailureKind::Unavailable
+            }
+            Self::Contradicted(error) => error.kind(),
         }
     }
 
@@ -116,6 +144,20 @@ impl Failure for LookupError {
             Self::Stale { .. } => {
                 Some("is this machine's clock right? If so, the federation has stopped")
             }
+            Self::Behind { .. } => Some("it lags behind the others: try again"),
+            Self::Contradicted(error) => error.hint(),
+        }
+    }
+}
+
+impl Attempted for LookupError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Call(error) => error.verdict(),
+            Self::Wrong { .. } => Verdict::Lied,
+            Self::Stale { .. } => Verdict::Failed(None),
+            Self::Behind { .. } => Verdict::Failed(Some(Duration::ZERO)),
+            Self::Contradicted(_) => Verdict::Final,
         }
     }
 }
@@ -189,28 +231,40 @@ pub struct PayloadProof {
 }
 
 impl Session {
-    /// Asks the home node for the state of slots and coverages and verifies all of the answer.
+    /// Asks for the state of slots and coverages and verifies all of the answer. The node that is
+    /// asked puts it on record; so does a second one that is asked because the first is slow.
     ///
     /// # Errors
-    /// [`LookupError`], the first check that fails.
+    /// [`LookupError`], the first check that fails at the last node asked.
     pub async fn lookup(
         &self,
         slots: &[SlotKey],
         coverages: &[CoverageKey],
     ) -> Result<Found, LookupError> {
-        let (slot_answers, coverage_answers, checkpoint) =
-            self.home().lookup(slots, coverages).await?;
-        let checkpoint = self.verify_checkpoint(&checkpoint)?;
+        let asked = self.ask(Manner::LOOK, |connection| async move {
+            let seen = self.seen().size();
+            let answer = connection.lookup(slots, coverages).await?;
+            let member = connection.member();
+            let checkpoint = self.verify_newest(member, &answer.2, seen)?;
+            let found = self.verify_found((slots, answer.0), (coverages, answer.1), checkpoint);
+            found.map_err(|reason| wrong(member, reason))
+        });
+        asked.await
+    }
+
+    fn verify_found(
+        &self,
+        (slots, slot_answers): (&[SlotKey], Vec<StateAnswer>),
+        (coverages, coverage_answers): (&[CoverageKey], Vec<StateAnswer>),
+        checkpoint: VerifiedCheckpoint,
+    ) -> Result<Found, WrongAnswer> {
         let known = self.verified();
-        let verify = || -> Result<_, WrongAnswer> {
-            let slot_proofs = one_each(slots, slot_answers)?
-                .map(|(key, answer)| verify_slot(known, key, answer, &checkpoint));
-            let slot_proofs = slot_proofs.collect::<Result<_, _>>()?;
-            let coverage_proofs = one_each(coverages, coverage_answers)?
-                .map(|(key, answer)| verify_coverage(known, key, answer, &checkpoint));
-            Ok((slot_proofs, coverage_proofs.collect::<Result<_, _>>()?))
-        };
-        let (slots, coverages) = verify().map_err(|reason| self.wrong(reason))?;
+        let slots = one_each(slots, slot_answers)?
+            .map(|(key, answer)| verify_slot(known, key, answer, &checkpoint));
+        let slots = slots.collect::<Result<_, _>>()?;
+        let coverages = one_each(coverages, coverage_answers)?
+            .map(|(key, answer)| verify_coverage(known, key, answer, &checkpoint));
+        let coverages = coverages.collect::<Result<_, _>>()?;
         Ok(Found {
             checkpoint,
             slots,
@@ -218,107 +272,173 @@ impl Session {
         })
     }
 
-    /// Asks the home node which catalogue is in force; `None` when none was named yet.
+    /// Asks which catalogue is in force; `None` when none was named yet.
     ///
     /// # Errors
-    /// [`LookupError`], the first check that fails.
+    /// [`LookupError`], the first check that fails at the last node asked.
     pub async fn catalogue_in_force(&self) -> Result<Option<NamedCatalogue>, LookupError> {
-        let (answer, checkpoint) = self.home().catalogue().await?;
-        let checkpoint = self.verify_checkpoint(&checkpoint)?;
-        verify_catalogue(&answer, &checkpoint).map_err(|reason| self.wrong(reason))
+        let asked = self.ask(Manner::READ, |connection| async move {
+            let seen = self.seen().size();
+            let (answer, checkpoint) = connection.catalogue().await?;
+            let member = connection.member();
+            let checkpoint = self.verify_newest(member, &checkpoint, seen)?;
+            verify_catalogue(&answer, &checkpoint).map_err(|reason| wrong(member, reason))
+        });
+        asked.await
     }
 
-    /// Asks the home node for one entry and verifies signature and place.
+    /// The newest checkpoint, verified and fresh.
     ///
     /// # Errors
-    /// [`LookupError`], the first check that fails.
+    /// [`LookupError`], the first check that fails at the last node asked.
+    pub async fn newest_checkpoint(&self) -> Result<VerifiedCheckpoint, LookupError> {
+        let asked = self.ask(Manner::READ, |connection| async move {
+            let seen = self.seen().size();
+            let checkpoint = connection.checkpoint().await?;
+            self.verify_newest(connection.member(), &checkpoint, seen)
+        });
+        asked.await
+    }
+
+    /// Asks for one entry and verifies signature and place.
+    ///
+    /// # Errors
+    /// [`LookupError`], the first check that fails at the last node asked.
     pub async fn verified_entry(&self, index: LeafIndex) -> Result<VerifiedEntry, LookupError> {
         Ok(self.receipt(index).await?.0)
     }
 
-    /// Asks the home node for one entry and what proves it offline, and verifies both.
+    /// Asks for one entry and what proves it offline, and verifies both.
     ///
     /// # Errors
-    /// [`LookupError`], the first check that fails.
+    /// [`LookupError`], the first check that fails at the last node asked.
     pub async fn receipt(&self, index: LeafIndex) -> Result<(VerifiedEntry, Receipt), LookupError> {
-        let (proved, checkpoint) = self.home().entry(index).await?;
-        let verified = checkpoint
-            .verify(self.roster())
-            .map_err(|e| self.wrong(e.into()))?;
-        if proved.index != index {
-            return Err(self.wrong(WrongAnswer::OtherEntry));
-        }
-        let entry = proved
-            .verify(&verified, &mut |_| {})
-            .map_err(|e| self.wrong(e.into()))?;
-        Ok((entry, Receipt { proved, checkpoint }))
+        let asked = self.ask(Manner::READ, |connection| async move {
+            let (proved, checkpoint) = connection.entry(index).await?;
+            let member = connection.member();
+            let verified = self.verified().checkpoint(&checkpoint, self.roster());
+            let verified = verified.map_err(|e| wrong(member, e.into()))?;
+            self.require_no_contradiction(member, &verified)?;
+            let entry = verify_place(&proved, index, &verified);
+            let entry = entry.map_err(|reason| wrong(member, reason))?;
+            Ok((entry, Receipt { proved, checkpoint }))
+        });
+        asked.await
     }
 
-    /// Asks the home node for the payload of one entry, as its issuer or as a payer of the claim,
-    /// and verifies signature, place and commitment. The node puts on record who asked.
+    /// Asks for the payload of one entry, as its issuer or as a payer of the claim, and verifies
+    /// signature, place and commitment. The node puts on record who asked.
     ///
     /// # Errors
-    /// [`LookupError`], the first check that fails.
+    /// [`LookupError`], the first check that fails at the last node asked.
     pub async fn payload(&self, index: LeafIndex) -> Result<PayloadProof, LookupError> {
-        let (answer, signed) = self.home().open_entry(index).await?;
-        let checkpoint = self.verify_checkpoint(&signed)?;
-        let proved = answer.proved;
-        if proved.index != index {
-            return Err(self.wrong(WrongAnswer::OtherEntry));
-        }
-        let entry = proved
-            .verify(&checkpoint, &mut |_| {})
-            .map_err(|e| self.wrong(e.into()))?;
-        let commitment = entry.header().commitment;
-        let fits = |(sealed, salt): &(SealedPayload, Salt)| {
-            commitment.is_some_and(|commitment| *sealed.commitment(salt).as_hash() == commitment)
-        };
-        if !answer.payload.as_ref().is_none_or(fits) {
-            return Err(self.wrong(WrongAnswer::Payload { index }));
-        }
-        Ok(PayloadProof {
-            receipt: Receipt {
-                proved,
-                checkpoint: signed,
-            },
-            entry,
-            payload: answer.payload,
-        })
+        let asked = self.ask(Manner::LOOK, |connection| async move {
+            let (answer, signed) = connection.open_entry(index).await?;
+            let member = connection.member();
+            let checkpoint = self.verify_checkpoint(member, &signed)?;
+            let entry = verify_place(&answer.proved, index, &checkpoint);
+            let entry = entry.map_err(|reason| wrong(member, reason))?;
+            let commitment = entry.header().commitment;
+            let fits = |(sealed, salt): &(SealedPayload, Salt)| {
+                let hash = *sealed.commitment(salt).as_hash();
+                commitment.is_some_and(|commitment| hash == commitment)
+            };
+            if !answer.payload.as_ref().is_none_or(fits) {
+                return Err(wrong(member, WrongAnswer::Payload { index }));
+            }
+            Ok(PayloadProof {
+                receipt: Receipt {
+                    proved: answer.proved,
+                    checkpoint: signed,
+                },
+                entry,
+                payload: answer.payload,
+            })
+        });
+        asked.await
     }
 
-    /// Verifies a checkpoint of the home node: a quorum vouches for it, and it is fresh.
+    /// Verifies a checkpoint of a member's node: a quorum vouches for it, it is fresh, and it does
+    /// not contradict what was seen before.
     pub(crate) fn verify_checkpoint(
         &self,
+        member: &MemberName,
         checkpoint: &SignedCheckpoint,
     ) -> Result<VerifiedCheckpoint, LookupError> {
         let verified = self.verified().checkpoint(checkpoint, self.roster());
-        let checkpoint = verified.map_err(|e| self.wrong(e.into()))?;
-        self.require_fresh(&checkpoint, system::now().seconds())?;
+        let checkpoint = verified.map_err(|e| wrong(member, e.into()))?;
+        self.require_no_contradiction(member, &checkpoint)?;
+        require_fresh(member, &checkpoint, system::now().seconds())?;
         Ok(checkpoint)
     }
 
-    pub(crate) fn wrong(&self, reason: WrongAnswer) -> LookupError {
-        LookupError::Wrong {
-            member: self.home().member().clone(),
-            reason,
+    /// The same, and it is not older than what had been seen when the node was asked.
+    pub(crate) fn verify_newest(
+        &self,
+        member: &MemberName,
+        checkpoint: &SignedCheckpoint,
+        seen: TreeSize,
+    ) -> Result<VerifiedCheckpoint, LookupError> {
+        let checkpoint = self.verify_checkpoint(member, checkpoint)?;
+        let size = checkpoint.size();
+        if size < seen {
+            let member = member.clone();
+            return Err(LookupError::Behind { member, size, seen });
         }
+        Ok(checkpoint)
     }
 
-    fn require_fresh(
+    /// A checkpoint that a quorum vouches for does not contradict what was seen before.
+    pub(crate) fn require_no_contradiction(
         &self,
+        member: &MemberName,
         checkpoint: &VerifiedCheckpoint,
-        now: UnixSeconds,
-    ) -> Result<(), LookupError> {
-        let (time, now) = (checkpoint.time().get(), now.get());
-        let (age, ahead) = (now.saturating_sub(time), time.saturating_sub(now));
-        if ahead > MAX_AHEAD_SECONDS {
-            return Err(self.wrong(WrongAnswer::FromTheFuture { ahead }));
+    ) -> Result<(), Contradiction> {
+        match self.seen().contradiction(member, checkpoint) {
+            Some(found) => {
+                self.remember_wrong(member);
+                Err(found)
+            }
+            None => Ok(()),
         }
-        let member = self.home().member().clone();
-        (age <= MAX_AGE_SECONDS)
-            .then_some(())
-            .ok_or(LookupError::Stale { member, age })
     }
+}
+
+/// What a member's node answered fails a check.
+pub(crate) fn wrong(member: &MemberName, reason: WrongAnswer) -> LookupError {
+    LookupError::Wrong {
+        member: member.clone(),
+        reason,
+    }
+}
+
+/// A checkpoint is not too old to reserve anything on, nor of a time that has not come.
+fn require_fresh(
+    member: &MemberName,
+    checkpoint: &VerifiedCheckpoint,
+    now: UnixSeconds,
+) -> Result<(), LookupError> {
+    let (time, now) = (checkpoint.time().get(), now.get());
+    let (age, ahead) = (now.saturating_sub(time), time.saturating_sub(now));
+    if ahead > MAX_AHEAD_SECONDS {
+        return Err(wrong(member, WrongAnswer::FromTheFuture { ahead }));
+    }
+    let member = member.clone();
+    (age <= MAX_AGE_SECONDS)
+        .then_some(())
+        .ok_or(LookupError::Stale { member, age })
+}
+
+/// An entry is the one that was asked for, signed, and in its place.
+pub(crate) fn verify_place(
+    proved: &EntryProof,
+    index: LeafIndex,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<VerifiedEntry, WrongAnswer> {
+    if proved.index != index {
+        return Err(WrongAnswer::OtherEntry);
+    }
+    Ok(proved.verify(checkpoint, &mut |_| {})?)
 }
 
 /// Each key with its answer.
@@ -442,7 +562,6 @@ fn named_entry(answer: &StateAnswer, by: LeafIndex) -> Result<&EntryProof, Wrong
 mod tests {
     use super::*;
     use crate::example::{self, Ledger, coverage, secret};
-    use crate::session::SessionParts;
     use proto::ids::Day;
 
     const TAKEN: SlotKey = SlotKey::from_bytes([1; 32]);
@@ -584,30 +703,19 @@ mod tests {
         assert_eq!(none, Err(WrongAnswer::Count { got: 1, want: 2 }));
     }
 
-    #[tokio::test]
-    async fn a_checkpoint_is_fresh_for_a_minute() {
+    #[test]
+    fn a_checkpoint_is_fresh_for_a_minute() {
         let ledger = Ledger::furnished();
-        let session = Session::open(SessionParts {
-            roster: ledger.roster.clone(),
-            secret: secret("till"),
-            home: None,
-            addresses: std::collections::BTreeMap::new(),
-            observer: None,
-        });
-        let session = session.unwrap();
-        let checkpoint = verified(&ledger);
+        let (checkpoint, member) = (verified(&ledger), "amc".parse().unwrap());
         let cosigned = checkpoint.time().get();
-        let at = |now| session.require_fresh(&checkpoint, UnixSeconds::new(now));
+        let at = |now| require_fresh(&member, &checkpoint, UnixSeconds::new(now));
         assert_eq!(at(cosigned + MAX_AGE_SECONDS), Ok(()));
         assert!(matches!(
             at(cosigned + 61),
             Err(LookupError::Stale { age: 61, .. })
         ));
         assert_eq!(at(cosigned - MAX_AHEAD_SECONDS), Ok(()));
-        let ahead = LookupError::Wrong {
-            member: session.home().member().clone(),
-            reason: WrongAnswer::FromTheFuture { ahead: 121 },
-        };
+        let ahead = wrong(&member, WrongAnswer::FromTheFuture { ahead: 121 });
         assert_eq!(at(cosigned - 121), Err(ahead));
     }
 }

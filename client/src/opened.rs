@@ -15,7 +15,7 @@ use proto::attestation::{
 use proto::benefit::Terms;
 use proto::checkpoint::VerifiedCheckpoint;
 use proto::entry::VerifiedEntry;
-use proto::ids::LeafIndex;
+use proto::ids::{LeafIndex, MemberName};
 use proto::map::{MapIndex, MapProof};
 use proto::seal::{Opened, PayloadCommitment, Salt, SealedPayload};
 use proto::signing::PublicKey;
@@ -23,7 +23,9 @@ use proto::token::SealingSecret;
 use proto::wire::StateAnswer;
 use proto::wire::claims::OwnEntry;
 
-use crate::lookup::{LookupError, WrongAnswer};
+use crate::connection::Connection;
+use crate::lookup::{LookupError, WrongAnswer, verify_place, wrong};
+use crate::nodes::Manner;
 use crate::session::Session;
 
 /// An entry of the life of a claim.
@@ -116,20 +118,27 @@ impl OpenedEntry {
 }
 
 impl Session {
-    /// Asks the home node for an entry of the life of a claim, and verifies all of the answer. The
-    /// look is recorded, with the claim's slots.
+    /// Asks for an entry of the life of a claim, and verifies all of the answer. The look is
+    /// recorded, with the claim's slots.
     ///
     /// # Errors
-    /// [`LookupError`], the first check that fails.
+    /// [`LookupError`], the first check that fails at the last node asked.
     pub async fn open_entry(&self, index: LeafIndex) -> Result<OpenedEntry, LookupError> {
-        let (answer, checkpoint) = self.home().open_entry(index).await?;
-        let checkpoint = self.verify_checkpoint(&checkpoint)?;
-        let wrong = |reason| self.wrong(reason);
-        if answer.proved.index != index {
-            return Err(wrong(WrongAnswer::OtherEntry));
-        }
-        let entry = answer.proved.verify(&checkpoint, &mut |_| {});
-        let entry = entry.map_err(|error| wrong(error.into()))?;
+        let asked = self.ask(Manner::LOOK, |connection| self.opened_by(connection, index));
+        asked.await
+    }
+
+    /// What one member's node says of an entry.
+    async fn opened_by(
+        &self,
+        connection: Connection,
+        index: LeafIndex,
+    ) -> Result<OpenedEntry, LookupError> {
+        let seen = self.seen().size();
+        let (answer, checkpoint) = connection.open_entry(index).await?;
+        let checkpoint = self.verify_newest(connection.member(), &checkpoint, seen)?;
+        let wrong = |reason| wrong(connection.member(), reason);
+        let entry = verify_place(&answer.proved, index, &checkpoint).map_err(wrong)?;
         let unlike = || wrong(WrongAnswer::Unlike { index });
         let says = Attestation::read(entry.header()).map_err(|_| unlike())?;
         let (claim, invoice) = match &says {
@@ -158,7 +167,7 @@ impl Session {
             let state = answer.invoice.ok_or(wrong(WrongAnswer::OtherEntry))?;
             let state = proved_invoice(invoice, &state.map_proof, &checkpoint).map_err(wrong)?;
             opened.invoice_state = state;
-            for payer in self.payers_of(claim).await? {
+            for payer in self.payers_of(connection.member(), claim).await? {
                 let settlements = &answer.settlements;
                 let standing = standing(payer, invoice, state, settlements, &checkpoint);
                 opened.payers.push(standing.map_err(wrong)?);
@@ -168,11 +177,15 @@ impl Session {
     }
 
     /// The payers that a claim rests on, each once, in the order of its coverages.
-    async fn payers_of(&self, claim: LeafIndex) -> Result<Vec<PublicKey>, LookupError> {
+    async fn payers_of(
+        &self,
+        member: &MemberName,
+        claim: LeafIndex,
+    ) -> Result<Vec<PublicKey>, LookupError> {
         let entry = self.verified_entry(claim).await?;
         let Ok(Attestation::Claim(Claim { coverages, .. })) = Attestation::read(entry.header())
         else {
-            return Err(self.wrong(WrongAnswer::Unlike { index: claim }));
+            return Err(wrong(member, WrongAnswer::Unlike { index: claim }));
         };
         let mut payers = Vec::new();
         for coverage in coverages {

@@ -6,7 +6,7 @@
 //! key = "key.pem"              # the own Ed25519 key, PKCS#8 PEM
 //! device_key = "device.pem"    # in its place for a till: what grants its session keys
 //! device_entry = 7             # the entry that enrolled the device key
-//! node = "cnam"                # the member whose node is asked
+//! node = "cnam"                # the member whose node is asked first while it is well
 //! catalogue = "catalogue.txt"  # the LPP catalogue in force
 //! catalogue_entry = 1          # its entry in the ledger, for payers
 //! state = "state"              # what has been verified so far
@@ -61,7 +61,7 @@ pub struct Settings {
     pub device_key: Option<PathBuf>,
     /// The entry that enrolled it.
     pub device_entry: Option<u64>,
-    /// The member whose node is asked.
+    /// The member whose node is asked first while it is well; without it the nearest is.
     pub node: Option<String>,
     /// The LPP catalogue in force.
     pub catalogue: Option<PathBuf>,
@@ -345,11 +345,21 @@ impl Profile {
         Ok(View::open(roster, self.state_folder())?)
     }
 
-    /// A session with the roster, key and addresses of the profile.
+    /// A session with the roster, key and addresses of the profile, which compares what nodes show
+    /// with what has been verified so far.
     ///
     /// # Errors
     /// [`ProfileError`], see its variants.
     pub fn session(&self, observer: Option<Arc<dyn Observer>>) -> Result<Session, ProfileError> {
+        let session = self.session_without_view(observer)?;
+        let view = self.view(session.roster().clone())?;
+        Ok(session.comparing_with(&view))
+    }
+
+    fn session_without_view(
+        &self,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<Session, ProfileError> {
         let want = "the name of a member";
         let name = |name: &String, setting| {
             let parsed = name.parse::<MemberName>();
@@ -374,13 +384,14 @@ impl Profile {
             addresses.insert(name(member, "addresses")?, address);
         }
         let (roster, secret) = (self.roster()?, self.secret()?);
-        Ok(Session::open(SessionParts {
+        let session = Session::open(SessionParts {
             roster,
             secret,
             home,
             addresses,
             observer,
-        })?)
+        })?;
+        Ok(session.remembering_nodes_in(self.state_folder()))
     }
 }
 
@@ -393,7 +404,7 @@ impl Pos {
         profile: &Profile,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Self, ProfileError> {
-        let session = profile.session(observer)?;
+        let session = profile.session_without_view(observer)?;
         let view = profile.view(session.roster().clone())?;
         let till = Self::new(session, profile.catalogue()?, view);
         Ok(till.keeping_receipt_in(profile.state_folder()))

@@ -1,6 +1,7 @@
 //! One key's connections into one federation: what every role works through.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::ids::MemberName;
@@ -10,7 +11,13 @@ use thiserror::Error;
 
 use crate::connection::{Connection, Identity, IdentityError, Observer};
 use crate::failure::{Failure, FailureKind};
+use crate::nodes::{Attempted, Manner, Nodes, PassedOver};
+use crate::seen::Seen;
 use crate::verified::Verified;
+use crate::view::View;
+
+/// The file in the state folder that says how well each node answers.
+const NODES_FILE: &str = "nodes";
 
 /// What a session is opened with.
 pub struct SessionParts {
@@ -18,7 +25,7 @@ pub struct SessionParts {
     pub roster: Roster,
     /// The own key: a member's of the roster, or a granted till's.
     pub secret: SecretKey,
-    /// The member whose node is asked; the first one with an address if none is named.
+    /// The member whose node is asked first while it is well; the nearest ones if none is named.
     pub home: Option<MemberName>,
     /// Addresses to use in place of those of the roster.
     pub addresses: BTreeMap<MemberName, Address>,
@@ -61,8 +68,8 @@ impl Failure for SessionError {
 pub struct Session {
     roster: Arc<Roster>,
     secret: Arc<SecretKey>,
-    connections: Arc<BTreeMap<MemberName, Connection>>,
-    home: Connection,
+    nodes: Arc<Nodes>,
+    seen: Arc<Seen>,
     /// The members that have answered wrongly, for as long as the session lives.
     wrong: Arc<Mutex<BTreeSet<MemberName>>>,
     verified: Arc<Verified>,
@@ -81,23 +88,24 @@ impl Session {
             }
         }
         let own = Identity::new(&parts.secret)?;
-        let mut connections = BTreeMap::new();
+        let mut connections = Vec::new();
         for member in parts.roster.members() {
             if let Some(address) = parts.addresses.get(&member.name).or(member.grpc.as_ref()) {
                 let connection = connect(member, address, &own, parts.observer.as_ref())?;
-                connections.insert(member.name.clone(), connection);
+                connections.push(connection);
             }
         }
-        let home = match &parts.home {
-            Some(name) => connections.get(name),
-            None => connections.values().next(),
-        };
-        let home = home.ok_or(SessionError::NoAddress)?.clone();
+        let preferred = parts.home.as_ref();
+        let has_address = |name| connections.iter().any(|one| one.member() == name);
+        if !preferred.is_none_or(has_address) {
+            return Err(SessionError::NoAddress);
+        }
+        let nodes = Nodes::new(connections, preferred).ok_or(SessionError::NoAddress)?;
         Ok(Self {
             roster: Arc::new(parts.roster),
             secret: Arc::new(parts.secret),
-            connections: Arc::new(connections),
-            home,
+            nodes: Arc::new(nodes),
+            seen: Arc::default(),
             wrong: Arc::default(),
             verified: Arc::default(),
         })
@@ -109,16 +117,80 @@ impl Session {
         &self.roster
     }
 
-    /// The node that lookups and entries go to.
+    /// The node that is asked first while it is well; the first of the roster if none was named.
     #[must_use]
-    pub const fn home(&self) -> &Connection {
-        &self.home
+    pub fn home(&self) -> &Connection {
+        self.nodes.home()
     }
 
     /// The connection to a member's node, if its address is known.
     #[must_use]
     pub fn connection(&self, member: &MemberName) -> Option<&Connection> {
-        self.connections.get(member)
+        self.nodes.connection(member)
+    }
+
+    /// The same session, which asks nobody but the home node for what any node answers: for who
+    /// wants to know what that one says.
+    #[must_use]
+    pub fn only_home(self) -> Self {
+        Self {
+            nodes: Arc::new(self.nodes.only_home()),
+            ..self
+        }
+    }
+
+    /// The same session, which compares what nodes show with this view of the ledger.
+    #[must_use]
+    pub fn comparing_with(self, view: &View) -> Self {
+        Self {
+            seen: view.seen().clone(),
+            ..self
+        }
+    }
+
+    /// The same session, which keeps in the state folder how well each node answers.
+    #[must_use]
+    pub fn remembering_nodes_in(self, state: &Path) -> Self {
+        Self {
+            nodes: Arc::new(self.nodes.kept_in(state.join(NODES_FILE))),
+            ..self
+        }
+    }
+
+    /// The member whose node gave the last answer that was verified; quotes and evaluations aside,
+    /// which come from several.
+    #[must_use]
+    pub fn answered_by(&self) -> Option<MemberName> {
+        self.nodes.answered_by()
+    }
+
+    /// The nodes that gave no answer that could be used since the session was opened, by name. The
+    /// work went on without them.
+    #[must_use]
+    pub fn passed_over(&self) -> Vec<PassedOver> {
+        self.nodes.passed_over()
+    }
+
+    /// Asks the nodes until one gives an answer that verifies: `attempt` makes one call to one node
+    /// and verifies its answer.
+    pub(crate) async fn ask<T, E, F>(
+        &self,
+        manner: Manner,
+        attempt: impl Fn(Connection) -> F,
+    ) -> Result<T, E>
+    where
+        E: Attempted,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.nodes.ask(manner, attempt).await
+    }
+
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// The members whose answers failed their check since the session was opened: their shares
@@ -158,7 +230,7 @@ impl Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Session({})", self.home.member())
+        write!(f, "Session({})", self.home().member())
     }
 }
 

@@ -1,21 +1,30 @@
 //! The last checkpoint that was verified, kept in a file: what makes a rollback or a fork of the
-//! ledger visible to a client that was switched off in between.
+//! ledger visible to a client that was switched off in between, or asks another node than before.
+//!
+//! A node that shows an older state is passed over, and another is asked. A contradiction that
+//! members have signed ends the work, and stays in a file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use proto::checkpoint::{
     CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
 };
 use proto::follower::{Advance, FollowError, Follower, FreshnessError};
-use proto::ids::{TreeSize, UnixSeconds};
+use proto::ids::{MemberName, TreeSize, UnixSeconds};
 use proto::merkle::ConsistencyProof;
 use proto::note::NOTE_BYTES_MAX;
 use proto::roster::Roster;
 use thiserror::Error;
 
 use crate::connection::{CallError, Connection};
+use crate::contradiction::Contradiction;
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
+use crate::nodes::{Attempted, Manner, Verdict};
+use crate::seen::Seen;
+use crate::session::Session;
 use crate::system;
 
 /// The file in the state folder.
@@ -36,12 +45,25 @@ pub enum ViewError {
     /// Nobody gave a newer checkpoint.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The checkpoint that was given contradicts what was seen before, or is no quorum's.
-    #[error(transparent)]
-    Follow(#[from] FollowError),
+    /// The checkpoint that was given does not follow what was seen before, or is no quorum's.
+    #[error("{member}: {reason}")]
+    Follow {
+        /// The member whose node gave it.
+        member: MemberName,
+        /// Which check failed.
+        reason: FollowError,
+    },
     /// The newest checkpoint is too old.
+    #[error("{member}: {reason}")]
+    Stale {
+        /// The member whose node gave it.
+        member: MemberName,
+        /// Its age.
+        reason: FreshnessError,
+    },
+    /// Members have signed what cannot both be true.
     #[error(transparent)]
-    Stale(#[from] FreshnessError),
+    Contradicted(#[from] Contradiction),
 }
 
 impl Failure for ViewError {
@@ -50,8 +72,13 @@ impl Failure for ViewError {
             Self::File(error) => error.kind(),
             Self::StoredText(_) | Self::Stored(_) => FailureKind::Malformed,
             Self::Call(error) => error.kind(),
-            Self::Follow(_) => FailureKind::Refused,
-            Self::Stale(_) => FailureKind::Unavailable,
+            Self::Follow {
+                reason: FollowError::Rollback { .. },
+                ..
+            }
+            | Self::Stale { .. } => FailureKind::Unavailable,
+            Self::Follow { .. } => FailureKind::Refused,
+            Self::Contradicted(error) => error.kind(),
         }
     }
 
@@ -61,11 +88,35 @@ impl Failure for ViewError {
                 "it belongs to another roster or was damaged; without the file the next \
                  checkpoint is taken on the word of a quorum",
             ),
-            Self::Follow(FollowError::Fork(_) | FollowError::Rollback { .. }) => {
-                Some("keep the state folder: it is evidence, and the federation must see it")
-            }
+            Self::Follow {
+                reason: FollowError::Rollback { .. },
+                ..
+            } => Some("every node that answers is behind what was seen before: try again later"),
+            Self::Follow {
+                reason: FollowError::Growth(_),
+                ..
+            } => Some("keep the state folder: the federation must see it"),
             Self::Call(error) => error.hint(),
+            Self::Contradicted(error) => error.hint(),
             _ => None,
+        }
+    }
+}
+
+impl Attempted for ViewError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Call(error) => error.verdict(),
+            // It lags, or was put back to an old state: that alone makes nobody guilty.
+            Self::Follow {
+                reason: FollowError::Rollback { .. },
+                ..
+            } => Verdict::Failed(Some(Duration::ZERO)),
+            Self::Stale { .. } => Verdict::Failed(None),
+            Self::Follow { .. } => Verdict::Lied,
+            Self::File(_) | Self::StoredText(_) | Self::Stored(_) | Self::Contradicted(_) => {
+                Verdict::Final
+            }
         }
     }
 }
@@ -74,34 +125,42 @@ impl Failure for ViewError {
 #[derive(Debug)]
 pub struct View {
     follower: Follower,
-    path: Option<PathBuf>,
+    folder: Option<PathBuf>,
+    seen: Arc<Seen>,
+}
+
+/// A checkpoint that a node gave, and what the view becomes with it.
+struct Candidate {
+    signed: SignedCheckpoint,
+    follower: Follower,
+    advance: Advance,
 }
 
 impl View {
     /// A view that begins now and is not stored.
     #[must_use]
-    pub const fn new(roster: Roster) -> Self {
+    pub fn new(roster: Roster) -> Self {
         Self {
             follower: Follower::new(roster),
-            path: None,
+            folder: None,
+            seen: Arc::default(),
         }
     }
 
-    /// Goes on from what the folder holds; makes the folder if it is not there.
+    /// Goes on from what the folder holds. The folder is made when there is something to store.
     ///
     /// # Errors
     /// [`ViewError`] when what is stored cannot be read, or does not verify under the roster.
     pub fn open(roster: Roster, folder: &Path) -> Result<Self, ViewError> {
-        files::create_folder(folder)?;
-        let path = folder.join(FILE_NAME);
-        let follower = match files::read(&path, NOTE_BYTES_MAX) {
+        let follower = match files::read(&folder.join(FILE_NAME), NOTE_BYTES_MAX) {
             Ok(bytes) => Follower::resume(roster, &SignedCheckpoint::parse(&bytes)?)?,
             Err(FileError::Missing { .. }) => Follower::new(roster),
             Err(error) => return Err(error.into()),
         };
         Ok(Self {
+            seen: Arc::new(Seen::new(follower.latest(), Some(folder))),
             follower,
-            path: Some(path),
+            folder: Some(folder.to_owned()),
         })
     }
 
@@ -111,25 +170,31 @@ impl View {
         &self.follower
     }
 
-    /// Asks for the newest checkpoint with the proof that it extends the one held, verifies and
-    /// stores it, and requires it to be fresh.
+    /// What sessions compare with: they share it, and it moves with this view.
+    pub(crate) const fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+
+    /// Asks the nodes for the newest checkpoint with the proof that it extends the one held, until
+    /// one gives it; verifies and stores it, and requires it to be fresh.
     ///
     /// # Errors
     /// [`ViewError`]; the view stays as it was.
-    pub async fn advance(&mut self, connection: &Connection) -> Result<Advance, ViewError> {
-        let latest = self.follower.latest();
-        let held = latest.map_or(TreeSize::new(0), |latest| latest.size());
-        // Nothing is proved about an empty log: the first view needs only the checkpoint.
-        let (consistency, checkpoint) = if held == TreeSize::new(0) {
-            (None, connection.checkpoint().await?)
-        } else {
-            let (consistency, checkpoint) = connection.consistency(held).await?;
-            (Some(consistency), checkpoint)
-        };
-        let now = system::now().seconds();
-        let advance = self.take(&checkpoint, consistency.as_ref(), now)?;
-        self.follower.require_fresh(now)?;
-        Ok(advance)
+    pub async fn advance(&mut self, session: &Session) -> Result<Advance, ViewError> {
+        let (held, seen) = (&self.follower, &self.seen);
+        let asked = session.ask(Manner::READ, |connection| async move {
+            let (signed, consistency) = newest(&connection, held).await?;
+            let now = system::now().seconds();
+            let member = connection.member();
+            let candidate = follow(held, seen, member, signed, consistency.as_ref(), now)?;
+            let fresh = candidate.follower.require_fresh(now);
+            fresh.map_err(|reason| ViewError::Stale {
+                member: member.clone(),
+                reason,
+            })?;
+            Ok::<_, ViewError>(candidate)
+        });
+        self.keep(asked.await?)
     }
 
     /// Takes what an audit verified as the new view. An audit needs no consistency proof: it has
@@ -143,25 +208,86 @@ impl View {
         roster: &Roster,
         audited: &VerifiedCheckpoint,
     ) -> Result<(), ViewError> {
-        self.follower = Follower::resume(roster.clone(), audited.signed())?;
-        match &self.path {
-            Some(path) => Ok(files::replace(path, audited.signed().to_text().as_bytes())?),
-            None => Ok(()),
-        }
+        self.keep(Candidate {
+            signed: audited.signed().clone(),
+            follower: Follower::resume(roster.clone(), audited.signed())?,
+            advance: Advance::First,
+        })?;
+        Ok(())
     }
 
-    fn take(
-        &mut self,
-        checkpoint: &SignedCheckpoint,
-        consistency: Option<&ConsistencyProof>,
-        now: UnixSeconds,
-    ) -> Result<Advance, ViewError> {
-        let advance = self.follower.advance(checkpoint, consistency, now)?;
-        if let (Some(path), false) = (&self.path, advance == Advance::Unchanged) {
-            // Stored before anything is answered from it.
-            files::replace(path, checkpoint.to_text().as_bytes())?;
+    /// Stored before anything is answered from it.
+    fn keep(&mut self, candidate: Candidate) -> Result<Advance, ViewError> {
+        let Candidate {
+            signed,
+            follower,
+            advance,
+        } = candidate;
+        if let (Some(folder), false) = (&self.folder, advance == Advance::Unchanged) {
+            files::create_folder(folder)?;
+            files::replace(&folder.join(FILE_NAME), signed.to_text().as_bytes())?;
+        }
+        self.follower = follower;
+        if let Some(latest) = self.follower.latest() {
+            self.seen.advance(latest);
         }
         Ok(advance)
+    }
+}
+
+/// The newest checkpoint of a node, with the proof that it extends what is held. Of a node whose
+/// log is shorter than that, the checkpoint alone: it may be evidence.
+async fn newest(
+    connection: &Connection,
+    held: &Follower,
+) -> Result<(SignedCheckpoint, Option<ConsistencyProof>), CallError> {
+    let size = held
+        .latest()
+        .map_or(TreeSize::new(0), VerifiedCheckpoint::size);
+    // Nothing is proved about an empty log: the first view needs only the checkpoint.
+    if size == TreeSize::new(0) {
+        return Ok((connection.checkpoint().await?, None));
+    }
+    match connection.consistency(size).await {
+        Ok((consistency, checkpoint)) => Ok((checkpoint, Some(consistency))),
+        Err(behind @ CallError::Behind { .. }) => {
+            let checkpoint = connection.checkpoint().await?;
+            // It may have caught up in between, and then the proof is missing.
+            match checkpoint.claimed().size < size {
+                true => Ok((checkpoint, None)),
+                false => Err(behind),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What the view becomes with this checkpoint of a member's node.
+fn follow(
+    held: &Follower,
+    seen: &Seen,
+    member: &MemberName,
+    signed: SignedCheckpoint,
+    consistency: Option<&ConsistencyProof>,
+    now: UnixSeconds,
+) -> Result<Candidate, ViewError> {
+    let mut follower = held.clone();
+    match follower.advance(&signed, consistency, now) {
+        Ok(advance) => Ok(Candidate {
+            signed,
+            follower,
+            advance,
+        }),
+        Err(reason) => {
+            if let (FollowError::Fork(_) | FollowError::Rollback { .. }, Ok(shown)) =
+                (&reason, signed.verify(held.roster()))
+                && let Some(found) = seen.contradiction(member, &shown)
+            {
+                return Err(found.into());
+            }
+            let member = member.clone();
+            Err(ViewError::Follow { member, reason })
+        }
     }
 }
 
@@ -174,23 +300,58 @@ mod tests {
         ledger.checkpoint().verify(&ledger.roster).unwrap().time()
     }
 
+    /// Gives the view a checkpoint as a member's node shows it.
+    fn show(view: &mut View, signed: SignedCheckpoint, now: UnixSeconds) -> Result<(), ViewError> {
+        let member = "amc".parse().unwrap();
+        let candidate = follow(&view.follower, &view.seen, &member, signed, None, now)?;
+        view.keep(candidate).map(|_| ())
+    }
+
     #[test]
     fn what_was_verified_outlives_the_program() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::furnished();
         let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
-        view.take(&ledger.checkpoint(), None, now(&ledger)).unwrap();
+        show(&mut view, ledger.checkpoint(), now(&ledger)).unwrap();
         drop(view);
-        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        let view = View::open(ledger.roster.clone(), folder.path()).unwrap();
         let held = view.follower().latest().map(VerifiedCheckpoint::size);
         assert_eq!(held, Some(TreeSize::new(6)));
+        assert_eq!(view.seen().size(), TreeSize::new(6));
+    }
+
+    #[test]
+    fn a_node_that_shows_an_older_state_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::furnished();
+        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        show(&mut view, ledger.checkpoint(), now(&ledger)).unwrap();
         let cut = Ledger::new();
-        let rollback = view.take(&cut.checkpoint(), None, now(&ledger));
-        let is_rollback = matches!(
-            rollback,
-            Err(ViewError::Follow(FollowError::Rollback { .. }))
+        let older = show(&mut view, cut.checkpoint(), now(&ledger)).unwrap_err();
+        assert_eq!(older.verdict(), Verdict::Failed(Some(Duration::ZERO)));
+        assert_eq!(older.kind(), FailureKind::Unavailable);
+        assert_eq!(view.seen().found(), None);
+        assert!(!folder.path().join("evidence").exists());
+        assert_eq!(view.seen().size(), TreeSize::new(6));
+    }
+
+    #[test]
+    fn a_smaller_log_that_was_signed_later_is_evidence_and_ends_the_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::furnished();
+        let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
+        show(&mut view, ledger.checkpoint(), now(&ledger)).unwrap();
+        let shown = Ledger::new().cosigned_later(&["amc", "amo", "mutuelle"], 100);
+        let refused = show(&mut view, shown, now(&ledger)).unwrap_err();
+        assert_eq!(refused.verdict(), Verdict::Final);
+        assert_eq!(refused.kind(), FailureKind::Contradicted);
+        assert!(folder.path().join("evidence/rollback-1.txt").exists());
+        assert!(view.seen().found().is_some());
+        assert_eq!(
+            view.seen().size(),
+            TreeSize::new(6),
+            "nothing of it is believed"
         );
-        assert!(is_rollback);
     }
 
     #[test]
@@ -198,7 +359,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::furnished();
         let mut view = View::open(ledger.roster.clone(), folder.path()).unwrap();
-        view.take(&ledger.checkpoint(), None, now(&ledger)).unwrap();
+        show(&mut view, ledger.checkpoint(), now(&ledger)).unwrap();
         ledger.append("amc", &coverage(7));
         let audited = ledger.checkpoint().verify(&ledger.roster).unwrap();
         view.settle(&ledger.roster, &audited).unwrap();

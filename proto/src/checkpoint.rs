@@ -277,6 +277,13 @@ impl VerifiedCheckpoint {
             .iter()
             .map(NoteSignature::name)
     }
+
+    /// When this member cosigned; `None` when it did not.
+    #[must_use]
+    pub fn cosigned_at(&self, name: &MemberName) -> Option<UnixSeconds> {
+        let mut lines = self.signed.note.signatures().iter();
+        lines.find(|line| line.name() == name)?.time()
+    }
 }
 
 /// Checkpoints of the federation of `roster::example`, for the tests of this crate.

@@ -251,12 +251,22 @@ impl Nodes {
         node.kill();
     }
 
-    /// Opens a session of this key's owner in which lookups and entries go to one member's node.
+    /// Opens a session of this key's owner in which lookups and entries go to one member's node alone.
     ///
     /// # Panics
     /// When the key cannot be used.
     #[must_use]
     pub fn session(&self, home: &str, key: &SecretKey) -> Session {
+        self.roaming(home, key).only_home()
+    }
+
+    /// Opens a session of this key's owner that prefers one member's node and asks the others when it
+    /// does not answer.
+    ///
+    /// # Panics
+    /// When the key cannot be used.
+    #[must_use]
+    pub fn roaming(&self, home: &str, key: &SecretKey) -> Session {
         Session::open(SessionParts {
             roster: self.federation.roster.clone(),
             secret: key.clone(),

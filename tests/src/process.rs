@@ -274,6 +274,24 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Copies a folder with everything in it.
+///
+/// # Panics
+/// When it cannot be read or written.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let target = to.join(item.file_name());
+        match item.file_type().unwrap().is_dir() {
+            true => copy_folder(&item.path(), &target),
+            false => {
+                fs::copy(item.path(), target).unwrap();
+            }
+        }
+    }
+}
+
 /// Writes a file that nobody else may read: what the node requires of its keys.
 ///
 /// # Panics

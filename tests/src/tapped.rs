@@ -184,6 +184,7 @@ impl Tapped {
             observer: Some(self.recorder.clone()),
         })
         .unwrap()
+        .only_home()
     }
 
     /// The tap in front of a node's gRPC port.

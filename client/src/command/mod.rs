@@ -1,6 +1,7 @@
 //! The command line: what it reads, what it prints, how it ends.
 //!
-//! It ends with 0 for yes, 1 for no (refused, not covered, invalid) and 2 when it could not ask.
+//! It ends with 0 for yes, 1 for no (refused, not covered, invalid), 2 when it could not ask, and 3
+//! when the ledger contradicts what was seen of it before.
 //! Answers go to stdout as text or JSON; what went wrong goes to stderr as `error:` and `hint:`.
 
 mod audit;
@@ -36,13 +37,17 @@ use self::report::Report;
 
 /// Asks, claims, covers and audits in a Vitrail ledger.
 ///
-/// Ends with 0 for yes, 1 for no (refused, not covered, invalid), 2 when it could not ask.
+/// Ends with 0 for yes, 1 for no (refused, not covered, invalid), 2 when it could not ask, 3 when
+/// the ledger contradicts what was seen of it before.
 #[derive(Parser)]
 #[command(name = "vitrail", version, max_term_width = 100)]
 struct Cli {
     /// How answers are printed
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]
     output: Format,
+    /// Says on stderr which node answered, and which could not
+    #[arg(short, long, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -114,7 +119,7 @@ struct SettingsArgs {
     /// The own Ed25519 key, PKCS#8 PEM [default: key.pem]
     #[arg(long, env = "VITRAIL_KEY", value_name = "FILE")]
     key: Option<PathBuf>,
-    /// The member whose node is asked [default: the first with an address]
+    /// The member whose node is asked first while it is well [default: the nearest]
     #[arg(long, env = "VITRAIL_NODE", value_name = "NAME")]
     node: Option<String>,
     /// The LPP catalogue in force [default: catalogue.txt]
@@ -181,7 +186,7 @@ pub(crate) fn run() -> ExitCode {
     };
     match answer {
         Ok(report) => {
-            print::report(cli.output, report.as_ref());
+            print::report(cli.output, cli.verbose, report.as_ref());
             ExitCode::from(match (report.is_known(), report.is_yes()) {
                 (false, _) => 2,
                 (true, yes) => u8::from(!yes),
@@ -192,6 +197,7 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(match failed.kind {
                 FailureKind::Refused => 1,
                 FailureKind::Malformed | FailureKind::Unavailable => 2,
+                FailureKind::Contradicted => 3,
             })
         }
     }

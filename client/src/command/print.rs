@@ -20,7 +20,7 @@ pub(super) enum Format {
 }
 
 /// Prints an answer.
-pub(super) fn report(format: Format, report: &dyn Report) {
+pub(super) fn report(format: Format, is_verbose: bool, report: &dyn Report) {
     match format {
         Format::Text => line(report.text().trim_end()),
         Format::Json => line(&report.json()),
@@ -28,6 +28,9 @@ pub(super) fn report(format: Format, report: &dyn Report) {
             Some(table) => line(table.trim_end()),
             None => error_lines("this answer is no table", Some("use -o json")),
         },
+    }
+    if is_verbose {
+        detail_lines(&report.details());
     }
     warning_lines(&report.warnings());
     if let Some((message, hint)) = report.problem() {
@@ -47,12 +50,23 @@ pub(super) fn failed(format: Format, failed: &Failed) {
             FailureKind::Malformed => "malformed",
             FailureKind::Refused => "refused",
             FailureKind::Unavailable => "unavailable",
+            FailureKind::Contradicted => "contradicted",
         };
         let Failed { message, hint, .. } = failed;
         let answer = json!({ "error": { "kind": kind, "message": message, "hint": hint } });
         line(&answer.to_string());
     }
     error_lines(&failed.message, failed.hint);
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "stderr is where a command says how it got its answer"
+)]
+fn detail_lines(messages: &[String]) {
+    for message in messages {
+        eprintln!("{message}");
+    }
 }
 
 #[allow(

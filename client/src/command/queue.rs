@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use client::device;
-use client::failure::FailureKind;
+use client::failure::{Failure as _, FailureKind};
 use client::issue::Issued;
 use client::pos::Draft;
 use client::profile::Profile;
@@ -99,10 +99,11 @@ async fn send(args: SendArgs) -> Answer {
         match queue.send(&session, &queued.name, keep).await {
             Ok(Some(sent)) => report.sent.push(SentReport {
                 name: queued.name,
-                claim: IssueReport::new("claim", &sent.issued, sent.proof),
+                claim: IssueReport::new("claim", &sent.issued, sent.proof).answered_in(&session),
             }),
             // Another program has sent it meanwhile, or it was refused before.
             Ok(None) => {}
+            Err(error) if error.kind() == FailureKind::Contradicted => return Err(error.into()),
             Err(error) => {
                 report.stopped = Some(Stopped::new(error.into()));
                 break;
@@ -137,11 +138,16 @@ pub(super) async fn claim(
     let sent = async {
         let (session, profile) = open(profile).await?;
         let keep = |issued: &Issued| keep_file(&profile, "claim", issued);
-        Ok::<_, Failed>(queue.send(&session, &name, keep).await?)
+        let sent = queue.send(&session, &name, keep).await?;
+        Ok::<_, Failed>((sent, session))
     };
     match sent.await {
-        Ok(Some(sent)) => Ok(IssueReport::new("claim", &sent.issued, sent.proof)),
-        Ok(None) => Ok(IssueReport::queued(name, NOT_RESERVED.to_owned())),
+        Ok((Some(sent), session)) => {
+            let report = IssueReport::new("claim", &sent.issued, sent.proof);
+            Ok(report.answered_in(&session))
+        }
+        Ok((None, _)) => Ok(IssueReport::queued(name, NOT_RESERVED.to_owned())),
+        Err(failed) if failed.kind == FailureKind::Contradicted => Err(failed),
         Err(failed) => Ok(IssueReport::queued(
             name,
             format!("{NOT_RESERVED} ({})", failed.message),

@@ -4,6 +4,7 @@ mod catalogue;
 mod issue;
 mod items;
 pub(super) mod life;
+mod nodes;
 pub(super) mod office;
 mod quote;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 pub(super) use self::catalogue::{FetchReport, ImportReport, RemarkReport, StatusReport};
 pub(super) use self::issue::{ClaimReport, IssueReport};
 pub(super) use self::items::ItemsReport;
+pub(super) use self::nodes::NodesReport;
 pub(super) use self::quote::QuoteReport;
 
 /// An answer: text for people, JSON for programs, and whether it is a yes.
@@ -43,6 +45,11 @@ pub(super) trait Report {
     /// Whether it is known what became of the matter: if not, the command ends with 2.
     fn is_known(&self) -> bool {
         true
+    }
+
+    /// How the answer was had, for who asks with `--verbose`.
+    fn details(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// What to be warned of on stderr, though there is an answer.

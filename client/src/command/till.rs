@@ -240,7 +240,8 @@ async fn send(draft: Draft, profile: &Profile, session: &Session) -> Result<Issu
     let claim = Attestation::Claim(draft.claim);
     let payload = Some((&draft.payload, &draft.salt));
     let issued = session.issue(&claim, payload).await;
-    keep(profile, "claim", &issued.map_err(ClaimError::from)?)
+    let report = keep(profile, "claim", &issued.map_err(ClaimError::from)?)?;
+    Ok(report.answered_in(session))
 }
 
 /// `vitrail release`
@@ -261,7 +262,8 @@ pub(super) async fn release(args: ReleaseArgs) -> Answer {
         None => Vec::new(),
     };
     let issued = client::pos::release(&session, claim, &slots).await?;
-    Ok(Box::new(keep(&profile, "release", &issued)?))
+    let report = keep(&profile, "release", &issued)?;
+    Ok(Box::new(report.answered_in(&session)))
 }
 
 pub(super) async fn load(args: SettingsArgs, receipts: ReceiptsArgs) -> Result<Profile, Failed> {

@@ -4,6 +4,7 @@
 //! request id, an evaluation its own. Reads change nothing.
 
 mod claims;
+mod error;
 mod tls;
 
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use proto::ids::{CoverageKey, LeafIndex, MemberName, RequestId, SlotKey, TreeSiz
 use proto::merkle::ConsistencyProof;
 use proto::oprf::{BlindedElement, PartialEvaluation};
 use proto::receipt::EntryProof;
-use proto::refusal::Reason;
 use proto::roster::Address;
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
@@ -25,14 +25,13 @@ use proto::wire::access::{self, RecordsAsked, RecordsPage};
 use proto::wire::open::{self, OpenAnswer};
 use proto::wire::quote::{self, QuoteAnswer, QuoteAsked};
 use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
+pub use self::error::CallError;
 pub use self::tls::{Identity, IdentityError};
-use crate::failure::{Failure, FailureKind};
 
 /// How long a call may take: an append over slow links commits in well under a second, and
 /// nobody waits at a counter for longer.
@@ -63,111 +62,6 @@ pub struct Outbound<'a> {
     pub request: &'a [u8],
 }
 
-/// Why a call gave no answer that can be used. Each variant names the member that was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum CallError {
-    /// It could not be reached, or stopped answering.
-    #[error("{member} cannot be reached, or does not answer")]
-    Unreachable {
-        /// Who was asked.
-        member: MemberName,
-    },
-    /// It takes no writes for now: its disk is full or failed, or its operator must look.
-    #[error("{member} takes no writes for now")]
-    WritesStopped {
-        /// Who was asked.
-        member: MemberName,
-    },
-    /// It did not answer in time. A write may still have happened: send the same bytes again.
-    #[error("{member} did not answer within {} s", DEADLINE.as_secs())]
-    TooSlow {
-        /// Who was asked.
-        member: MemberName,
-    },
-    /// It has too much to do, or the caller has used up its quota.
-    #[error("{member} takes no more requests for now")]
-    Busy {
-        /// Who was asked.
-        member: MemberName,
-        /// When to try again, if it says so.
-        retry_after: Option<Duration>,
-    },
-    /// It does not admit the caller's key.
-    #[error("{member} does not admit this key{}", reason_text(*.reason))]
-    NotAdmitted {
-        /// Who was asked.
-        member: MemberName,
-        /// Why, if it says so.
-        reason: Option<Reason>,
-    },
-    /// It does not have what was asked for.
-    #[error("{member} does not have what was asked for")]
-    NotFound {
-        /// Who was asked.
-        member: MemberName,
-    },
-    /// It says that the request is malformed: client and node do not speak one version.
-    #[error("{member} cannot read the request")]
-    RequestRefused {
-        /// Who was asked.
-        member: MemberName,
-    },
-    /// It failed in itself.
-    #[error("{member} failed ({code:?})")]
-    Failed {
-        /// Who was asked.
-        member: MemberName,
-        /// The gRPC code of the answer.
-        code: Code,
-    },
-    /// What it answered cannot be read.
-    #[error("the answer of {member}: {reason}")]
-    Answer {
-        /// Who was asked.
-        member: MemberName,
-        /// The field that is wrong.
-        reason: WireError,
-    },
-}
-
-/// Whether a node gave this reason for its status.
-fn says(status: &Status, reason: &str) -> bool {
-    status
-        .get_details_error_info()
-        .is_some_and(|told| told.reason == reason)
-}
-
-fn reason_text(reason: Option<Reason>) -> String {
-    reason
-        .map(|reason| format!(": {}", reason.english()))
-        .unwrap_or_default()
-}
-
-impl Failure for CallError {
-    fn kind(&self) -> FailureKind {
-        match self {
-            Self::Unreachable { .. }
-            | Self::WritesStopped { .. }
-            | Self::TooSlow { .. }
-            | Self::Busy { .. }
-            | Self::Failed { .. } => FailureKind::Unavailable,
-            Self::NotAdmitted { .. } | Self::NotFound { .. } => FailureKind::Refused,
-            Self::RequestRefused { .. } | Self::Answer { .. } => FailureKind::Malformed,
-        }
-    }
-
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Unreachable { .. } => {
-                Some("is its address in the profile right, and its key the one in the roster file?")
-            }
-            Self::TooSlow { .. } => Some("try again: a repeated request is never counted twice"),
-            Self::NotAdmitted { .. } => Some("a federation grants keys: `vitrail grant`"),
-            _ => None,
-        }
-    }
-}
-
 /// A connection to the node of one member. Clones share it; it dials when it is first used and
 /// again when it was lost.
 #[derive(Clone)]
@@ -175,6 +69,8 @@ pub struct Connection {
     member: MemberName,
     channel: Channel,
     observer: Option<Arc<dyn Observer>>,
+    retries: u32,
+    deadline: Duration,
 }
 
 impl Connection {
@@ -210,6 +106,8 @@ impl Connection {
             member,
             channel,
             observer: None,
+            retries: RETRIES_MAX,
+            deadline: DEADLINE,
         })
     }
 
@@ -219,6 +117,17 @@ impl Connection {
         Self {
             observer: Some(observer),
             ..self
+        }
+    }
+
+    /// The same connection for one attempt, which may take so long: whoever has other nodes to ask
+    /// does not insist on one.
+    #[must_use]
+    pub(crate) fn attempt(&self, at_most: Duration) -> Self {
+        Self {
+            retries: 0,
+            deadline: at_most,
+            ..self.clone()
         }
     }
 
@@ -460,7 +369,7 @@ impl Connection {
         Q: Message + Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        self.call_at_most(RETRIES_MAX, method, request, send).await
+        self.call_at_most(self.retries, method, request, send).await
     }
 
     async fn call_at_most<Q, A, F>(
@@ -478,14 +387,17 @@ impl Connection {
         loop {
             self.observe(method, &request);
             let mut message = Request::new(request.clone());
-            message.set_timeout(DEADLINE);
-            let status = match send(message).await {
-                Ok(answer) => return Ok(answer.into_inner()),
-                Err(status) => status,
+            message.set_timeout(self.deadline);
+            // The deadline is kept here too: a node that hangs does not keep it for us.
+            let answered = tokio::time::timeout(self.deadline, send(message)).await;
+            let status = match answered {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded(""),
             };
             let pause = pause_before_retry(&status, attempt).filter(|_| attempt < retries);
             let Some(pause) = pause else {
-                return Err(self.call_error(&status));
+                return Err(CallError::from_status(&self.member, &status));
             };
             tokio::time::sleep(pause).await;
             attempt += 1;
@@ -507,37 +419,6 @@ impl Connection {
         CallError::Answer {
             member: self.member.clone(),
             reason,
-        }
-    }
-
-    fn call_error(&self, status: &Status) -> CallError {
-        let member = self.member.clone();
-        match status.code() {
-            Code::Unavailable if says(status, "WRITES_STOPPED") => {
-                CallError::WritesStopped { member }
-            }
-            Code::Unavailable => CallError::Unreachable { member },
-            Code::DeadlineExceeded | Code::Cancelled => CallError::TooSlow { member },
-            Code::ResourceExhausted => CallError::Busy {
-                member,
-                retry_after: retry_delay(status),
-            },
-            Code::PermissionDenied | Code::Unauthenticated => {
-                let told = status.get_details_error_info();
-                let reason = told.and_then(|told| Reason::from_code(&told.reason));
-                CallError::NotAdmitted { member, reason }
-            }
-            Code::NotFound => CallError::NotFound { member },
-            Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
-                CallError::RequestRefused { member }
-            }
-            code @ (Code::Ok
-            | Code::Unknown
-            | Code::AlreadyExists
-            | Code::Aborted
-            | Code::Unimplemented
-            | Code::Internal
-            | Code::DataLoss) => CallError::Failed { member, code },
         }
     }
 }

@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::connection::CallError;
 use crate::failure::{Failure, FailureKind};
 use crate::lookup::LookupError;
+use crate::nodes::{Attempted, Manner, Verdict};
 use crate::session::Session;
 
 /// Why there is no list.
@@ -55,6 +56,16 @@ pub enum WrongClaim {
     /// It is of another kind, or beside it stand entries that have nothing to do with it.
     #[error("it is not what was asked for")]
     Unlike,
+}
+
+impl Attempted for ListError {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Call(error) => error.verdict(),
+            Self::Lookup(error) => error.verdict(),
+            Self::Order { .. } | Self::Entry { .. } => Verdict::Lied,
+        }
+    }
 }
 
 impl Failure for ListError {
@@ -172,47 +183,64 @@ pub async fn list(
             first,
             page_size: PAGE_CLAIMS_MAX,
         };
-        let page = session.home().claims(&asked).await?;
-        listing.size = take_page(session, &page, first, &mut listing.entries)?;
-        progress(page.next.get(), listing.size.get());
-        if page.next.get() >= listing.size.get() {
+        let asked = &asked;
+        let page = session.ask(Manner::PAGE, |connection| async move {
+            let seen = session.seen().size();
+            let page = connection.claims(asked).await?;
+            verify_page(session, connection.member(), &page, first, seen)
+        });
+        let page = page.await?;
+        listing.entries.extend(page.entries);
+        listing.size = page.size;
+        progress(page.next.get(), page.size.get());
+        if page.next.get() >= page.size.get() {
             return Ok(listing);
-        }
-        if page.next <= first {
-            return Err(order(session));
         }
         first = page.next;
     }
 }
 
-fn order(session: &Session) -> ListError {
-    let member = session.home().member().clone();
-    ListError::Order { member }
+/// A page of one member's node, verified.
+struct Page {
+    entries: Vec<Listed>,
+    next: LeafIndex,
+    size: TreeSize,
 }
 
-/// Verifies a page, and gives the size of the log.
-fn take_page(
+/// Verifies a page that begins at a place of the log: it goes on, or the log ends.
+fn verify_page(
     session: &Session,
+    member: &MemberName,
     page: &ClaimsPage,
     first: LeafIndex,
-    entries: &mut Vec<Listed>,
-) -> Result<TreeSize, ListError> {
-    let checkpoint = session.verify_checkpoint(&page.checkpoint)?;
-    let mut from = first;
+    seen: TreeSize,
+) -> Result<Page, ListError> {
+    let checkpoint = session.verify_newest(member, &page.checkpoint, seen)?;
+    let order = || ListError::Order {
+        member: member.clone(),
+    };
+    if page.next <= first && page.next.get() < checkpoint.size().get() {
+        return Err(order());
+    }
+    let (mut from, mut entries) = (first, Vec::new());
     for listed in &page.entries {
         let index = listed.entry.proved.index;
         if index < from || index >= page.next {
-            return Err(order(session));
+            return Err(order());
         }
         from = LeafIndex::new(index.get() + 1);
         let verified = verify(listed, &checkpoint, &session.public_key());
         entries.push(verified.map_err(|reason| ListError::Entry {
-            member: session.home().member().clone(),
+            member: member.clone(),
             entry: index,
             reason,
         })?);
     }
-    Ok(checkpoint.size())
+    Ok(Page {
+        entries,
+        next: page.next,
+        size: checkpoint.size(),
+    })
 }
 
 fn verify(

@@ -168,10 +168,12 @@ fn verify(
     receipt: &Receipt,
     payload: (SealedPayload, Salt),
 ) -> Option<CoverageProof> {
-    let checkpoint = session.verify_checkpoint(&receipt.checkpoint).ok()?;
+    let (member, payer_key) = payer.member.as_ref()?;
+    let checkpoint = session
+        .verify_checkpoint(member, &receipt.checkpoint)
+        .ok()?;
     let entry = session.verified().entry(&receipt.proved, &checkpoint);
     let entry = entry.ok()?;
-    let (_, payer_key) = payer.member.as_ref()?;
     let Ok(Attestation::Coverage(coverage)) = Attestation::read(entry.header()) else {
         return None;
     };

@@ -175,7 +175,7 @@ impl Pos {
     #[must_use]
     pub fn new(session: Session, catalogue: Catalogue, view: View) -> Self {
         Self {
-            session,
+            session: session.comparing_with(&view),
             catalogue: Arc::new(catalogue),
             view: Mutex::new(view),
             catalogue_entry: Mutex::new(None),
@@ -253,13 +253,17 @@ impl Pos {
             self.live_quotes(&asked, &payers),
         );
         let found = found?;
+        // What a payer's node shows may contradict the ledger too.
+        if let Some(contradiction) = self.session.seen().found() {
+            return Err(LookupError::from(contradiction).into());
+        }
         let offers = asked.read_offers(&found, &live, &payers, today)?;
         let catalogue = self.catalogue_in_force(&offers.offers).await?;
         Ok(Quote::new(sale, payers, &asked, found, &offers, catalogue))
     }
 
     async fn advance(&self) -> Result<(), CheckError> {
-        self.view.lock().await.advance(self.session.home()).await?;
+        self.view.lock().await.advance(&self.session).await?;
         Ok(())
     }
 

@@ -146,8 +146,7 @@ impl Queue {
 
     /// Finds out what became of the open attempt, or makes one.
     async fn decided(&self, session: &Session, queued: &mut Queued) -> Result<Issued, SendError> {
-        let checkpoint = session.home().checkpoint().await?;
-        let checkpoint = session.verify_checkpoint(&checkpoint)?;
+        let checkpoint = session.newest_checkpoint().await?;
         if let Some(attempt) = queued.attempt.clone() {
             match fate(session, queued, &attempt, &checkpoint).await? {
                 Fate::Decided(issued) => return Ok(issued),

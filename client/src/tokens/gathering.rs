@@ -169,16 +169,18 @@ impl<'a> Gathering<'a> {
 pub(super) type Lot<'a> = VecDeque<&'a MemberShare>;
 
 /// The members in a random order, so that no node's quota is used up before the others'; those
-/// that have answered wrongly in this session last.
+/// that are put back, and those that have answered wrongly in this session, last.
 pub(super) fn by_lot(session: &Session) -> Result<Lot<'_>, NoRandomness> {
     let wrong = session.wrong_members();
     let mut shares = Vec::new();
     for share in session.roster().shares() {
         let lot = u64::from_be_bytes(system::random()?);
-        shares.push((wrong.contains(&share.member), lot, share));
+        let is_wrong = wrong.contains(&share.member);
+        let is_put_back = session.nodes().is_put_back(&share.member);
+        shares.push(((is_wrong, is_put_back, lot), share));
     }
-    shares.sort_unstable_by_key(|(is_wrong, lot, _)| (*is_wrong, *lot));
-    Ok(shares.into_iter().map(|(.., share)| share).collect())
+    shares.sort_unstable_by_key(|(key, _)| *key);
+    Ok(shares.into_iter().map(|(_, share)| share).collect())
 }
 
 /// One request to one member, on its own so that several run at once.

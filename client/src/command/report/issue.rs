@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use client::issue::Issued;
+use client::session::Session;
 use serde::Serialize;
 
-use super::{QuoteReport, RefusalReport, Report, to_json};
+use super::{NodesReport, QuoteReport, RefusalReport, Report, to_json};
 
 /// What became of an entry.
 #[derive(Debug, Serialize)]
@@ -22,6 +23,8 @@ pub(in crate::command) struct IssueReport {
     /// Only when it waits on this machine's disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::command) queued: Option<WaitingReport>,
+    #[serde(flatten)]
+    pub(in crate::command) nodes: Option<NodesReport>,
 }
 
 /// An entry that waits to be sent.
@@ -52,6 +55,15 @@ impl IssueReport {
             refusal,
             receipt,
             queued: None,
+            nodes: None,
+        }
+    }
+
+    /// The same, with who answered in this session.
+    pub(in crate::command) fn answered_in(self, session: &Session) -> Self {
+        Self {
+            nodes: Some(NodesReport::new(session)),
+            ..self
         }
     }
 
@@ -65,6 +77,7 @@ impl IssueReport {
             refusal: None,
             receipt: None,
             queued: Some(WaitingReport { name, note }),
+            nodes: None,
         }
     }
 }
@@ -98,6 +111,13 @@ impl Report for IssueReport {
     fn is_known(&self) -> bool {
         self.queued.is_none()
     }
+
+    fn details(&self) -> Vec<String> {
+        self.nodes
+            .as_ref()
+            .map(NodesReport::details)
+            .unwrap_or_default()
+    }
 }
 
 /// What `claim` answers.
@@ -116,6 +136,10 @@ impl Report for ClaimReport {
 
     fn is_known(&self) -> bool {
         self.claim.is_known()
+    }
+
+    fn details(&self) -> Vec<String> {
+        self.claim.details()
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -10,7 +10,7 @@ use proto::lpp::Side;
 use proto::roster::Role;
 use serde::Serialize;
 
-use super::{RefusalReport, Report, to_json};
+use super::{NodesReport, RefusalReport, Report, to_json};
 
 /// What one payer pays of one line.
 #[derive(Debug, Serialize)]
@@ -166,6 +166,8 @@ pub(in crate::command) struct QuoteReport {
     pub(super) early_renewal: &'static str,
     pub(super) checkpoint_size: u64,
     pub(super) checkpoint_time: u64,
+    #[serde(flatten)]
+    pub(super) nodes: NodesReport,
     /// Where the quote is kept for a later claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) kept: Option<PathBuf>,
@@ -191,6 +193,7 @@ impl QuoteReport {
             early_renewal: quote.early_renewal().as_str(),
             checkpoint_size: quote.checkpoint().size().get(),
             checkpoint_time: quote.checkpoint().time().get(),
+            nodes: NodesReport::new(session),
             kept: None,
             wrong_members: wrong.iter().map(ToString::to_string).collect(),
         }
@@ -305,6 +308,10 @@ impl Report for QuoteReport {
 
     fn is_yes(&self) -> bool {
         self.covered
+    }
+
+    fn details(&self) -> Vec<String> {
+        self.nodes.details()
     }
 
     fn warnings(&self) -> Vec<String> {

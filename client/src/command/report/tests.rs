@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::nodes::PassedOverReport;
 use super::quote::{LineReport, PayerReport, PaymentReport, RenewalReport, UnpaidReport};
 use super::*;
 
@@ -81,6 +82,10 @@ fn quote() -> QuoteReport {
         early_renewal: "none",
         checkpoint_size: 6,
         checkpoint_time: 1_768_000_006,
+        nodes: NodesReport {
+            answered_by: Some("cnam".to_owned()),
+            passed_over: Vec::new(),
+        },
         kept: None,
         wrong_members: Vec::new(),
     }
@@ -95,6 +100,7 @@ fn issue() -> IssueReport {
         refusal: None,
         receipt: Some("receipts/claim-000000004.receipt".into()),
         queued: None,
+        nodes: None,
     }
 }
 
@@ -107,6 +113,7 @@ fn refused() -> IssueReport {
         refusal: Some(refusal()),
         receipt: None,
         queued: None,
+        nodes: None,
     }
 }
 
@@ -118,9 +125,32 @@ fn problems() -> Vec<ProblemReport> {
 }
 
 #[test]
+fn who_answered_is_told_and_who_could_not() {
+    let nodes = NodesReport {
+        answered_by: Some("alpha".to_owned()),
+        passed_over: vec![PassedOverReport {
+            member: "cnam".to_owned(),
+            reason: "cnam cannot be reached, or does not answer".to_owned(),
+        }],
+    };
+    let claim = IssueReport {
+        nodes: Some(nodes),
+        ..issue()
+    };
+    let told = [
+        "passed over: cnam cannot be reached, or does not answer",
+        "answered by alpha",
+    ];
+    assert_eq!(claim.details(), told);
+    assert!(claim.json().ends_with(
+        r#""answered_by":"alpha","passed_over":[{"member":"cnam","reason":"cnam cannot be reached, or does not answer"}]}"#
+    ));
+}
+
+#[test]
 fn a_quote_is_a_table_and_an_object() {
     assert!(!quote().is_yes());
-    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3,"valid_until":"2026-12-31"}],"unpaid":[],"renewal":{"state":"reserved","delivered":null,"until":"2026-03-10","opens":null,"holder":4},"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"payers":[{"member":"amo","role":"amo","amount_cents":3,"source":"live"},{"member":"amc","role":"amc","amount_cents":9000,"source":"live"}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"valid_until":null,"prescription_until":"2026-05-01","early_renewal":"none","checkpoint_size":6,"checkpoint_time":1768000006}"#);
+    assert_snapshot!(quote().json(), @r#"{"covered":false,"lines":[{"lpp_code":"2264861","grouped_code":"M03","label":"Monture adulte, classe B","slot":"frame","side":null,"price_cents":9500,"amo_cents":3,"amc_cents":9000,"rest_cents":497,"payments":[{"member":"amo","role":"amo","amount_cents":3,"coverage":3,"valid_until":"2026-12-31"}],"unpaid":[],"renewal":{"state":"reserved","delivered":null,"until":"2026-03-10","opens":null,"holder":4},"refusal":{"code":"SLOT_RESERVED","sentence":"Cet équipement est déjà réservé par une autre demande.","until":"2026-03-10","holder":4}}],"payers":[{"member":"amo","role":"amo","amount_cents":3,"source":"live"},{"member":"amc","role":"amc","amount_cents":9000,"source":"live"}],"amo_cents":3,"amc_cents":9000,"rest_cents":497,"valid_until":null,"prescription_until":"2026-05-01","early_renewal":"none","checkpoint_size":6,"checkpoint_time":1768000006,"answered_by":"cnam"}"#);
     assert_snapshot!(quote().text(), @"
     code          slot                     price       AMO       AMC    to pay
     2264861  M03  frame                    95.00      0.03     90.00      4.97
