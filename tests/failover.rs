@@ -142,8 +142,8 @@ async fn claims_on_their_way_to_a_node_that_is_killed_are_each_entered_once() {
     nodes
         .all_have(*ground.coverages.last().unwrap(), &tills[0])
         .await;
-    let before = nodes.session("cnam", &tills[0]).newest_checkpoint();
-    let before = before.await.unwrap().size();
+    let cnam = nodes.session("cnam", &tills[0]);
+    let before = cnam.newest_checkpoint().await.unwrap().size();
     let sending: Vec<_> = tills
         .iter()
         .map(|till| {
@@ -152,7 +152,6 @@ async fn claims_on_their_way_to_a_node_that_is_killed_are_each_entered_once() {
         })
         .collect();
     // In the middle: as soon as some of them are there.
-    let cnam = nodes.session("cnam", &tills[0]);
     while cnam.newest_checkpoint().await.unwrap().size().get() < before.get() + 10 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -220,8 +219,8 @@ async fn a_node_put_back_to_an_old_state_is_passed_over_and_nobody_is_accused() 
     fs::remove_dir_all(&data).unwrap();
     copy_folder(&copy, &data);
     nodes.start(&"opticians".parse().unwrap(), &[]);
-    let old = nodes.session("opticians", &tills[0]);
-    let old = old.newest_checkpoint().await.unwrap().size();
+    let alone = nodes.session("opticians", &tills[0]);
+    let old = alone.newest_checkpoint().await.unwrap().size();
     assert!(old < seen, "{old} < {seen}");
 
     // After a restart of the till.
