@@ -169,6 +169,19 @@ async fn claims_on_their_way_to_a_node_that_is_killed_are_each_entered_once() {
     );
 }
 
+/// A session whose way to the voting node is not the one that the nodes take.
+fn way_around(nodes: &Nodes, home: &str, till: &SecretKey) -> Session {
+    let voting = nodes.listens[&cnam()].to_string().parse().unwrap();
+    let parts = SessionParts {
+        roster: nodes.federation.roster.clone(),
+        secret: till.clone(),
+        home: Some(home.parse().unwrap()),
+        addresses: BTreeMap::from([(cnam(), voting)]),
+        observer: None,
+    };
+    Session::open(parts).unwrap()
+}
+
 /// Claims until the ledger has grown.
 async fn grow(nodes: &Nodes, ground: &Ground, till: &SecretKey) {
     let session = nodes.session("cnam", till);
@@ -195,24 +208,12 @@ async fn a_node_put_back_to_an_old_state_is_passed_over_and_nobody_is_accused() 
     copy_folder(&data, &copy);
     nodes.start(&"opticians".parse().unwrap(), &[]);
     grow(&nodes, &ground, &tills[0]).await;
-    // The till's way to the voting node is not the one that the nodes take.
-    let roaming = |home: &str| {
-        Session::open(SessionParts {
-            roster: nodes.federation.roster.clone(),
-            secret: tills[0].clone(),
-            home: Some(home.parse().unwrap()),
-            addresses: BTreeMap::from([(
-                cnam(),
-                nodes.listens[&cnam()].to_string().parse().unwrap(),
-            )]),
-            observer: None,
-        })
-    };
     let state = folder.path().join("state");
     let mut view = View::open(nodes.federation.roster.clone(), &state).unwrap();
-    view.advance(&roaming("cnam").unwrap()).await.unwrap();
+    let around = way_around(&nodes, "cnam", &tills[0]);
+    view.advance(&around).await.unwrap();
     let seen = view.follower().latest().unwrap().size();
-    let session = roaming("opticians").unwrap();
+    let session = way_around(&nodes, "opticians", &tills[0]);
 
     line.cut();
     nodes.kill("opticians");

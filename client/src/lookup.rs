@@ -380,11 +380,7 @@ impl Session {
         seen: TreeSize,
     ) -> Result<VerifiedCheckpoint, LookupError> {
         let checkpoint = self.verify_checkpoint(member, checkpoint)?;
-        let size = checkpoint.size();
-        if size < seen {
-            let member = member.clone();
-            return Err(LookupError::Behind { member, size, seen });
-        }
+        require_not_behind(member, checkpoint.size(), seen)?;
         Ok(checkpoint)
     }
 
@@ -427,6 +423,18 @@ fn require_fresh(
     (age <= MAX_AGE_SECONDS)
         .then_some(())
         .ok_or(LookupError::Stale { member, age })
+}
+
+/// A log is not shorter than what had been seen.
+fn require_not_behind(
+    member: &MemberName,
+    size: TreeSize,
+    seen: TreeSize,
+) -> Result<(), LookupError> {
+    let member = member.clone();
+    (size >= seen)
+        .then_some(())
+        .ok_or(LookupError::Behind { member, size, seen })
 }
 
 /// An entry is the one that was asked for, signed, and in its place.
@@ -701,6 +709,19 @@ mod tests {
         let free = answer(&ledger, &slot_index(&RELEASED), None);
         let none = one_each(&[RELEASED, TAKEN], vec![free]).map(Iterator::count);
         assert_eq!(none, Err(WrongAnswer::Count { got: 1, want: 2 }));
+    }
+
+    #[test]
+    fn an_answer_from_an_older_state_counts_as_none_and_accuses_nobody() {
+        let (member, seen) = ("amc".parse().unwrap(), TreeSize::new(7));
+        let with = |size| require_not_behind(&member, TreeSize::new(size), seen);
+        assert_eq!((with(7), with(8)), (Ok(()), Ok(())));
+        let behind = with(6).unwrap_err();
+        assert_eq!(behind.verdict(), Verdict::Failed(Some(Duration::ZERO)));
+        assert_eq!(
+            behind.to_string(),
+            "amc answered with 6 entries, 7 were seen before"
+        );
     }
 
     #[test]
