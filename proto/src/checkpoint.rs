@@ -198,22 +198,37 @@ impl SignedCheckpoint {
     /// # Errors
     /// [`CheckpointError`], the first of these that does not hold.
     pub fn verify(&self, roster: &Roster) -> Result<VerifiedCheckpoint, CheckpointError> {
-        if self.checkpoint.origin != *roster.origin() {
-            return Err(CheckpointError::Origin);
-        }
-        let mut times = Vec::new();
-        for line in self.note.signatures() {
-            let member =
-                roster.verify_signature(self.note.text(), line, SignatureKind::Cosignature)?;
-            // A note has one line for a key, and a roster one key for a member.
-            times.extend(line.time().filter(|_| member.is_voting()));
-        }
+        let signers = self.verify_signers(roster)?.into_iter();
+        // A note has one line for a key, and a roster one key for a member.
+        let voting = signers.filter(|(member, _)| member.is_voting());
+        let times: Vec<UnixSeconds> = voting.map(|(_, time)| time).collect();
         let (got, want) = (times.len(), roster.quorum());
         let time = quorum_time(times, want).ok_or(CheckpointError::QuorumNotMet { got, want })?;
         Ok(VerifiedCheckpoint {
             signed: self.clone(),
             time,
         })
+    }
+
+    /// Checks steps 1 and 2 of [`verify`](Self::verify) alone, and says who cosigned, and when:
+    /// what a member states binds that member, however many others state it too.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Origin`] and [`CheckpointError::Signer`].
+    pub fn verify_signers<'a>(
+        &self,
+        roster: &'a Roster,
+    ) -> Result<Vec<(&'a Member, UnixSeconds)>, CheckpointError> {
+        if self.checkpoint.origin != *roster.origin() {
+            return Err(CheckpointError::Origin);
+        }
+        let mut signers = Vec::new();
+        for line in self.note.signatures() {
+            let member =
+                roster.verify_signature(self.note.text(), line, SignatureKind::Cosignature)?;
+            signers.extend(line.time().map(|time| (member, time)));
+        }
+        Ok(signers)
     }
 }
 

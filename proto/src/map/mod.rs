@@ -17,6 +17,7 @@
 
 mod bucket;
 mod crown;
+mod partial;
 mod prefix;
 mod proof;
 
@@ -26,6 +27,7 @@ use thiserror::Error;
 
 pub use bucket::{BUCKET_BYTES_MAX, BUCKET_LEAVES_MAX, Bucket, BucketError};
 pub use crown::{BucketSource, Crown, MapError, MapRebuildError, MapUpdate};
+pub use partial::{NotShown, PartialMap};
 pub use prefix::{PREFIX_BITS_MAX, Prefix, PrefixError};
 pub use proof::{
     MAP_PROOF_BYTES_MAX, MAP_PROOF_SIBLINGS_MAX, MapProof, MapProofBytesError, MapProofError,
@@ -48,10 +50,25 @@ impl MapIndex {
         Self(*hash::derive(context, &[key]).as_bytes())
     }
 
+    /// The place with these bytes. Whether it is that of a key, only whoever knows the key can say.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; HASH_BYTES]) -> Self {
+        Self(bytes)
+    }
+
     /// Its 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; HASH_BYTES] {
         &self.0
+    }
+
+    /// An index under the other half of the branch in which this one turns at this depth.
+    fn across(&self, depth: usize) -> Self {
+        let mut bytes = self.0;
+        if let Some(byte) = bytes.get_mut(depth / 8) {
+            *byte ^= 0x80 >> (depth % 8);
+        }
+        Self(bytes)
     }
 
     /// Whether the path turns right at this depth; the first bit is the highest of byte 0.

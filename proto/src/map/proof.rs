@@ -83,6 +83,11 @@ impl MapProof {
         Self { end, siblings }
     }
 
+    /// The end of the path, and the siblings from it up. Nobody has checked them.
+    pub(super) fn path(&self) -> (&End, &[Hash]) {
+        (&self.end, &self.siblings)
+    }
+
     /// What the map with this root holds under this index.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::{TILE_HEIGHT, TILE_WIDTH, Tile, TileId, fold};
 use crate::hash::Hash;
 use crate::ids::TreeSize;
+use crate::merkle::Peaks;
 
 /// The incomplete tiles of a log of some size, one a level: all that is needed to append to it
 /// and to know its root.
@@ -131,6 +132,14 @@ impl RightEdge {
         fold(self.tiles.iter().flat_map(|tile| tile.peaks()))
     }
 
+    /// The complete subtrees of the log, to which a verifier can append without a tile.
+    #[must_use]
+    pub fn peaks(&self) -> Peaks {
+        let mut hashes: Vec<Hash> = self.tiles.iter().flat_map(|tile| tile.peaks()).collect();
+        hashes.reverse();
+        Peaks::of(self.size, hashes)
+    }
+
     /// The incomplete tile with this id; `None` if the tile is full, empty or not begun.
     #[must_use]
     pub fn partial_tile(&self, id: TileId) -> Option<&Arc<Tile>> {
@@ -166,6 +175,14 @@ mod tests {
             let _ = edge.append_all(&leaves[size - 1..size]);
             let expected = merkle::root(edge.size(), &leaves[..size]);
             assert_eq!(Ok(edge.root()), expected, "size {size}");
+            let peaks = edge.peaks();
+            assert_eq!(
+                (
+                    Peaks::new(edge.size(), peaks.hashes().to_vec()),
+                    Ok(peaks.root())
+                ),
+                (Ok(peaks.clone()), expected)
+            );
         }
     }
 
