@@ -59,4 +59,6 @@ pub mod receipt;
 
 pub mod disclosure;
 
+pub mod evidence;
+
 pub mod wire;
