@@ -321,7 +321,7 @@ async fn a_ledger_that_goes_back_is_kept_as_evidence_and_no_longer_served() {
     assert!(file.file_name().to_string_lossy().starts_with("rollback-"));
     let text = fs::read_to_string(file.path()).unwrap();
     assert!(
-        text.starts_with("vitrail evidence v1\nkind rollback\n\n"),
+        text.starts_with("vitrail evidence v2\nkind rollback\n\n"),
         "{text}"
     );
     assert_eq!(text.matches("\u{2014} cnam ").count(), 2, "{text}");

@@ -15,7 +15,7 @@ use proto::checkpoint::SignedCheckpoint;
 use proto::entry::Entry;
 use proto::hash::Hash;
 use proto::ids::{CoverageKey, Finess, LeafIndex, SlotKey, TreeSize, UnixSeconds};
-use proto::map::{Crown, MapError, MapIndex};
+use proto::map::{Crown, MapError, MapIndex, MapProof};
 use proto::merkle::{ConsistencyProof, InclusionProof, ProveError, Subtrees as _};
 use proto::merkle::{prove_consistency, prove_inclusion};
 use proto::receipt::{EntryProof, RefusalReceipt};
@@ -367,11 +367,14 @@ impl Snapshot {
         Ok(Some(bundle))
     }
 
+    /// What the map has under an index, proved.
+    pub(crate) fn map_proof(&self, index: &MapIndex) -> Result<MapProof, ReadError> {
+        let proof = self.crown.prove(index, &self.buckets());
+        proof.map_err(unreadable_map)
+    }
+
     fn answer(&self, index: &MapIndex) -> Result<StateAnswer, ReadError> {
-        let map_proof = self
-            .crown
-            .prove(index, &self.buckets())
-            .map_err(unreadable_map)?;
+        let map_proof = self.map_proof(index)?;
         let state = self.state(index)?;
         let entry = state
             .map(|state| self.prove_entry(state.by()))

@@ -1,15 +1,5 @@
-//! Evidence against voting members, as a file: what anybody with the roster and the log can check.
-//!
-//! ```text
-//! vitrail evidence v1
-//! kind fork | rollback | wrong-root | rule
-//! (wrong-root)  computed <size> <base64 log root> <base64 map root>
-//! (rule)        entry <leaf index> <code of the reason>
-//!
-//! <signed checkpoint>          the one accepted before; not for rule
-//!
-//! <signed checkpoint>
-//! ```
+//! Evidence against voting members, as a file that anybody with the roster can check
+//! ([`proto::evidence`]).
 //!
 //! All of it is public. As long as such a file is there the node does not serve: an operator
 //! looks, tells the federation, and moves it away.
@@ -18,7 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::sequencer::Contradiction;
+use proto::evidence::{Evidence, Extension};
+use proto::roster::Roster;
 
 /// The folder of evidence in a node's data.
 pub const EVIDENCE_FOLDER: &str = "evidence";
@@ -39,68 +30,45 @@ pub fn first(data: &Path) -> io::Result<Option<PathBuf>> {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn keep(data: &Path, contradiction: &Contradiction) -> io::Result<PathBuf> {
+pub fn keep(data: &Path, evidence: &Evidence) -> io::Result<PathBuf> {
     let folder = data.join(EVIDENCE_FOLDER);
     fs::create_dir_all(&folder)?;
-    let (kind, text) = (kind(contradiction), to_text(contradiction));
-    let path = folder.join(format!("{kind}-{}.txt", size(contradiction)));
+    let path = folder.join(format!("{}-{}.txt", evidence.kind(), place(evidence)));
     let mut file = File::create(&path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(evidence.to_text().as_bytes())?;
     file.sync_all()?;
     File::open(&folder)?.sync_all()?;
     File::open(data)?.sync_all()?;
     Ok(path)
 }
 
-/// The word for it in the file, its name and the log.
-#[must_use]
-pub const fn kind(contradiction: &Contradiction) -> &'static str {
-    match contradiction {
-        Contradiction::Fork(_) => "fork",
-        Contradiction::Rollback { .. } => "rollback",
-        Contradiction::WrongRoot { .. } => "wrong-root",
-        Contradiction::Rule { .. } => "rule",
+/// Says in the node's log whom the evidence accuses, or why it accuses nobody before others.
+pub fn tell(evidence: &Evidence, roster: &Roster) {
+    let kind = evidence.kind();
+    match evidence.verify(roster, &mut |_| {}) {
+        Ok(verdict) => {
+            let names: Vec<&str> = verdict.members.iter().map(|name| name.as_str()).collect();
+            let members = names.join(", ");
+            tracing::error!(kind, %members, "evidence: {}", verdict.offence.english());
+        }
+        Err(error) => tracing::error!(kind, %error, "kept for the operator; it accuses nobody"),
     }
 }
 
-fn size(contradiction: &Contradiction) -> u64 {
-    match contradiction {
-        Contradiction::Fork(fork) => fork.size().get(),
-        Contradiction::Rollback { theirs, .. }
-        | Contradiction::WrongRoot { theirs, .. }
-        | Contradiction::Rule { theirs, .. } => theirs.claimed().size.get(),
-    }
-}
-
-fn to_text(contradiction: &Contradiction) -> String {
-    let head = format!("vitrail evidence v1\nkind {}\n", kind(contradiction));
-    match contradiction {
-        Contradiction::Fork(fork) => {
-            let (ours, theirs) = (fork.ours().to_text(), fork.theirs().to_text());
-            format!("{head}\n{ours}\n{theirs}")
-        }
-        Contradiction::Rollback { ours, theirs } => {
-            format!("{head}\n{}\n{}", ours.to_text(), theirs.to_text())
-        }
-        Contradiction::WrongRoot {
-            ours,
-            computed,
-            theirs,
-        } => {
-            let (size, log) = (computed.size, computed.log_root.to_base64());
-            let map = computed.map_root.to_base64();
-            let ours = ours.as_ref().map(|ours| format!("{}\n", ours.to_text()));
-            let (ours, theirs) = (ours.unwrap_or_default(), theirs.to_text());
-            format!("{head}computed {size} {log} {map}\n\n{ours}{theirs}")
-        }
-        Contradiction::Rule {
-            index,
-            reason,
-            theirs,
-        } => {
-            let code = reason.code();
-            format!("{head}entry {index} {code}\n\n{}", theirs.to_text())
-        }
+/// The size or place that the name of the file has.
+fn place(evidence: &Evidence) -> u64 {
+    let size = |checkpoint: &proto::checkpoint::SignedCheckpoint| checkpoint.claimed().size.get();
+    match evidence {
+        Evidence::Fork { second, .. } => size(second),
+        Evidence::Rollback { smaller, .. } => size(smaller),
+        Evidence::Rewritten { larger, .. } => size(larger),
+        Evidence::TwoHeaders { first, .. } => first.claimed().number,
+        Evidence::BackDated { batch, .. } => batch.header.claimed().number,
+        Evidence::Rule { index, .. } => index.get(),
+        Evidence::WrongMap { extension, .. } => match extension {
+            Extension::Founding(after) | Extension::Checkpoints { after, .. } => size(after),
+            Extension::Batch(batch) => batch.header.claimed().size.get(),
+        },
     }
 }
 
@@ -108,8 +76,7 @@ fn to_text(contradiction: &Contradiction) -> String {
 mod tests {
     use proto::checkpoint::{Checkpoint, SignedCheckpoint};
     use proto::hash::Hash;
-    use proto::ids::{LeafIndex, TreeSize, UnixSeconds};
-    use proto::refusal::Reason;
+    use proto::ids::{TreeSize, UnixSeconds};
     use proto::signing::SecretKey;
 
     use super::*;
@@ -130,39 +97,14 @@ mod tests {
     fn evidence_is_a_file_that_names_its_kind_and_is_found_again() {
         let data = tempfile::tempdir().unwrap();
         assert_eq!(first(data.path()).unwrap(), None);
-        let (ours, theirs) = (signed(9), signed(7));
-        let rollback = Contradiction::Rollback {
-            ours: ours.clone(),
-            theirs: theirs.clone(),
+        let rollback = Evidence::Rollback {
+            larger: signed(9),
+            smaller: signed(7),
         };
         let path = keep(data.path(), &rollback).unwrap();
         assert!(path.ends_with("evidence/rollback-7.txt"));
         assert_eq!(first(data.path()).unwrap(), Some(path.clone()));
-        let (ours, theirs) = (ours.to_text(), theirs.to_text());
-        let want = format!("vitrail evidence v1\nkind rollback\n\n{ours}\n{theirs}");
-        assert_eq!(fs::read_to_string(path).unwrap(), want);
-    }
-
-    #[test]
-    fn what_was_computed_and_which_rule_was_broken_stand_in_the_head() {
-        let theirs = signed(7);
-        let wrong_root = Contradiction::WrongRoot {
-            ours: None,
-            computed: Box::new(theirs.claimed().clone()),
-            theirs: theirs.clone(),
-        };
-        let rule = Contradiction::Rule {
-            index: LeafIndex::new(6),
-            reason: Reason::GrantRevoked,
-            theirs: theirs.clone(),
-        };
-        let (one, two) = ([1; 32], [2; 32]);
-        let [one, two] = [one, two].map(|bytes| Hash::from_bytes(bytes).to_base64());
-        let note = theirs.to_text();
-        let head = "vitrail evidence v1\nkind";
-        let want = format!("{head} wrong-root\ncomputed 7 {one} {two}\n\n{note}");
-        assert_eq!(to_text(&wrong_root), want);
-        let want = format!("{head} rule\nentry 6 GRANT_REVOKED\n\n{note}");
-        assert_eq!(to_text(&rule), want);
+        let text = fs::read_to_string(path).unwrap();
+        assert_eq!(Evidence::parse(&text), Ok(rollback));
     }
 }

@@ -163,9 +163,10 @@ impl Following {
         let replica = self.replica.insert(replica);
         match applied {
             Ok(applied) => Ok(Ok(applied)),
-            Err(ApplyError::Contradicted(contradiction)) => {
+            Err(ApplyError::Contradicted(found)) => {
                 replica.halt(StopReason::Contradicted);
-                let kept = evidence::keep(&self.data, &contradiction);
+                evidence::tell(&found, replica.roster());
+                let kept = evidence::keep(&self.data, &found);
                 let path = kept.unwrap_or_else(|error| {
                     tracing::error!(%error, "the evidence cannot be written");
                     self.data.join(evidence::EVIDENCE_FOLDER)

@@ -10,6 +10,7 @@
 //! by a quorum and durable here, whatever happens to this process: a client that lost its answer
 //! asks again and gets the first answer again.
 
+mod accusation;
 mod catching_up;
 mod certified;
 mod checking;
@@ -43,7 +44,7 @@ pub use self::checking::BatchFault;
 pub use self::opening::{FoundError, OpenError, found, open};
 pub use self::ordering::{BATCH_SKEW_MS_MAX, Certified, Opinion};
 use self::ordering::{Checking, Ordered};
-pub use self::replica::{Applied, ApplyError, Contradiction, PageError, Replica};
+pub use self::replica::{Applied, ApplyError, PageError, Replica};
 use crate::engine;
 use crate::ledger::Verdict;
 use crate::order::Orderer;

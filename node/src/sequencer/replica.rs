@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use proto::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
 use proto::entry::{Entry, EntryError, VerifiedEntry};
+use proto::evidence::Evidence;
 use proto::follower::{Fork, MAX_AHEAD_SECONDS};
 use proto::hash::Hash;
 use proto::ids::{LeafIndex, Origin, TreeSize, UnixSeconds};
@@ -26,6 +27,7 @@ use proto::wire::replication::Page;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+use super::accusation::Accusation;
 use super::checking::verify_signatures;
 use super::opening::{OpenError, first_snapshot, take_up};
 use super::steps::{Grown, commit_batch, grow, grow_from};
@@ -80,6 +82,10 @@ pub enum PageError {
         /// The rule.
         reason: Reason,
     },
+    /// The entries are not those of the checkpoint's log. Whoever sent them may have changed them,
+    /// so this alone is no evidence against the members.
+    #[error("the log with the entries of the page is not that of the checkpoint")]
+    OtherLog,
     /// No quorum vouches for the checkpoint.
     #[error("the checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
@@ -91,39 +97,6 @@ pub enum PageError {
     },
 }
 
-/// What the voting members have signed and cannot both be true, or cannot be true at all. Anybody
-/// with the roster and the log can check it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Contradiction {
-    /// Two checkpoints of one size with other roots.
-    Fork(Box<Fork>),
-    /// A smaller checkpoint, cosigned later by one who had cosigned the larger one.
-    Rollback {
-        /// The one that was accepted.
-        ours: SignedCheckpoint,
-        /// The later and smaller one.
-        theirs: SignedCheckpoint,
-    },
-    /// A checkpoint whose roots are not those of its log.
-    WrongRoot {
-        /// The last one that was accepted, if there was one.
-        ours: Option<SignedCheckpoint>,
-        /// What the log gives: size, log root, map root.
-        computed: Box<Checkpoint>,
-        /// What a quorum has signed.
-        theirs: SignedCheckpoint,
-    },
-    /// A log in which an entry breaks a rule.
-    Rule {
-        /// The entry's place.
-        index: LeafIndex,
-        /// The rule.
-        reason: Reason,
-        /// What a quorum has signed.
-        theirs: SignedCheckpoint,
-    },
-}
-
 /// Why a page was not applied.
 #[derive(Debug, Error)]
 pub enum ApplyError {
@@ -132,7 +105,7 @@ pub enum ApplyError {
     Page(#[from] PageError),
     /// The voting members have contradicted themselves.
     #[error("the voting members have contradicted themselves")]
-    Contradicted(Box<Contradiction>),
+    Contradicted(Box<Evidence>),
     /// The own ledger cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -307,11 +280,12 @@ impl Replica {
 
     /// Takes a page that begins where this ledger ends. Blocks.
     ///
-    /// 1. The checkpoint is not smaller than what is held ([`Contradiction::Rollback`]).
+    /// 1. The checkpoint is not smaller than what is held ([`Evidence::Rollback`]).
     /// 2. Each entry is well-formed and its issuer signed it; each payload fits its entry.
     /// 3. The rules admit each entry at its place ([`replay`]).
     /// 4. If the page reaches the checkpoint: a quorum of the roster then in force vouches for it,
-    ///    not from the future, and its two roots are those computed here.
+    ///    not from the future, and its two roots are those computed here. Another map root of the
+    ///    same log is evidence; another log root may be the fault of who sent the page.
     ///
     /// # Errors
     /// [`ApplyError`], the first of these that does not hold; what is held stays as it was.
@@ -369,8 +343,7 @@ impl Replica {
         };
         let (edge, crown) = (RightEdge::new(), Crown::new());
         let grown = grow_from(edge, &crown, roster, &commit, &self.store)?;
-        let first = LeafIndex::new(0);
-        self.take(first, &commit, grown, &[], theirs, now)?;
+        self.take(None, &commit, grown, &[], theirs, now)?;
         let Some(held) = self.held.clone().filter(|_| !rest.is_empty()) else {
             return Ok(self.applied());
         };
@@ -393,8 +366,7 @@ impl Replica {
             }
         };
         let grown = grow(before, &commit, &self.store)?;
-        let first = before.size().next_index();
-        self.take(first, &commit, grown, &checked.payloads, theirs, now)?;
+        self.take(Some(before), &commit, grown, &checked.payloads, theirs, now)?;
         Ok(self.applied())
     }
 
@@ -410,14 +382,20 @@ impl Replica {
     /// Compares, commits, and publishes what a quorum vouches for.
     fn take(
         &mut self,
-        first: LeafIndex,
+        before: Option<&Snapshot>,
         commit: &Commit,
         grown: Grown,
         payloads: &[(LeafIndex, SealedPayload, Salt)],
         theirs: &SignedCheckpoint,
         now: UnixSeconds,
     ) -> Result<(), ApplyError> {
-        let head = self.head(&grown, theirs, now)?;
+        let accusation = Accusation {
+            before,
+            entries: &commit.entries,
+            theirs,
+        };
+        let head = self.head(&grown, &accusation, now)?;
+        let first = before.map_or(LeafIndex::new(0), |before| before.size().next_index());
         let payloads: Vec<_> = payloads
             .iter()
             .map(|(leaf, sealed, salt)| (*leaf, sealed, salt))
@@ -448,9 +426,10 @@ impl Replica {
     fn head(
         &self,
         grown: &Grown,
-        theirs: &SignedCheckpoint,
+        accusation: &Accusation<'_>,
         now: UnixSeconds,
     ) -> Result<Head, ApplyError> {
+        let theirs = accusation.theirs;
         let computed = Checkpoint {
             origin: self.first.origin().clone(),
             size: grown.edge.size(),
@@ -467,14 +446,17 @@ impl Replica {
         }
         let fork = self.certified.as_ref();
         let fork = fork.and_then(|ours| Fork::between(ours, &verified));
-        Err(ApplyError::Contradicted(Box::new(match fork {
-            Some(fork) => Contradiction::Fork(Box::new(fork)),
-            None => Contradiction::WrongRoot {
-                ours: self.certified.as_ref().map(|ours| ours.signed().clone()),
-                computed: Box::new(computed),
-                theirs: theirs.clone(),
+        let evidence = match fork {
+            Some(fork) => Evidence::Fork {
+                first: fork.ours().clone(),
+                second: fork.theirs().clone(),
             },
-        })))
+            None if theirs.claimed().log_root != computed.log_root => {
+                return Err(PageError::OtherLog.into());
+            }
+            None => accusation.wrong_map()?,
+        };
+        Err(ApplyError::Contradicted(Box::new(evidence)))
     }
 
     /// A smaller checkpoint may be an old one, or of a member that lags behind. It is evidence if
@@ -496,12 +478,10 @@ impl Replica {
         if !(signed_both && is_later) {
             return Ok(Applied::Nothing);
         }
-        Err(ApplyError::Contradicted(Box::new(
-            Contradiction::Rollback {
-                ours: ours.signed().clone(),
-                theirs: theirs.clone(),
-            },
-        )))
+        Err(ApplyError::Contradicted(Box::new(Evidence::Rollback {
+            larger: ours.signed().clone(),
+            smaller: theirs.clone(),
+        })))
     }
 
     fn publish(&mut self, snapshot: &Arc<Snapshot>) {
@@ -562,11 +542,15 @@ fn broken_rule(
     if !is_theirs {
         return PageError::Rule { index, reason }.into();
     }
-    ApplyError::Contradicted(Box::new(Contradiction::Rule {
-        index,
-        reason,
-        theirs: theirs.clone(),
-    }))
+    let accusation = Accusation {
+        before: Some(before),
+        entries: &checked.entries,
+        theirs,
+    };
+    match accusation.rule(index, reason) {
+        Ok(evidence) => ApplyError::Contradicted(Box::new(evidence)),
+        Err(error) => error.into(),
+    }
 }
 
 /// Checks that each payload fits, then the signatures.

@@ -105,6 +105,17 @@ impl Appended {
         })
     }
 
+    /// Entries of which nothing is shown but that they are in the log: what they make of the map
+    /// cannot be computed. Whoever has the log can go on from there.
+    #[must_use]
+    pub fn bare(before: &Peaks, entries: Vec<Entry>) -> Self {
+        Self {
+            peaks: before.hashes().to_vec(),
+            entries,
+            states: BTreeMap::new(),
+        }
+    }
+
     /// The entries, in the order of the log.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {

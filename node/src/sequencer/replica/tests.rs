@@ -4,6 +4,7 @@ use std::path::Path;
 
 use proto::attestation::{Attestation, Revocation};
 use proto::checkpoint::CheckpointError;
+use proto::evidence::Offence;
 use proto::wire::Append;
 
 use super::super::tests::{claim, founded, must, prepare, sign};
@@ -165,28 +166,36 @@ async fn two_histories_and_wrong_roots_are_evidence_and_change_nothing() {
     };
     let mut fork = same.clone();
     fork.log_root = Hash::from_bytes([1; 32]);
+    let accused = |evidence: &Evidence| {
+        let roster = first_roster().verify_genesis().unwrap();
+        let text = evidence.to_text();
+        let verdict = Evidence::verify_text(&text, &roster, &mut |_| {}).unwrap();
+        assert_eq!(verdict.members, ["cnam".parse().unwrap()]);
+        verdict.offence
+    };
     let found = contradicted(Vec::new(), &fork);
-    assert!(matches!(&found, Contradiction::Fork(fork) if fork.culprits()[0].as_str() == "cnam"));
+    assert_eq!(accused(&found), Offence::Fork { size: same.size });
 
     let mut back = same.clone();
     back.size = TreeSize::new(same.size.get() - 1);
     let found = contradicted(Vec::new(), &back);
-    assert!(matches!(found, Contradiction::Rollback { .. }));
+    assert!(matches!(accused(&found), Offence::Rollback { .. }));
 
     let next = leader.snapshot().checkpoint().claimed().clone();
-    for change in [true, false] {
-        let mut wrong = next.clone();
-        let root = match change {
-            true => &mut wrong.map_root,
-            false => &mut wrong.log_root,
-        };
-        *root = Hash::from_bytes([3; 32]);
-        let found = contradicted(entries(&leader, same.size.get(), 9), &wrong);
-        let Contradiction::WrongRoot { ours, computed, .. } = found else {
-            panic!("{found:?}");
-        };
-        assert_eq!((*computed, ours.as_ref()), (next.clone(), Some(&held)));
-    }
+    let size = next.size;
+    let mut wrong = next.clone();
+    wrong.map_root = Hash::from_bytes([3; 32]);
+    let found = contradicted(entries(&leader, same.size.get(), 9), &wrong);
+    assert_eq!(accused(&found), Offence::WrongMap { size });
+    // A log root that the page does not lead to is the page's fault as far as one can tell.
+    let mut other = next;
+    other.log_root = Hash::from_bytes([3; 32]);
+    let page = Page {
+        entries: entries(&leader, same.size.get(), 9),
+        checkpoint: cosigned(&other, "cnam", now().get() + 2),
+    };
+    let refused = replica.apply(page, now()).unwrap_err();
+    assert!(matches!(refused, ApplyError::Page(PageError::OtherLog)));
     assert_eq!(replica.size(), same.size);
     // An older checkpoint, signed before the one held, is only old.
     let old = nothing_but(cosigned(
@@ -222,11 +231,12 @@ async fn an_entry_that_breaks_a_rule_is_evidence_once_a_quorum_vouches_for_it() 
         unproved,
         ApplyError::Page(PageError::Rule { index: at, reason: why }) if (at, why) == (index, reason)
     ));
+    let roster = first_roster().verify_genesis().unwrap();
     let proved = given(edge.root());
     assert!(matches!(
         proved,
-        ApplyError::Contradicted(found)
-            if matches!(*found, Contradiction::Rule { index: at, .. } if at == index)
+        ApplyError::Contradicted(found) if found.verify(&roster, &mut |_| {}).unwrap().offence
+            == Offence::Rule { index, reason }
     ));
     leader.stop();
 }
