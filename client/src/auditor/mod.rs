@@ -10,6 +10,7 @@
 //!
 //! The first thing that does not hold ends the audit, with the entry where there is one.
 
+mod accusation;
 mod replay;
 mod source;
 mod verified;
@@ -200,7 +201,7 @@ impl Failure for AuditError {
 pub struct Auditor<S> {
     source: S,
     roster: Roster,
-    seen: Option<Checkpoint>,
+    seen: Option<SignedCheckpoint>,
 }
 
 impl<S: LogSource> Auditor<S> {
@@ -218,9 +219,15 @@ impl<S: LogSource> Auditor<S> {
     #[must_use]
     pub fn having_seen(self, checkpoint: &VerifiedCheckpoint) -> Self {
         Self {
-            seen: Some(checkpoint.signed().claimed().clone()),
+            seen: Some(checkpoint.signed().clone()),
             ..self
         }
+    }
+
+    /// The roster that the log must have had in force.
+    #[must_use]
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
     }
 
     /// Verifies everything; `progress` is called after each bundle.
@@ -259,7 +266,7 @@ impl<S: LogSource> Auditor<S> {
         if claimed.size == TreeSize::new(0) {
             return Err(AuditError::Empty);
         }
-        match &self.seen {
+        match self.seen.as_ref().map(SignedCheckpoint::claimed) {
             Some(seen) if seen.size > claimed.size => Err(AuditError::Rollback {
                 ours: seen.size,
                 theirs: claimed.size,
@@ -312,7 +319,8 @@ impl<S: LogSource> Auditor<S> {
         leaf_hashes: &[proto::hash::Hash],
     ) -> Result<Vec<(TileId, Vec<u8>)>, AuditError> {
         let begin = pass.edge.size().get();
-        let seen_here = self.seen.as_ref().and_then(|seen| {
+        let seen = self.seen.as_ref().map(SignedCheckpoint::claimed);
+        let seen_here = seen.and_then(|seen| {
             let offset = usize::try_from(seen.size.get().checked_sub(begin)?).ok()?;
             leaf_hashes
                 .split_at_checked(offset)

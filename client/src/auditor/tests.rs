@@ -9,6 +9,7 @@ use crate::example::{
 };
 
 mod delivery;
+mod evidence;
 
 /// A log in memory.
 struct Files(HashMap<String, Vec<u8>>);

@@ -1,12 +1,17 @@
 //! `audit`: the whole log, from its first entry.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
-use client::auditor::{Audit, Auditor, HttpSource, Progress};
+use client::auditor::{Audit, AuditError, Auditor, HttpSource, Progress};
+use client::files;
 use client::profile::{Profile, ProfileError, Settings};
 use proto::roster::Roster;
 
 use super::cover::progress_bar;
+use super::evidence::verify;
 use super::report::AuditReport;
+use super::report::evidence::AuditFailedReport;
 use super::{Answer, SettingsArgs};
 
 /// Arguments of `audit`.
@@ -15,6 +20,9 @@ pub(super) struct AuditArgs {
     /// Where a member serves its log [default: that of the node, from the roster]
     #[arg(long, env = "VITRAIL_HTTP", value_name = "URL")]
     http: Option<String>,
+    /// The folder for evidence of what is wrong
+    #[arg(long, value_name = "DIR", default_value = "evidence")]
+    evidence: PathBuf,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -39,9 +47,31 @@ pub(super) async fn audit(args: AuditArgs) -> Answer {
     };
     let audited = auditor.audit(&mut show).await;
     bar.finish_and_clear();
-    let audited = audited?;
+    let audited = match audited {
+        Ok(audited) => audited,
+        Err(failed) => return found(&auditor, failed, &args.evidence).await,
+    };
     view.settle(&audited.roster, &audited.checkpoint)?;
     Ok(Box::new(report(&audited)))
+}
+
+/// What does not pass, with a file that shows others why if there can be one.
+async fn found(auditor: &Auditor<HttpSource>, failed: AuditError, folder: &Path) -> Answer {
+    // That the log cannot be read again says less than why it does not pass.
+    let Ok(Some(evidence)) = auditor.evidence(&failed).await else {
+        return Err(failed.into());
+    };
+    let text = evidence.to_text();
+    let hash = proto::merkle::leaf(text.as_bytes());
+    let name = u64::from_be_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 8]));
+    let file = folder.join(format!("{}-{name:016x}.txt", evidence.kind()));
+    files::create_folder(folder)?;
+    files::replace(&file, text.as_bytes())?;
+    Ok(Box::new(AuditFailedReport {
+        failure: failed.to_string(),
+        file,
+        evidence: verify(text.as_bytes(), auditor.roster()),
+    }))
 }
 
 /// The address that was set, or that of the node, or of the first member that has one.

@@ -12,6 +12,7 @@ mod cover;
 mod delivery;
 mod disclosure;
 mod erase;
+mod evidence;
 mod incident;
 mod key;
 mod office;
@@ -100,6 +101,9 @@ enum Command {
     /// Works on receipt files
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),
+    /// Works on files of evidence against members
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// Verifies the whole log from its first entry: every hash, signature and change
     Audit(audit::AuditArgs),
     /// Makes an Ed25519 key
@@ -240,6 +244,7 @@ async fn answer(command: Command) -> Answer {
         Command::Erase(args) => erase::erase(args).await,
         Command::Session(args) => session::session(args).await,
         Command::Receipt(command) => receipt::run(&command),
+        Command::Evidence(command) => evidence::run(&command),
         Command::Audit(args) => audit::audit(args).await,
         Command::Keygen(args) => key::keygen(&args),
     }

@@ -1,6 +1,7 @@
 //! The shapes of the answers. As JSON they are an interface: tests below hold each of them.
 
 mod catalogue;
+pub(super) mod evidence;
 mod issue;
 mod items;
 pub(super) mod life;

@@ -398,3 +398,41 @@ fn an_audit_is_told_with_its_roots_and_counts() {
     roster of epoch 0, checkpoint cosigned by amo
     ");
 }
+
+#[test]
+fn the_json_of_evidence_is_an_interface() {
+    let step = StepReport {
+        step: "format",
+        sentence: "the file is of the format",
+    };
+    let held = evidence::EvidenceReport {
+        valid: true,
+        passed: vec![step],
+        failed_step: None,
+        failure: None,
+        verdict: Some(evidence::VerdictReport {
+            offence: "fork",
+            members: vec!["amc".to_owned()],
+            certified: false,
+            what: "cosigned two states of the ledger of size 7".to_owned(),
+            sentence: "A cosigné deux états différents du registre à la taille 7.".to_owned(),
+        }),
+        takes_the_log: false,
+    };
+    assert_snapshot!(held.json(), @r#"{"valid":true,"passed":[{"step":"format","sentence":"the file is of the format"}],"failed_step":null,"failure":null,"verdict":{"offence":"fork","members":["amc"],"certified":false,"what":"cosigned two states of the ledger of size 7","sentence":"A cosigné deux états différents du registre à la taille 7."},"takes_the_log":false}"#);
+    assert!(held.is_yes() && held.is_known() && held.problem().is_none());
+    let found = evidence::AuditFailedReport {
+        failure: "map root: the checkpoint has another one than the entries give".to_owned(),
+        file: "evidence/wrong-map.txt".into(),
+        evidence: evidence::EvidenceReport {
+            valid: false,
+            passed: Vec::new(),
+            failed_step: Some("contradiction"),
+            failure: Some("it takes the log".to_owned()),
+            verdict: None,
+            takes_the_log: true,
+        },
+    };
+    assert!(!found.is_yes() && found.is_known() && !found.evidence.is_known());
+    assert_snapshot!(found.json(), @r#"{"failure":"map root: the checkpoint has another one than the entries give","file":"evidence/wrong-map.txt","evidence":{"valid":false,"passed":[],"failed_step":"contradiction","failure":"it takes the log","verdict":null,"takes_the_log":true}}"#);
+}

@@ -1,0 +1,82 @@
+//! `evidence verify`: who signed what no honest member signs, offline, with the roster alone.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use client::files;
+use client::profile;
+use proto::evidence::{EVIDENCE_BYTES_MAX, Evidence, EvidenceError, Verdict};
+use proto::roster::Roster;
+
+use super::Answer;
+use super::report::StepReport;
+use super::report::evidence::{EvidenceReport, VerdictReport};
+
+/// What can be done with evidence.
+#[derive(Subcommand)]
+pub(super) enum EvidenceCommand {
+    /// Verifies a file of evidence offline, step by step, and names who is guilty of what
+    Verify(VerifyArgs),
+}
+
+/// Arguments of `evidence verify`.
+#[derive(Args)]
+pub(super) struct VerifyArgs {
+    /// The evidence
+    #[arg(value_name = "FILE")]
+    evidence: PathBuf,
+    /// The federation's signed roster
+    #[arg(long, env = "VITRAIL_ROSTER", value_name = "FILE")]
+    roster: PathBuf,
+}
+
+/// `vitrail evidence ...`
+pub(super) fn run(command: &EvidenceCommand) -> Answer {
+    let EvidenceCommand::Verify(args) = command;
+    let roster = profile::read_roster(&args.roster)?;
+    let bytes = files::read(&args.evidence, EVIDENCE_BYTES_MAX)?;
+    Ok(Box::new(verify(&bytes, &roster)))
+}
+
+/// Verifies bytes, and says how each step went.
+pub(super) fn verify(bytes: &[u8], roster: &Roster) -> EvidenceReport {
+    let mut passed = Vec::new();
+    // Bytes that are not text fail the first step: the format is text.
+    let not_text = EvidenceError::Line {
+        line: 1,
+        want: "UTF-8 text",
+    };
+    let verified = str::from_utf8(bytes)
+        .map_err(|_| not_text)
+        .and_then(|text| Evidence::verify_text(text, roster, &mut |step| passed.push(step)));
+    let passed = passed.into_iter().map(StepReport::from).collect();
+    match verified {
+        Ok(verdict) => EvidenceReport {
+            valid: true,
+            passed,
+            failed_step: None,
+            failure: None,
+            verdict: Some(describe(&verdict)),
+            takes_the_log: false,
+        },
+        Err(error) => EvidenceReport {
+            valid: false,
+            passed,
+            failed_step: Some(error.step().as_str()),
+            failure: Some(error.to_string()),
+            verdict: None,
+            takes_the_log: matches!(error, EvidenceError::NeedsTheLog { .. }),
+        },
+    }
+}
+
+fn describe(verdict: &Verdict) -> VerdictReport {
+    let offence = &verdict.offence;
+    VerdictReport {
+        offence: offence.as_str(),
+        members: verdict.members.iter().map(ToString::to_string).collect(),
+        certified: verdict.certified,
+        what: offence.english(),
+        sentence: offence.french(),
+    }
+}

@@ -1,0 +1,122 @@
+//! What `evidence verify` answers, and an audit that found something to show.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use proto::evidence::Step;
+use serde::Serialize;
+
+use super::{Report, StepReport, to_json};
+
+impl From<Step> for StepReport {
+    fn from(step: Step) -> Self {
+        Self {
+            step: step.as_str(),
+            sentence: step.sentence(),
+        }
+    }
+}
+
+/// Who is guilty of what.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct VerdictReport {
+    pub(in super::super) offence: &'static str,
+    pub(in super::super) members: Vec<String>,
+    /// Whether a quorum vouches for each of the two states that contradict each other.
+    pub(in super::super) certified: bool,
+    pub(in super::super) what: String,
+    pub(in super::super) sentence: String,
+}
+
+/// What `evidence verify` answers.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct EvidenceReport {
+    pub(in super::super) valid: bool,
+    pub(in super::super) passed: Vec<StepReport>,
+    pub(in super::super) failed_step: Option<&'static str>,
+    pub(in super::super) failure: Option<String>,
+    pub(in super::super) verdict: Option<VerdictReport>,
+    /// Whether it takes the log, so that the file alone says neither yes nor no.
+    pub(in super::super) takes_the_log: bool,
+}
+
+impl Report for EvidenceReport {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for StepReport { step, sentence } in &self.passed {
+            let _ = writeln!(text, "ok     {step:<13} {sentence}");
+        }
+        if let (Some(step), Some(failure)) = (self.failed_step, &self.failure) {
+            let word = if self.takes_the_log {
+                "OPEN  "
+            } else {
+                "FAILED"
+            };
+            let _ = writeln!(text, "{word} {step:<13} {failure}");
+        }
+        if let Some(verdict) = &self.verdict {
+            let members = verdict.members.join(", ");
+            let _ = writeln!(text, "guilty {members}: {}", verdict.what);
+            let _ = writeln!(text, "{members} : {}", verdict.sentence);
+            if verdict.certified {
+                let quorums = "a quorum vouches for both states: more members lie than may";
+                let _ = writeln!(text, "{quorums}");
+            }
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.valid
+    }
+
+    fn is_known(&self) -> bool {
+        !self.takes_the_log
+    }
+
+    fn problem(&self) -> Option<(String, Option<&'static str>)> {
+        let step = self.failed_step?;
+        Some(match self.takes_the_log {
+            true => (
+                "the file alone does not tell".to_owned(),
+                Some("audit the log with `vitrail audit`"),
+            ),
+            false => (
+                format!("the evidence does not hold: step {step} failed"),
+                Some("it accuses nobody; ask whoever gave it for another copy"),
+            ),
+        })
+    }
+}
+
+/// What `audit` answers when a log does not pass and others can be shown why.
+#[derive(Debug, Serialize)]
+pub(in super::super) struct AuditFailedReport {
+    pub(in super::super) failure: String,
+    pub(in super::super) file: PathBuf,
+    pub(in super::super) evidence: EvidenceReport,
+}
+
+impl Report for AuditFailedReport {
+    fn text(&self) -> String {
+        let shown = self.evidence.text();
+        format!("{shown}written to {}\n", self.file.display())
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        false
+    }
+
+    fn problem(&self) -> Option<(String, Option<&'static str>)> {
+        let hint = "keep the file, and show it to the federation: `vitrail evidence verify`";
+        Some((self.failure.clone(), Some(hint)))
+    }
+}
