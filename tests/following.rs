@@ -15,6 +15,7 @@ use client::connection::CallError;
 use client::incident;
 use client::session::Session;
 use client::system;
+use proto::evidence::{Evidence, Offence};
 use proto::ids::{LeafIndex, UnixMillis};
 use proto::oprf;
 use proto::refusal::Reason;
@@ -325,6 +326,11 @@ async fn a_ledger_that_goes_back_is_kept_as_evidence_and_no_longer_served() {
         "{text}"
     );
     assert_eq!(text.matches("\u{2014} cnam ").count(), 2, "{text}");
+    // Anybody who has the roster is convinced, with nobody left to ask.
+    let roster = &nodes.federation.roster;
+    let verdict = Evidence::verify_text(&text, roster, &mut |_| {}).unwrap();
+    assert!(matches!(verdict.offence, Offence::Rollback { .. }));
+    assert_eq!(verdict.members, [cnam()]);
     admitted(&alpha).await.unwrap_err();
     assert!(nodes.node("alpha").page("/readyz").is_err());
 

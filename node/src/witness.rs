@@ -1,5 +1,8 @@
 //! This member's cosignatures, and the rule that it never signs two histories.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::hash::Hash;
 use proto::ids::{MemberName, Origin, TreeSize, UnixSeconds};
@@ -16,6 +19,9 @@ pub struct Witness {
     name: MemberName,
     secret: SecretKey,
     last: Option<Signed>,
+    /// The latest time signed, in seconds: a clock that is set back would else make a smaller size
+    /// the later one, which is evidence against this member. Clones share it.
+    latest: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +56,18 @@ pub enum WitnessError {
 impl Witness {
     /// A witness that has signed nothing yet.
     #[must_use]
-    pub const fn new(name: MemberName, secret: SecretKey) -> Self {
+    pub fn new(name: MemberName, secret: SecretKey) -> Self {
         Self {
             name,
             secret,
             last: None,
+            latest: Arc::default(),
         }
+    }
+
+    /// Signs nothing at an earlier time than this from here on.
+    pub fn not_before(&self, time: UnixSeconds) {
+        self.latest.fetch_max(time.get(), Ordering::Relaxed);
     }
 
     /// Takes note of a checkpoint that is durable with its signature: nothing that contradicts it
@@ -95,7 +107,8 @@ impl Witness {
         &self.secret
     }
 
-    /// Cosigns a checkpoint; the same one again gets a newer time. Nothing may leave the process
+    /// Cosigns a checkpoint; the same one again gets a newer time, and no time is before an earlier
+    /// one, whatever the clock does. Nothing may leave the process
     /// before the checkpoint is durable and [`settled`](Self::settle): a batch that the disk did
     /// not take was never signed as far as anybody knows.
     ///
@@ -118,6 +131,8 @@ impl Witness {
                 return Err(WitnessError::Contradiction { size: last.size });
             }
         }
+        self.not_before(at);
+        let at = UnixSeconds::new(self.latest.load(Ordering::Relaxed));
         let cosignature = checkpoint.cosign(&self.name, &self.secret, at);
         Ok(SignedCheckpoint::new(checkpoint, vec![cosignature])?)
     }
@@ -191,5 +206,24 @@ mod tests {
             witness.cosign(checkpoint(4, 1), at),
             Err(WitnessError::Rollback { last: size, got })
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_signs_no_earlier_time() {
+        let roster = crate::example::first_roster().verify_genesis().unwrap();
+        let witness = Witness::new("cnam".parse().unwrap(), crate::example::secret("cnam"));
+        let checkpoint = Checkpoint {
+            origin: roster.origin().clone(),
+            ..checkpoint(5, 1)
+        };
+        witness.not_before(UnixSeconds::new(70));
+        for (clock, signed) in [(50, 70), (90, 90), (60, 90)] {
+            let at = UnixSeconds::new(clock);
+            let cosigned = witness.cosign(checkpoint.clone(), at).unwrap();
+            let [(_, time)] = cosigned.verify_signers(&roster).unwrap()[..] else {
+                unreachable!()
+            };
+            assert_eq!(time.get(), signed);
+        }
     }
 }

@@ -168,7 +168,8 @@ pub(super) fn take_up(
     if own.is_none_or(|own| own.public_key != witness.secret().public()) {
         return Err(OpenError::NotAMember(witness.name().clone()));
     }
-    snapshot.checkpoint().verify(roster)?;
+    let vouched_at = snapshot.checkpoint().verify(roster)?.time();
+    witness.not_before(vouched_at);
     witness.settle(snapshot.checkpoint().claimed());
     if let Some(lock) = lock {
         witness.settle_lock(&lock.checkpoint(roster.origin()));
