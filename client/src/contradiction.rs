@@ -2,12 +2,13 @@
 //!
 //! A node that is merely behind shows an older state: it is passed over. What is here is more: two
 //! texts with the members' own signatures, which anybody with the roster can check. They are kept
-//! in a file beside the last checkpoint that was seen, in the form of protocol.md, section 10.
+//! in a file beside the last checkpoint that was seen, in the form of protocol.md, section 22.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use proto::checkpoint::VerifiedCheckpoint;
+use proto::evidence::Evidence;
 use proto::follower::Fork;
 use proto::ids::{MemberName, TreeSize};
 use thiserror::Error;
@@ -124,11 +125,18 @@ fn rolled_back(seen: &VerifiedCheckpoint, shown: &VerifiedCheckpoint) -> Option<
 }
 
 fn text(kind: ContradictionKind, seen: &VerifiedCheckpoint, shown: &VerifiedCheckpoint) -> String {
-    let (seen, shown) = (seen.signed().to_text(), shown.signed().to_text());
-    format!(
-        "vitrail evidence v1\nkind {}\n\n{seen}\n{shown}",
-        kind.as_str()
-    )
+    let (seen, shown) = (seen.signed().clone(), shown.signed().clone());
+    let evidence = match kind {
+        ContradictionKind::Fork => Evidence::Fork {
+            first: seen,
+            second: shown,
+        },
+        ContradictionKind::Rollback => Evidence::Rollback {
+            larger: seen,
+            smaller: shown,
+        },
+    };
+    evidence.to_text()
 }
 
 /// The same evidence has the same name: a node that shows it again adds no file.
@@ -190,12 +198,12 @@ mod tests {
         assert_eq!(names(&found.culprits), "amc, amo, mutuelle");
         let path = folder.path().join("evidence/fork-7.txt");
         assert_eq!(found.evidence, Some(path.clone()));
-        let want = format!(
-            "vitrail evidence v1\nkind fork\n\n{}\n{}",
-            seen.signed().to_text(),
-            shown.signed().to_text()
-        );
-        assert_eq!(fs::read_to_string(&path).unwrap(), want);
+        let kept = Evidence::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        let want = Evidence::Fork {
+            first: seen.signed().clone(),
+            second: shown.signed().clone(),
+        };
+        assert_eq!(kept, want);
         assert!(
             found
                 .to_string()
