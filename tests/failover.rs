@@ -284,7 +284,7 @@ async fn a_ledger_that_was_rolled_back_is_kept_as_evidence_and_has_an_exit_code_
     assert_eq!(said["error"]["kind"], "contradicted", "{said}");
     let text = evidence(&state).unwrap();
     assert!(
-        text.starts_with("vitrail evidence v1\nkind rollback\n\n"),
+        text.starts_with("vitrail evidence v2\nkind rollback\n\n"),
         "{text}"
     );
     assert_eq!(text.matches("\u{2014} cnam ").count(), 2, "{text}");

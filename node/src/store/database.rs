@@ -86,14 +86,6 @@ impl Database {
         until_an_error(self.tree().map(|tree| tree.scan_prefix(prefix)))
     }
 
-    /// The keys and values of a range, like [`scan`](Self::scan).
-    pub(super) fn range(
-        &self,
-        range: Range<[u8; 9]>,
-    ) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<> {
-        until_an_error(self.tree().map(|tree| tree.range(range)))
-    }
-
     /// The last key of a range, and its value.
     pub(super) fn last(
         &self,

@@ -2,6 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +19,9 @@ pub const BALLAST_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a measure of the free space is believed. In that time even 100 batches of the largest
 /// size stay below the watermark.
 const FREE_SPACE_AGE_MAX: Duration = Duration::from_millis(200);
+
+/// Zeros are written in pieces of this size.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// What a sync does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -147,6 +152,18 @@ pub(super) fn keep_ballast(dir: &Path, free_space: &FreeSpace) -> Result<(), Sto
         allocated => allocated.map_err(io::Error::from)?,
     }
     Ok(file.sync_all()?)
+}
+
+/// Overwrites a part of a file with zeros. What was there is gone after the next sync.
+pub(super) fn write_zeros_at(file: &File, range: Range<u64>) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let piece = usize::try_from(range.end - at).unwrap_or(ZEROS.len());
+        let piece = &ZEROS[..piece.min(ZEROS.len())];
+        file.write_all_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 fn write_zeros(mut file: &File) -> io::Result<()> {

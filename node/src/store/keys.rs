@@ -9,10 +9,8 @@
 //! v  leaf, 8 bytes                        sealed payloads of this entry and some after it
 //! q  request id, 16 bytes; issuer, 32     what was answered to a request
 //! x  leaf, 8 bytes                        an erasure whose salt may still be in the vault
-//! g                                       the engine: its id, vote, cosign lock, bounds of its log
 //! a                                       how far the engine's log was applied
 //! s                                       up to where the engine's newest snapshot reaches
-//! r  index, 8 bytes; part, 2 bytes        a part of a record of the engine's log
 //! ```
 //!
 //! Numbers are big-endian, so that a scan meets them in their order. All but `m` and the random
@@ -39,32 +37,10 @@ pub(super) const ERASURES: &[u8] = b"x";
 
 /// What the keys of the ledger begin with: where there is one, there is a head.
 pub(super) const LEDGER: [&[u8]; 6] = [CHUNKS, TILES, BUCKETS, b"v", b"q", ERASURES];
-/// The key of the engine's state.
-pub(super) const ENGINE: &[u8] = b"g";
 /// The key of how far the engine's log was applied.
 pub(super) const APPLIED: &[u8] = b"a";
 /// The key of the engine's newest snapshot.
 pub(super) const SNAPSHOT: &[u8] = b"s";
-/// What every key of a record of the engine begins with.
-pub(super) const RECORDS: &[u8] = b"r";
-
-/// What the keys of all parts of a record of the engine begin with.
-pub(super) fn record(index: u64) -> [u8; 9] {
-    numbered(b'r', index)
-}
-
-/// The key of one part of a record of the engine.
-pub(super) fn record_part(index: u64, part: u16) -> [u8; 11] {
-    let [kind, a, b, c, d, e, f, g, h] = record(index);
-    let [i, j] = part.to_be_bytes();
-    [kind, a, b, c, d, e, f, g, h, i, j]
-}
-
-/// The index and the part in the key of a part of a record.
-pub(super) fn record_place(key: &[u8]) -> Option<(u64, u16)> {
-    let (key, part) = key.split_last_chunk()?;
-    Some((number(key)?, u16::from_be_bytes(*part)))
-}
 
 /// The key of the chunk with this index.
 pub(super) fn chunk(index: u64) -> [u8; 9] {
@@ -143,9 +119,6 @@ mod tests {
         assert!(chunk(255) < chunk(256));
         assert_eq!(number(&chunk(77)), Some(77));
         assert_eq!(number(b"e123"), None);
-        assert!(record(7)[..] < record_part(7, 0)[..] && record_part(7, 9)[..] < record(8)[..]);
-        assert_eq!(record_place(&record_part(7, 300)), Some((7, 300)));
-        assert_eq!(record_place(&record(7)), None);
         assert_eq!(chunk_of(LeafIndex::new(33)), (2, 1));
     }
 

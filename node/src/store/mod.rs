@@ -7,7 +7,7 @@
 //! ledger/db        everything but the salts, under the keys of `keys`
 //! ledger/blobs/    stays empty: the database never syncs what it puts there
 //! vault/salts      how far the log had come; 32 bytes for each entry, zeros where there is none
-//! vault/engine     how often the engine's state was durably written
+//! vault/engine/    the log, vote and cosign lock of the ordering engine
 //! ballast          16 MiB to delete when the disk is full, so that the database opens again
 //! ```
 //!
@@ -32,7 +32,8 @@ mod vault;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proto::entry::Entry;
@@ -51,7 +52,7 @@ use self::cache::{Buckets, Generations};
 use self::commit::Writer;
 use self::database::Database;
 use self::disk::{FreeSpace, Syncs};
-use self::engine::{EngineMark, EngineWriter};
+use self::engine::{EngineWriter, Segments};
 use self::vault::Vault;
 use crate::engine::record::RecordError;
 use crate::ledger::{Answered, RequestKey};
@@ -127,14 +128,14 @@ pub enum StoreError {
     /// The engine's state was not read yet.
     #[error("the engine's state was not read yet")]
     EngineNotBegun,
-    /// What the engine was told to be durable is gone: the database took a broken byte for its end.
+    /// Records that the engine was told to be durable are gone from the end of its log.
     #[error(
-        "the engine's state was written {want} times, and {got} are left: rebuild this node from its peers"
+        "the engine's log ends before index {got}, and reached {want}: rebuild this node from its peers"
     )]
     EngineShortened {
-        /// How many are left.
+        /// The index after the last that is left.
         got: u64,
-        /// How many were durable, at least.
+        /// The index after the last that was durable, at least.
         want: u64,
     },
     /// The records do not continue the engine's log. Nothing was written.
@@ -180,7 +181,7 @@ pub enum Stored {
     Answer,
     /// The mark of an erasure.
     Erasure,
-    /// The engine's state, or the mark of how often it was written.
+    /// The engine's state.
     EngineState,
     /// How far the engine's log was applied.
     EngineApplied,
@@ -244,7 +245,10 @@ struct Inner {
     failed: Mutex<bool>,
     writer: Mutex<Writer>,
     engine: Mutex<EngineWriter>,
-    engine_mark: EngineMark,
+    engine_dir: PathBuf,
+    engine_segments: Mutex<Segments>,
+    /// Whether how far was applied was written alone, and not synced since.
+    applied_waits: AtomicBool,
     buckets: Mutex<Buckets>,
     tiles: Mutex<Generations<TileId, Arc<Tile>>>,
     entries: Mutex<Generations<LeafIndex, Arc<Entry>>>,
@@ -271,7 +275,6 @@ impl Store {
         disk::keep_ballast(dir, &free_space)?;
         let database = Database::open(&dir.join("ledger"), options.cache_bytes / 2)?;
         let vault = Vault::open(&dir.join("vault"))?;
-        let engine_mark = EngineMark::open(&dir.join("vault"))?;
         sync_names(dir, &vault)?;
         let buckets = options.cache_bytes / 2 / CACHED_BUCKET_BYTES;
         Ok(Self(Arc::new(Inner {
@@ -282,7 +285,9 @@ impl Store {
             failed: Mutex::default(),
             writer: Mutex::default(),
             engine: Mutex::default(),
-            engine_mark,
+            engine_dir: dir.join("vault/engine"),
+            engine_segments: Mutex::default(),
+            applied_waits: AtomicBool::default(),
             buckets: Mutex::new(Buckets::new(usize::try_from(buckets).unwrap_or(usize::MAX))),
             tiles: Mutex::new(Generations::new(TILES_CACHED)),
             entries: Mutex::new(Generations::new(ENTRIES_CACHED)),

@@ -1,63 +1,90 @@
-//! What the ordering engine needs to be durable, in the one tree of the ledger: its log and vote,
-//! how far the log was applied, and what this node signed last.
+//! What the ordering engine needs to be durable: its log and vote, how far the log was applied, and
+//! what this node signed last.
 //!
-//! | What | Durable |
-//! |---|---|
-//! | vote, cosign lock, snapshot | when the call returns |
-//! | records appended | when the call returns; the caller reports it to the engine only then |
-//! | records cut off at the end | when the call returns |
-//! | how far was applied | with the ledger's commit that it came with; alone, with the next sync |
-//! | records purged | with the next sync: what a power cut brings back is purged again |
+//! | What | Where | Durable |
+//! |---|---|---|
+//! | vote, cosign lock, purged place | `vault/engine/state` | when the call returns |
+//! | records appended | `vault/engine/log-*` | when the call returns; the caller reports it only then |
+//! | records cut off at the end | there | when the call returns, and overwritten |
+//! | records purged | there | overwritten, and durably so after [`Store::forget_purged`] |
+//! | snapshot | the database | when the call returns |
+//! | how far was applied | the database | with the commit that it came with; alone, with the next sync |
 //!
-//! What is purged was applied, so it lies in the ledger too: there is no second copy for long.
+//! What is purged was applied, so it lies in the ledger too: there is no second copy for long. The
+//! records lie outside the database because a record has salts, which must be erasable in place,
+//! and because the database writes several times what it is given.
 //!
-//! Each value has its check, and a count outside the database knows how often the state was
-//! written. A flipped bit or a torn end is an error, never another record or an older vote. Such a
-//! node is rebuilt from its peers, under a new engine id.
+//! Each value has its check. A flipped bit or a lost end is an error, never another record or an
+//! older vote; only a record that was being written when the power went is cut off. A node with
+//! such an error is rebuilt from its peers, under a new engine id. What is not found: that the disk
+//! lost, in the same power cut, both the newest slot of the state and what says so (its copy, the
+//! mark, every record after it), or the last records and all that. An old copy of the whole folder
+//! is sound in itself: peers find it, not the disk.
 //!
-//! A thief with these records has what their batches have. What is purged stays in the file until
-//! the database writes over it, so a salt must not be in a record: it could not be erased.
+//! A thief with these files has what their batches have: sealed payloads and their salts.
 
-mod parts;
+mod opening;
+mod segment;
+mod segments;
+mod slots;
 mod state;
+
+use std::io;
+use std::sync::atomic::Ordering;
 
 use sled::Batch;
 
-pub(super) use self::state::EngineMark;
+pub(super) use self::segments::Segments;
 pub use self::state::{RecordSpan, SignedLock};
 
-use self::parts::Records;
+use self::segments::Folder;
+use self::slots::{Mark, StateFile};
 use self::state::{State, checked, unchecked};
-use super::{Store, StoreError, Stored, keys, lock};
-use crate::engine::record::{applied_from_bytes, applied_to_bytes};
+use super::{Store, StoreError, Stored, disk, keys, lock};
+use crate::engine::record::{applied_from_bytes, applied_to_bytes, record_to_bytes};
 use crate::engine::{Applied, EngineId, Entry, LogId, Vote};
 
-/// Most bytes of records in one batch: a batch keeps readers of the whole ledger waiting.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Most keys that one batch of a purge removes, for the same reason.
-const PURGED_KEYS_MAX: usize = 1024;
-/// Bytes of records that are read at a time when a node starts.
-const PAGE_BYTES: usize = 1024 * 1024;
-
-/// Whether, and from what, the engine's state may be written.
+/// Whether, and from what, the engine's files may be written.
 #[derive(Debug, Default)]
 pub(super) enum EngineWriter {
-    /// Nobody has read it yet.
+    /// Nobody has read them yet.
     #[default]
     NotBegun,
-    /// It is this.
-    Ready(Box<State>),
+    /// They are these.
+    Ready(Box<Written>),
     /// A write or sync failed.
     Poisoned,
 }
 
+/// What the files of the engine say.
+#[derive(Debug)]
+pub(super) struct Written {
+    file: StateFile,
+    state: State,
+    present: Option<RecordSpan>,
+}
+
 impl EngineWriter {
-    fn ready(&self) -> Result<State, StoreError> {
+    const fn ready(&self) -> Result<&Written, StoreError> {
         match self {
-            Self::Ready(state) => Ok(State::clone(state)),
+            Self::Ready(written) => Ok(written),
             Self::NotBegun => Err(StoreError::EngineNotBegun),
             Self::Poisoned => Err(StoreError::Poisoned),
         }
+    }
+}
+
+impl Written {
+    /// The last record, be it purged.
+    fn last(&self) -> Option<LogId> {
+        self.present.map(|span| span.last).or(self.state.purged)
+    }
+
+    /// Makes the state durable as it is now.
+    fn save(&mut self, folder: Folder<'_>) -> io::Result<()> {
+        self.state.writes = self.state.writes.saturating_add(1);
+        self.state.last = self.present.map(|span| span.last);
+        self.file.write(&self.state, folder.syncs)
     }
 }
 
@@ -80,15 +107,6 @@ pub struct EngineState {
     pub snapshot: Option<Applied>,
 }
 
-/// Whether the mark outside the database is synced too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    /// With votes and snapshots, which are rare and must never be forgotten.
-    Synced,
-    /// Later, by the system: a record is not worth a second sync.
-    Written,
-}
-
 impl Store {
     /// Reads and checks all that the engine has stored; in a data folder that has nothing of an
     /// engine, begins a life under the given id. Only after this is anything of it written.
@@ -103,36 +121,32 @@ impl Store {
         if matches!(*writer, EngineWriter::Poisoned) {
             return Err(StoreError::Poisoned);
         }
-        let state = match self.stored_state()? {
-            Some(state) => state,
-            None => self.begin_life(&mut writer, fresh)?,
+        let dir = self.engine_folder().dir;
+        std::fs::create_dir_all(dir)?;
+        dir.parent().map_or(Ok(()), disk::sync_folder)?;
+        let opened = StateFile::open(dir, &self.0.syncs);
+        let opened = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => StoreError::Corrupt {
+                what: Stored::EngineState,
+            },
+            _ => error.into(),
+        })?;
+        let written = match opened {
+            Some((file, state, mark)) => self.open_log(file, state, mark)?,
+            None => self.begin_life(fresh)?,
         };
-        self.check_records(&state)?;
-        let applied = self.applied()?.unwrap_or_default();
-        let snapshot = self.engine_snapshot()?;
-        if snapshot.is_some() != state.has_snapshot {
-            let what = Stored::EngineSnapshot;
-            return Err(StoreError::Corrupt { what });
-        }
-        *writer = EngineWriter::Ready(Box::new(state.clone()));
-        self.purge_leftovers(&state)?;
-        let State {
-            id,
-            vote,
-            purged,
-            present,
-            lock,
-            ..
-        } = state;
-        Ok(EngineState {
-            id,
-            vote,
-            purged,
-            present,
-            lock,
-            applied,
+        let snapshot = self.checked_snapshot(&written.state)?;
+        let found = EngineState {
+            id: written.state.id,
+            vote: written.state.vote,
+            purged: written.state.purged,
+            present: written.present,
+            lock: written.state.lock,
+            applied: self.applied()?.unwrap_or_default(),
             snapshot,
-        })
+        };
+        *writer = EngineWriter::Ready(Box::new(written));
+        Ok(found)
     }
 
     /// Makes a vote durable.
@@ -140,9 +154,11 @@ impl Store {
     /// # Errors
     /// Those of [`append_records`](Self::append_records).
     pub fn save_vote(&self, vote: &Vote) -> Result<(), StoreError> {
-        self.change_state(Mark::Synced, |state, _| {
-            state.vote = Some(*vote);
-            Ok(())
+        let mut writer = lock(&self.0.engine);
+        self.may_write(&writer)?;
+        self.change(&mut writer, |written, folder| {
+            written.state.vote = Some(*vote);
+            written.save(folder)
         })
     }
 
@@ -154,29 +170,30 @@ impl Store {
     /// it every write is refused with [`StoreError::Poisoned`], of ledger and engine alike.
     pub fn append_records(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut writer = lock(&self.0.engine);
-        let mut state = writer.ready()?;
-        self.may_write()?;
-        let mut batches = Vec::new();
-        let (mut batch, mut bytes) = (Batch::default(), 0);
+        let last = self.may_write(&writer)?.last();
+        let mut next = last.map(|last| last.index.saturating_add(1));
+        let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
             let got = entry.log_id.index;
-            let want = state.next_index().unwrap_or(got);
+            let want = next.unwrap_or(got);
             if got != want {
                 return Err(StoreError::RecordOutOfPlace { got, want });
             }
-            bytes += parts::insert(&mut batch, entry)?;
-            let first = state.present.map_or(got, |span| span.first);
-            let last = entry.log_id;
-            state.present = Some(RecordSpan { first, last });
-            if bytes >= BATCH_BYTES_MAX {
-                batches.push(with_state(std::mem::take(&mut batch), &mut state));
-                bytes = 0;
-            }
+            next = Some(got.saturating_add(1));
+            records.push((entry.log_id, record_to_bytes(entry)?));
         }
-        if bytes > 0 {
-            batches.push(with_state(batch, &mut state));
-        }
-        self.write_state(&mut writer, batches, state, Mark::Written)
+        let (Some(begun), Some(last_new)) = (entries.first(), entries.last()) else {
+            return Ok(());
+        };
+        self.change(&mut writer, |written, folder| {
+            let segments = &self.0.engine_segments;
+            segments::append(folder, segments, &written.state, last, &records)?;
+            // Durable from here, and only now said outside: the mark is never ahead.
+            let first = written.present.map_or(begun.log_id.index, |it| it.first);
+            let (writes, last) = (written.state.writes, last_new.log_id);
+            written.present = Some(RecordSpan { first, last });
+            written.file.write_mark(&Mark { writes, last })
+        })
     }
 
     /// Cuts off all records after a place, or all there are, and makes that durable.
@@ -184,61 +201,89 @@ impl Store {
     /// # Errors
     /// Those of [`append_records`](Self::append_records).
     pub fn truncate_records(&self, after: Option<LogId>) -> Result<(), StoreError> {
-        self.change_state(Mark::Written, |state, batch| {
-            let Some(span) = state.present else {
-                return Ok(());
-            };
-            let kept = after.filter(|after| after.index >= span.first);
-            let from = kept.map_or(span.first, |last| last.index.saturating_add(1));
-            let range = keys::record(from)..keys::record(span.last.index.saturating_add(1));
-            // One batch, or the next records could meet parts of these: it is short, since what is
-            // cut off was on its way to a majority when a leader changed.
-            for part in self.0.database.range(range) {
-                batch.remove(part?.0);
-            }
-            state.present = match kept {
-                Some(last) if last.index >= span.last.index => Some(span),
-                Some(last) => Some(RecordSpan { last, ..span }),
-                None => None,
-            };
-            Ok(())
+        let mut writer = lock(&self.0.engine);
+        let Some(span) = self.may_write(&writer)?.present else {
+            return Ok(());
+        };
+        let kept = after.filter(|after| after.index >= span.first);
+        if kept.is_some_and(|last| last.index >= span.last.index) {
+            return Ok(());
+        }
+        let from = kept.map_or(span.first, |last| last.index.saturating_add(1));
+        self.change(&mut writer, |written, folder| {
+            written.present = kept.map(|last| RecordSpan { last, ..span });
+            // A crash from here on is finished at the next start, so that the next records never
+            // meet half of these.
+            written.state.cutting = true;
+            written.save(folder)?;
+            segments::cut(folder, &self.0.engine_segments, from)?;
+            written.state.cutting = false;
+            written.save(folder)
         })
+    }
+
+    /// The first half of a cut, for the tests that crash there.
+    #[cfg(test)]
+    pub(super) fn begin_cut(&self, after: Option<LogId>) {
+        let cut = |written: &mut Written, folder: Folder<'_>| {
+            let kept = written.present.zip(after);
+            written.present = kept.map(|(span, last)| RecordSpan { last, ..span });
+            written.state.cutting = true;
+            written.save(folder)
+        };
+        self.change(&mut lock(&self.0.engine), cut).unwrap();
     }
 
     /// Removes all records up to a place. They must have been applied, or be in a snapshot.
     ///
-    /// Nothing is synced: what a power cut brings back is purged again.
+    /// That they are removed is durable when this returns. Their bytes are overwritten; that this
+    /// is durable too, [`forget_purged`](Self::forget_purged) says. A start does it again.
     ///
     /// # Errors
-    /// Those of a write; [`StoreError::Poisoned`] after one that failed.
+    /// Those of a write; [`StoreError::Poisoned`] after one that failed. A full disk is none.
     pub fn purge_records(&self, upto: LogId) -> Result<(), StoreError> {
         let mut writer = lock(&self.0.engine);
-        let mut state = writer.ready()?;
         self.refuse_after_failure()?;
-        if state
-            .purged
-            .is_some_and(|purged| purged.index >= upto.index)
-        {
+        let purged = writer.ready()?.state.purged;
+        if purged.is_some_and(|purged| purged.index >= upto.index) {
             return Ok(());
         }
-        state.purged = Some(upto);
-        state.present = state
-            .present
-            .filter(|span| span.last.index > upto.index)
-            .map(|span| RecordSpan {
+        // What is gone from the log must be known to have been applied.
+        if self.0.applied_waits.swap(false, Ordering::AcqRel) {
+            self.sync_values(&mut writer, [])?;
+        }
+        self.change(&mut writer, |written, folder| {
+            let segments = &self.0.engine_segments;
+            let begin = lock(segments).begin_after(upto, written.state.begin);
+            written.state.purged = Some(upto);
+            written.state.begin = begin;
+            let left = written.present.filter(|it| it.last.index > upto.index);
+            written.present = left.map(|span| RecordSpan {
                 first: span.first.max(upto.index.saturating_add(1)),
                 ..span
             });
-        // Once the state says so, records that are still there are leftovers.
-        let moved = with_state(Batch::default(), &mut state);
-        let purged = self.0.database.apply(moved);
-        let purged = purged.and_then(|()| self.purge_leftovers(&state));
-        if let Err(error) = purged {
-            *writer = EngineWriter::Poisoned;
-            return Err(self.failed(error));
-        }
-        *writer = EngineWriter::Ready(Box::new(state));
-        Ok(())
+            written.save(folder)?;
+            segments::purge(folder, segments, &written.state)
+        })
+    }
+
+    /// Makes sure that what was purged is nowhere in the data folder, and says up to which record
+    /// that is: nothing of it, and no salt in it, comes back after a power cut.
+    ///
+    /// An erasure is complete with this. Its record has been applied and committed at some place;
+    /// have the engine purge up to there, then call this. An answer before that place (or `None`)
+    /// means that the purge is still on its way: call again. Cost: one sync.
+    ///
+    /// # Errors
+    /// [`StoreError::EngineNotBegun`]; those of a write. A full disk is none.
+    pub fn forget_purged(&self) -> Result<Option<LogId>, StoreError> {
+        let mut writer = lock(&self.0.engine);
+        self.refuse_after_failure()?;
+        let purged = writer.ready()?.state.purged;
+        self.change(&mut writer, |_, folder| {
+            segments::sync_purged(folder, &self.0.engine_segments)
+        })?;
+        Ok(purged)
     }
 
     /// The records from an index up to, and without, another, in order: as many as have this many
@@ -248,22 +293,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] when one of them is missing or is not what was stored.
     pub fn records(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, StoreError> {
-        let range = keys::record(from)..keys::record(to.max(from));
-        let mut found = Vec::new();
-        let mut bytes = 0;
-        for record in Records::new(self.0.database.range(range), from) {
-            let (entry, length) = record?;
-            bytes += length;
-            if bytes > bytes_max && !found.is_empty() {
-                return Ok(found);
-            }
-            found.push(entry);
+        if from >= to {
+            return Ok(Vec::new());
         }
-        match from.saturating_add(found.len() as u64) {
-            end if end >= to => Ok(found),
-            missing => Err(StoreError::Corrupt {
-                what: Stored::EngineRecord(missing),
-            }),
+        let places = lock(&self.0.engine_segments).places(from, to, bytes_max);
+        let corrupt = |index| StoreError::Corrupt {
+            what: Stored::EngineRecord(index),
+        };
+        let found = segments::read(&places, from)?.map_err(corrupt)?;
+        let end = from.saturating_add(found.len() as u64);
+        let full = bytes_max < usize::MAX && !found.is_empty();
+        match end >= to || full && self.has_record(end) {
+            true => Ok(found),
+            false => Err(corrupt(end)),
         }
     }
 
@@ -278,7 +320,8 @@ impl Store {
     /// Notes that records without a batch were applied: those of a batch come with its commit
     /// ([`Writes::applied`](super::Writes::applied)).
     ///
-    /// Nothing is synced: after a power cut they are applied again, to the same effect.
+    /// Nothing is synced: after a power cut they are applied again, to the same effect. Before
+    /// they are purged it is ([`purge_records`](Self::purge_records)).
     ///
     /// # Errors
     /// [`StoreError::Record`] when the membership is too large; those of a write.
@@ -287,7 +330,9 @@ impl Store {
         let mut batch = Batch::default();
         batch.insert(keys::APPLIED, applied_value(keys::APPLIED, applied)?);
         let written = self.0.database.apply(batch);
-        written.map_err(|error| self.failed(error))
+        written.map_err(|error| self.failed(error))?;
+        self.0.applied_waits.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Up to where the newest snapshot reaches, and the membership there.
@@ -303,10 +348,15 @@ impl Store {
     /// # Errors
     /// Those of [`append_records`](Self::append_records).
     pub fn save_engine_snapshot(&self, reached: &Applied) -> Result<(), StoreError> {
-        self.change_state(Mark::Synced, |state, batch| {
-            batch.insert(keys::SNAPSHOT, applied_value(keys::SNAPSHOT, reached)?);
-            state.has_snapshot = true;
-            Ok(())
+        let mut writer = lock(&self.0.engine);
+        self.may_write(&writer)?;
+        let mut batch = Batch::default();
+        batch.insert(keys::SNAPSHOT, applied_value(keys::SNAPSHOT, reached)?);
+        self.sync_values(&mut writer, [batch])?;
+        // Durable from here; what the state says of it is never ahead.
+        self.change(&mut writer, |written, folder| {
+            written.state.snapshot = Some(reached.log_id);
+            written.save(folder)
         })
     }
 
@@ -315,7 +365,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::EngineNotBegun`], [`StoreError::Poisoned`].
     pub fn signed_lock(&self) -> Result<Option<SignedLock>, StoreError> {
-        Ok(lock(&self.0.engine).ready()?.lock)
+        Ok(lock(&self.0.engine).ready()?.state.lock)
     }
 
     /// Makes durable what this node is about to sign. Only when this has returned may the
@@ -325,106 +375,110 @@ impl Store {
     /// [`StoreError::AlreadySigned`] when a checkpoint of this size with other roots, or a larger
     /// one, was locked before. Those of [`append_records`](Self::append_records).
     pub fn lock_signature(&self, next: &SignedLock) -> Result<(), StoreError> {
-        let held = self.signed_lock()?;
-        if held == Some(*next) {
-            return Ok(());
-        }
-        self.change_state(Mark::Written, |state, _| match state.lock {
-            Some(held) if held.size >= next.size && held != *next => {
+        let mut writer = lock(&self.0.engine);
+        match writer.ready()?.state.lock {
+            Some(held) if held == *next => return Ok(()),
+            Some(held) if held.size >= next.size => {
                 let (got, held) = (next.size, held.size);
-                Err(StoreError::AlreadySigned { got, held })
+                return Err(StoreError::AlreadySigned { got, held });
             }
-            _ => {
-                state.lock = Some(*next);
-                Ok(())
-            }
+            _ => {}
+        }
+        self.may_write(&writer)?;
+        self.change(&mut writer, |written, folder| {
+            written.state.lock = Some(*next);
+            written.save(folder)
         })
     }
 
-    /// Changes the state, and what comes with it, durably. A change that says no writes nothing.
-    fn change_state(
-        &self,
-        mark: Mark,
-        change: impl FnOnce(&mut State, &mut Batch) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut writer = lock(&self.0.engine);
-        let mut state = writer.ready()?;
-        self.may_write()?;
-        let mut batch = Batch::default();
-        change(&mut state, &mut batch)?;
-        let batches = vec![with_state(batch, &mut state)];
-        self.write_state(&mut writer, batches, state, mark)
-    }
-
-    fn may_write(&self) -> Result<(), StoreError> {
-        self.refuse_after_failure()?;
-        self.0.free_space.check_reserve()
-    }
-
-    /// Writes batches and makes them durable; from then on the state is this one. Whatever goes
-    /// wrong, a panic included, leaves the writer poisoned.
-    fn write_state(
+    /// Makes batches durable, and what was written to the database before them.
+    fn sync_values(
         &self,
         writer: &mut EngineWriter,
-        batches: Vec<Batch>,
-        state: State,
-        mark: Mark,
+        batches: impl IntoIterator<Item = Batch>,
     ) -> Result<(), StoreError> {
-        *writer = EngineWriter::Poisoned;
-        let written = self.write_durably(batches, state.writes, mark);
-        written.map_err(|error| self.failed(error))?;
-        *writer = EngineWriter::Ready(Box::new(state));
+        let written = self.write_batches(batches);
+        let synced = written.and_then(|()| self.sync_database());
+        synced.map_err(|error| {
+            *writer = EngineWriter::Poisoned;
+            self.failed(error)
+        })
+    }
+
+    fn engine_folder(&self) -> Folder<'_> {
+        Folder {
+            dir: &self.0.engine_dir,
+            syncs: &self.0.syncs,
+        }
+    }
+
+    fn may_write<'a>(&self, writer: &'a EngineWriter) -> Result<&'a Written, StoreError> {
+        let written = writer.ready()?;
+        self.refuse_after_failure()?;
+        self.0.free_space.check_reserve()?;
+        Ok(written)
+    }
+
+    fn has_record(&self, index: u64) -> bool {
+        let segments = lock(&self.0.engine_segments);
+        !segments
+            .places(index, index.saturating_add(1), 0)
+            .is_empty()
+    }
+
+    /// Changes the files of the engine. Whatever goes wrong, a panic included, leaves the writer
+    /// poisoned.
+    fn change(
+        &self,
+        writer: &mut EngineWriter,
+        change: impl FnOnce(&mut Written, Folder<'_>) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let mut written = match std::mem::replace(writer, EngineWriter::Poisoned) {
+            EngineWriter::Ready(written) => written,
+            other => {
+                *writer = other;
+                return writer.ready().map(|_| ());
+            }
+        };
+        let changed = change(&mut written, self.engine_folder());
+        changed.map_err(|error| self.failed(StoreError::SyncFailed(error)))?;
+        *writer = EngineWriter::Ready(written);
         Ok(())
     }
 
-    fn write_durably(
+    /// Reads the log that belongs to a state, and finishes what a crash interrupted.
+    fn open_log(
         &self,
-        batches: Vec<Batch>,
-        writes: u64,
-        mark: Mark,
-    ) -> Result<(), StoreError> {
-        let failed = StoreError::SyncFailed;
-        self.0.database.keep_reserve().map_err(failed)?;
-        self.write_batches(batches)?;
-        self.sync_database()?;
-        // Durable from here, and only now known outside: the mark is never ahead.
-        self.0.engine_mark.write(writes).map_err(failed)?;
-        match mark {
-            Mark::Synced => self.sync_mark(),
-            Mark::Written => Ok(()),
-        }
-    }
-
-    fn sync_mark(&self) -> Result<(), StoreError> {
-        let synced = self.0.syncs.sync(self.0.engine_mark.file());
-        synced.map_err(StoreError::SyncFailed)
-    }
-
-    /// The state as it was stored: `None` when there never was one.
-    fn stored_state(&self) -> Result<Option<State>, StoreError> {
-        let corrupt = StoreError::Corrupt {
-            what: Stored::EngineState,
+        file: StateFile,
+        state: State,
+        mark: Option<Mark>,
+    ) -> Result<Written, StoreError> {
+        let durable = match mark {
+            // A mark of a state that is not there: the newest was lost.
+            Some(mark) if mark.writes > state.writes => {
+                let what = Stored::EngineState;
+                return Err(StoreError::Corrupt { what });
+            }
+            Some(mark) if mark.writes == state.writes => Some(mark.last),
+            _ => state.last,
         };
-        let Ok(mark) = self.0.engine_mark.read() else {
-            return Err(corrupt);
+        let folder = self.engine_folder();
+        let opened = opening::open(folder, &state, durable)?;
+        *lock(&self.0.engine_segments) = opened.segments;
+        let mut written = Written {
+            file,
+            present: opened.present,
+            state,
         };
-        let stored = self.0.database.value(keys::ENGINE)?;
-        let state = stored.map(|bytes| State::from_bytes(keys::ENGINE, &bytes).ok_or(corrupt));
-        let state = state.transpose()?;
-        let got = state.as_ref().map_or(0, |state| state.writes);
-        match mark {
-            Some(want) if got < want => Err(StoreError::EngineShortened { got, want }),
-            // The mark was there before the first state.
-            None if got > 0 => Err(StoreError::Corrupt {
-                what: Stored::EngineState,
-            }),
-            _ => Ok(state),
+        if written.state.cutting {
+            written.state.cutting = false;
+            written.save(folder).map_err(StoreError::SyncFailed)?;
         }
+        Ok(written)
     }
 
-    fn begin_life(&self, writer: &mut EngineWriter, fresh: EngineId) -> Result<State, StoreError> {
+    fn begin_life(&self, fresh: EngineId) -> Result<Written, StoreError> {
         for (key, what) in [
-            (keys::RECORDS, Stored::EngineState),
             (keys::APPLIED, Stored::EngineApplied),
             (keys::SNAPSHOT, Stored::EngineSnapshot),
         ] {
@@ -432,61 +486,33 @@ impl Store {
                 return Err(StoreError::Corrupt { what });
             }
         }
-        self.may_write()?;
-        self.0
-            .engine_mark
-            .write(0)
-            .map_err(StoreError::SyncFailed)?;
-        self.sync_mark()?;
-        let mut state = State::new(fresh);
-        let batch = with_state(Batch::default(), &mut state);
-        self.write_state(writer, vec![batch], state.clone(), Mark::Synced)?;
-        Ok(state)
-    }
-
-    /// Every record that should be there is, and nothing beyond.
-    fn check_records(&self, state: &State) -> Result<(), StoreError> {
-        let beyond = state.next_index().unwrap_or(0);
-        let range = keys::record(beyond)..[u8::MAX; 9];
-        if let Some(surplus) = self.0.database.range(range).next() {
-            let (key, _) = surplus?;
-            if key.starts_with(keys::RECORDS) {
-                let what = Stored::EngineRecord(beyond);
-                return Err(StoreError::Corrupt { what });
-            }
-        }
-        let Some(span) = state.present else {
-            return Ok(());
-        };
-        let end = span.last.index.saturating_add(1);
-        let mut next = span.first;
-        let mut last = None;
-        while next < end {
-            let page = self.records(next, end, PAGE_BYTES)?;
-            next = next.saturating_add(page.len() as u64);
-            last = page.last().map(|entry| entry.log_id);
-        }
-        if last != Some(span.last) {
-            let what = Stored::EngineRecord(span.last.index);
+        let folder = self.engine_folder();
+        if !opening::numbers(folder)?.is_empty() {
+            let what = Stored::EngineState;
             return Err(StoreError::Corrupt { what });
         }
-        Ok(())
+        self.refuse_after_failure()?;
+        self.0.free_space.check_reserve()?;
+        let state = State::new(fresh);
+        let file = StateFile::create(folder.dir, &state, folder.syncs);
+        let file = file.map_err(StoreError::SyncFailed)?;
+        *lock(&self.0.engine_segments) = Segments::default();
+        Ok(Written {
+            file,
+            state,
+            present: None,
+        })
     }
 
-    /// Removes what the state says was purged.
-    fn purge_leftovers(&self, state: &State) -> Result<(), StoreError> {
-        let Some(purged) = state.purged else {
-            return Ok(());
-        };
-        let range = keys::record(0).to_vec()..keys::record(purged.index.saturating_add(1)).to_vec();
-        loop {
-            let parts = self.0.database.first_keys(range.clone(), PURGED_KEYS_MAX)?;
-            let mut batch = Batch::default();
-            parts.iter().for_each(|key| batch.remove(key));
-            self.0.database.apply(batch)?;
-            if parts.len() < PURGED_KEYS_MAX {
-                return Ok(());
-            }
+    /// The snapshot, which reaches at least as far as the state says.
+    fn checked_snapshot(&self, state: &State) -> Result<Option<Applied>, StoreError> {
+        let snapshot = self.engine_snapshot()?;
+        let got = snapshot.as_ref().map(|reached| reached.log_id);
+        match got >= state.snapshot {
+            true => Ok(snapshot),
+            false => Err(StoreError::Corrupt {
+                what: Stored::EngineSnapshot,
+            }),
         }
     }
 
@@ -503,11 +529,4 @@ impl Store {
 /// The value that says how far was applied, or up to where a snapshot reaches.
 pub(super) fn applied_value(key: &[u8], applied: &Applied) -> Result<Vec<u8>, StoreError> {
     Ok(checked(key, applied_to_bytes(applied)?))
-}
-
-/// The batch with the state as it is after it.
-fn with_state(mut batch: Batch, state: &mut State) -> Batch {
-    state.writes = state.writes.saturating_add(1);
-    batch.insert(keys::ENGINE, state.to_bytes(keys::ENGINE));
-    batch
 }

@@ -30,7 +30,9 @@ fn uncached(store: &Store, folder: &Folder) -> Store {
         failed: Mutex::default(),
         writer: Mutex::default(),
         engine: Mutex::default(),
-        engine_mark: EngineMark::open(&folder.path().join("vault")).unwrap(),
+        engine_dir: folder.path().join("vault/engine"),
+        engine_segments: Mutex::default(),
+        applied_waits: AtomicBool::default(),
         buckets: Mutex::new(Buckets::new(1000)),
         tiles: Mutex::new(Generations::new(1000)),
         entries: Mutex::new(Generations::new(1000)),
@@ -155,7 +157,7 @@ fn history(folder: &Folder) -> Vec<Roots> {
     history
 }
 
-pub(super) fn written_length(path: &Path) -> usize {
+fn written_length(path: &Path) -> usize {
     let bytes = std::fs::read(path).unwrap();
     bytes.iter().rposition(|byte| *byte != 0).unwrap()
 }

@@ -6,21 +6,20 @@ use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 
-use super::damage::{Dice, written_length};
 use super::*;
 use crate::engine::{
     Applied, CommittedLeaderId, EngineId, Entry, LogId, Membership, Payload, Record,
     StoredMembership, Vote,
 };
 
-const ID: EngineId = EngineId::new(7);
+pub(super) const ID: EngineId = EngineId::new(7);
 
-fn place(term: u64, index: u64) -> LogId {
+pub(super) fn place(term: u64, index: u64) -> LogId {
     LogId::new(CommittedLeaderId::new(term), index)
 }
 
-/// Batches whose bytes say where they are; every third is long enough for several parts.
-fn batches(term: u64, indexes: std::ops::Range<u64>) -> Vec<Entry> {
+/// Batches whose bytes say where they are; every third is long.
+pub(super) fn batches(term: u64, indexes: std::ops::Range<u64>) -> Vec<Entry> {
     let entry = |index: u64| {
         let length = if index.is_multiple_of(3) { 70_000 } else { 600 };
         let bytes = [term.to_be_bytes(), index.to_be_bytes()].concat();
@@ -32,7 +31,7 @@ fn batches(term: u64, indexes: std::ops::Range<u64>) -> Vec<Entry> {
     indexes.map(entry).collect()
 }
 
-fn applied(index: u64) -> Applied {
+pub(super) fn applied(index: u64) -> Applied {
     let seat = |name: &str| crate::engine::Seat {
         member: name.parse().unwrap(),
     };
@@ -44,7 +43,7 @@ fn applied(index: u64) -> Applied {
     }
 }
 
-fn signed(size: u64, root: u8) -> SignedLock {
+pub(super) fn signed(size: u64, root: u8) -> SignedLock {
     SignedLock {
         size: TreeSize::new(size),
         log_root: Hash::from_bytes([root; 32]),
@@ -53,55 +52,15 @@ fn signed(size: u64, root: u8) -> SignedLock {
 }
 
 /// All that a store has of an engine.
-type Found = (EngineState, Vec<Entry>);
+pub(super) type Found = (EngineState, Vec<Entry>);
 
-fn begun(store: &Store) -> Result<Found, StoreError> {
+pub(super) fn begun(store: &Store) -> Result<Found, StoreError> {
     let state = store.begin_engine(EngineId::new(u64::MAX))?;
     let records = match state.present {
         Some(span) => store.records(span.first, span.last.index + 1, usize::MAX)?,
         None => Vec::new(),
     };
     Ok((state, records))
-}
-
-/// A copy of a folder as a crash would leave it, damaged; what is found there is the last state,
-/// or an error.
-fn opened_damaged(folder: &Folder, want: &Found, damage: impl FnOnce(&Path)) -> bool {
-    let damaged = tempfile::tempdir().unwrap();
-    copy(&folder.path(), damaged.path());
-    damage(&damaged.path().join("ledger/db"));
-    let Ok(store) = Store::open(damaged.path(), OPTIONS) else {
-        return false;
-    };
-    match begun(&store) {
-        Ok(found) => assert!(found == *want, "reported records or votes are gone"),
-        Err(_) => return false,
-    }
-    true
-}
-
-/// A store with some of everything.
-fn filled(folder: &Folder) -> Found {
-    let store = folder.open();
-    store.begin_engine(ID).unwrap();
-    for round in 0..15 {
-        store.save_vote(&Vote::new(round, ID)).unwrap();
-        let next = round * 4;
-        store
-            .append_records(&batches(round, next..next + 6))
-            .unwrap();
-        store
-            .truncate_records(Some(place(round, next + 3)))
-            .unwrap();
-        store.lock_signature(&signed(round, 1)).unwrap();
-        store.save_applied(&applied(next)).unwrap();
-    }
-    store.save_engine_snapshot(&applied(7)).unwrap();
-    store.purge_records(place(1, 7)).unwrap();
-    store.save_vote(&Vote::new_committed(20, ID)).unwrap();
-    let found = begun(&store).unwrap();
-    assert_eq!(found.1.len(), 52);
-    found
 }
 
 #[derive(Debug, Clone)]
@@ -190,9 +149,10 @@ proptest! {
             if !term.is_multiple_of(4) {
                 continue; // A copy is forty megabytes.
             }
-            // What is not synced may be lost in a power cut; with the next sync it is not.
-            store.save_vote(&want.0.vote.unwrap_or(Vote::new(0, ID))).unwrap();
-            want.0.vote = want.0.vote.or(Some(Vote::new(0, ID)));
+            // How far was applied may be lost in a power cut; with the next sync it is not.
+            let reached = want.0.snapshot.take().unwrap_or(applied(0));
+            store.save_engine_snapshot(&reached).unwrap();
+            want.0.snapshot = Some(reached);
             let crashed = tempfile::tempdir().unwrap();
             copy(&folder.path(), crashed.path());
             let copied = Store::open(crashed.path(), OPTIONS).unwrap();
@@ -337,122 +297,6 @@ fn records_are_taken_a_little_below_the_watermark_and_refused_cleanly_below_that
     full.purge_records(place(1, 0)).unwrap();
     drop(full);
     with(1).append_records(&batches(1, 1..2)).unwrap();
-}
-
-#[test]
-fn no_record_ever_becomes_a_blob() {
-    let folder = Folder::new();
-    let mut ledger = Ledger::new(folder.open());
-    let store = ledger.store.clone();
-    store.begin_engine(ID).unwrap();
-    let record = |index| Entry {
-        log_id: place(1, index),
-        payload: Payload::Normal(Record::new(vec![
-            1;
-            crate::engine::record::RECORD_BYTES_MAX
-        ])),
-    };
-    for index in 0..24 {
-        store.append_records(&[record(index)]).unwrap();
-        ledger.claims(16);
-        if index % 6 == 5 {
-            store.purge_records(place(1, index - 3)).unwrap();
-            store.truncate_records(Some(place(1, index - 1))).unwrap();
-            store.append_records(&[record(index)]).unwrap();
-        }
-    }
-    let blobs = || std::fs::read_dir(folder.path().join("ledger/blobs")).unwrap();
-    assert_eq!(blobs().count(), 0);
-    drop((ledger, store));
-    assert_eq!(begun(&folder.open()).unwrap().1.len(), 3);
-    assert_eq!(blobs().count(), 0);
-}
-
-#[test]
-fn one_flipped_bit_or_a_lost_value_is_an_error() {
-    let folder = Folder::new();
-    let want = filled(&folder);
-    let store = folder.open();
-    let database = store.0.database.sled();
-    let mut dice = Dice(0x2545_F491_4F6C_DD1D);
-    let keys: Vec<_> = database.iter().keys().map(Result::unwrap).collect();
-    assert!(
-        [b'g', b'a', b's', b'r'].map(|kind| keys.iter().any(|key| key[0] == kind)) == [true; 4]
-    );
-    for key in &keys {
-        let value = database.get(key).unwrap().unwrap();
-        let mut flipped = value.to_vec();
-        flipped[dice.below(value.len())] ^= 1 << dice.below(8);
-        database.insert(key, flipped).unwrap();
-        assert!(begun(&store).is_err(), "flipped {key:?}");
-        database.remove(key).unwrap();
-        // Nothing tells that something was applied but the ledger that it was applied to.
-        assert!(
-            key[..] == b"a"[..] || begun(&store).is_err(),
-            "lost {key:?}"
-        );
-        database.insert(key, value).unwrap();
-    }
-    let surplus = keys::record_part(9999, 0);
-    database.insert(surplus, &b"x"[..]).unwrap();
-    assert!(begun(&store).is_err());
-    database.remove(surplus).unwrap();
-    // A record under another index is none, however sound it is in itself.
-    let (here, there) = (keys::record_part(10, 0), keys::record_part(11, 0));
-    let [one, other] = [here, there].map(|key| database.get(key).unwrap().unwrap());
-    database.insert(here, other).unwrap();
-    assert!(begun(&store).is_err());
-    database.insert(here, one).unwrap();
-    assert!(begun(&store).unwrap() == want);
-}
-
-#[test]
-fn a_cut_torn_or_flipped_file_gives_the_last_state_or_an_error() {
-    let folder = Folder::new();
-    let want = filled(&folder);
-    let length = written_length(&folder.path().join("ledger/db"));
-    let mut dice = Dice(99);
-    let mut opened = 0;
-    for round in 0..30 {
-        let reach = if round % 2 == 0 { length - 1 } else { 20_000 };
-        let at = length - 1 - dice.below(reach);
-        let (end, bit) = ((at + 1 + dice.below(8192)).min(length), dice.below(8));
-        let whole = opened_damaged(&folder, &want, |db| {
-            let mut bytes = std::fs::read(db).unwrap();
-            match round % 3 {
-                0 => bytes.truncate(at),
-                1 => bytes[at..end].fill(0xA5),
-                _ => bytes[at] ^= 1 << bit,
-            }
-            std::fs::write(db, bytes).unwrap();
-        });
-        opened += usize::from(whole && round % 3 == 0);
-    }
-    assert_eq!(opened, 0, "what was cut off is missed");
-    assert!(opened_damaged(&folder, &want, |_| {}));
-}
-
-#[test]
-fn an_older_state_under_a_newer_mark_is_refused_and_so_is_a_lost_mark() {
-    let folder = Folder::new();
-    let store = folder.open();
-    store.begin_engine(ID).unwrap();
-    store.save_vote(&Vote::new(1, ID)).unwrap();
-    let older = tempfile::tempdir().unwrap();
-    copy(&folder.path(), older.path());
-    store.save_vote(&Vote::new(2, ID)).unwrap();
-    let mark = std::fs::read(folder.path().join("vault/engine")).unwrap();
-    drop(store);
-    std::fs::write(older.path().join("vault/engine"), mark).unwrap();
-    let refused = Store::open(older.path(), OPTIONS).unwrap().begin_engine(ID);
-    assert!(matches!(
-        refused,
-        Err(StoreError::EngineShortened { got: 2, want: 3 })
-    ));
-    for lost in [&b""[..], b"x"] {
-        std::fs::write(folder.path().join("vault/engine"), lost).unwrap();
-        assert!(folder.open().begin_engine(ID).is_err());
-    }
 }
 
 /// Where the process that is to be killed writes.

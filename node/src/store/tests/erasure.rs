@@ -8,7 +8,7 @@ const SALT: [u8; 32] = *b"a salt that is to be found again";
 const OTHER_SALT: [u8; 32] = *b"another salt that is to be found";
 
 /// Whether the bytes are anywhere in the files of a folder.
-fn contains(dir: &Path, bytes: &[u8]) -> bool {
+pub(super) fn contains(dir: &Path, bytes: &[u8]) -> bool {
     std::fs::read_dir(dir).unwrap().any(|found| {
         let found = found.unwrap();
         if found.file_type().unwrap().is_dir() {

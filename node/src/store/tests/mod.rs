@@ -3,6 +3,7 @@
 mod commits;
 mod damage;
 mod engine;
+mod engine_files;
 mod erasure;
 
 use std::collections::BTreeMap;
