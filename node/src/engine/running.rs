@@ -15,12 +15,13 @@ use proto::roster::Roster;
 use proto::signing::SecretKey;
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
+use tokio::task::spawn_blocking;
 
 use super::catching_up::catch_up;
 use super::log_store::{DiskWork, LogStore};
 use super::machine::Machine;
 use super::network::Links;
-use super::{CommittedLeaderId, EngineId, Membership, Record, Seat, TypeConfig};
+use super::{CommittedLeaderId, EngineId, LogId, Membership, Record, Seat, TypeConfig};
 use crate::order::{Leadership, Lost, Orderer};
 use crate::peer::Peer;
 use crate::sequencer::Sequencer;
@@ -39,6 +40,8 @@ const SNAPSHOT_EVERY: u64 = 64;
 const SEAT_CHECK: Duration = Duration::from_millis(500);
 /// How long a node may stay behind what a quorum has vouched for before it fetches pages.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
+/// Pause before the engine is asked again whether it has purged an erased salt.
+const FORGET_PAUSE: Duration = Duration::from_millis(100);
 /// By how many records a learner may be behind and still be given a vote.
 const LAG_MAX: u64 = 64;
 
@@ -69,6 +72,7 @@ struct Inner {
     name: MemberName,
     secret: SecretKey,
     sequencer: Sequencer,
+    store: Store,
     leadership: watch::Sender<Leadership>,
     /// The newest life of each member that has asked this node for a seat.
     enlisted: Mutex<BTreeMap<MemberName, EngineId>>,
@@ -96,7 +100,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let id = state.id;
         let log = LogStore::new(store.clone(), state, DiskWork::Threads)?;
-        let machine = Machine::open(sequencer.clone(), store, secret.clone())?;
+        let machine = Machine::open(sequencer.clone(), store.clone(), secret.clone())?;
         let links = Links {
             sequencer: sequencer.clone(),
             secret: secret.clone(),
@@ -111,6 +115,7 @@ impl Engine {
             name,
             secret,
             sequencer,
+            store,
             leadership: watch::Sender::new(Leadership::Nobody),
             enlisted: Mutex::default(),
             stop: watch::Sender::new(false),
@@ -119,6 +124,7 @@ impl Engine {
         tokio::spawn(engine.clone().watch_leadership());
         tokio::spawn(engine.clone().keep_seats());
         tokio::spawn(engine.clone().keep_up());
+        tokio::spawn(engine.clone().forget_erased());
         Ok(engine)
     }
 
@@ -238,6 +244,41 @@ impl Engine {
             if let Err(error) = caught_up {
                 tracing::error!(%error, "this node stays behind");
             }
+        }
+    }
+
+    /// The salts that a batch erases lie in the engine's log too, in the record that brought them.
+    async fn forget_erased(self) {
+        let mut stop = self.0.stop.subscribe();
+        let mut erased = self.0.sequencer.erased();
+        loop {
+            tokio::select! {
+                changed = erased.changed() => if changed.is_err() { return },
+                _ = stop.changed() => return,
+            }
+            let place = *erased.borrow_and_update();
+            while !self.has_forgotten(place).await {
+                tokio::select! {
+                    () = tokio::time::sleep(FORGET_PAUSE) => {}
+                    _ = stop.changed() => return,
+                }
+            }
+        }
+    }
+
+    /// Has the engine purge up to this place, and says whether it has.
+    async fn has_forgotten(&self, place: Option<LogId>) -> bool {
+        let Some(place) = place else { return true };
+        let trigger = self.raft().trigger();
+        if trigger.snapshot().await.is_err() || trigger.purge_log(place.index).await.is_err() {
+            return true;
+        }
+        let store = self.0.store.clone();
+        let purged = spawn_blocking(move || store.forget_purged()).await;
+        match purged {
+            Ok(Ok(purged)) => purged >= Some(place),
+            // A store that fails takes no writes until the node is started again.
+            Ok(Err(_)) | Err(_) => true,
         }
     }
 

@@ -101,6 +101,9 @@ impl Worker {
         if alone {
             self.cosigned.send_replace(Some(certificate.clone()));
         }
+        if !commit.erased.is_empty() {
+            self.shared.erased.send_replace(place.log_id);
+        }
         let _ = done.send(Ok(Certified::Now));
         (self.observer)(&BatchReport {
             decided: verdicts.len(),

@@ -45,7 +45,7 @@ pub use self::opening::{FoundError, OpenError, found, open};
 pub use self::ordering::{BATCH_SKEW_MS_MAX, Certified, Opinion};
 use self::ordering::{Checking, Ordered};
 pub use self::replica::{Applied, ApplyError, PageError, Replica};
-use crate::engine;
+use crate::engine::{self, LogId};
 use crate::ledger::Verdict;
 use crate::order::Orderer;
 use crate::snapshot::Snapshot;
@@ -196,6 +196,8 @@ struct Shared {
     condition: RwLock<Condition>,
     published: watch::Sender<TreeSize>,
     vouched: watch::Sender<TreeSize>,
+    /// The place in the engine's log of the newest batch with an erasure.
+    erased: watch::Sender<Option<LogId>>,
 }
 
 impl Shared {
@@ -203,6 +205,7 @@ impl Shared {
         Self {
             published: watch::Sender::new(snapshot.size()),
             vouched: watch::Sender::new(snapshot.size()),
+            erased: watch::Sender::new(None),
             snapshot: RwLock::new(snapshot),
             condition: RwLock::new(condition),
         }
@@ -295,6 +298,13 @@ impl Sequencer {
     #[must_use]
     pub fn vouched(&self) -> TreeSize {
         *self.shared.vouched.borrow()
+    }
+
+    /// Tells of each batch with an erasure, by its place in the engine's log: up to there the
+    /// engine must forget what it has.
+    #[must_use]
+    pub fn erased(&self) -> watch::Receiver<Option<LogId>> {
+        self.shared.erased.subscribe()
     }
 
     /// Whether the ledger takes writes.
