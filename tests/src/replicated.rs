@@ -13,12 +13,15 @@ use proto::ids::{MemberName, RequestId};
 use proto::roster::{Roster, RosterParts, SignedRoster, Standing};
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
+use tokio::task::block_in_place;
 
 use crate::federation::cnam;
 use crate::nodes::Nodes;
 
 /// How often a node is asked again.
 const POLL: Duration = Duration::from_millis(50);
+/// How often the nodes are asked who leads.
+const LEADER_POLL: Duration = Duration::from_millis(20);
 /// How long members may take to agree on something, on however busy a machine.
 const AGREED_MAX: Duration = Duration::from_secs(60);
 
@@ -97,4 +100,26 @@ pub async fn reaches(session: &Session, size: u64) -> SignedCheckpoint {
     };
     let reached = tokio::time::timeout(AGREED_MAX, reached).await;
     reached.expect("the node catches up")
+}
+
+/// The member whose node says that it takes writes itself, as soon as one of those that run does.
+///
+/// # Panics
+/// When none does, or on a runtime of one thread.
+pub async fn leader(nodes: &Nodes) -> MemberName {
+    let writing = r#"vitrail_store_state{state="writing"}"#;
+    let found = async {
+        loop {
+            let leads = block_in_place(|| {
+                let mut running = nodes.running.iter();
+                running.find(|(_, node)| node.metric(writing) == Some(1.0))
+            });
+            if let Some((name, _)) = leads {
+                return name.clone();
+            }
+            tokio::time::sleep(LEADER_POLL).await;
+        }
+    };
+    let found = tokio::time::timeout(AGREED_MAX, found).await;
+    found.expect("one of the members leads")
 }
