@@ -26,7 +26,7 @@ use crate::service::CallError;
 /// How long an entry that nobody takes is offered again: an election takes about a second.
 const ELECTION_WAIT: Duration = Duration::from_secs(3);
 /// Pause before it is offered again.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long an answer waits until this node has the entry too, so that whoever wrote here reads
 /// here what he wrote. After it the answer goes out all the same: the entry is in the log.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
@@ -92,13 +92,14 @@ impl Upstream {
         Ok(answer)
     }
 
-    /// Asks whoever is known to lead, then the others, until an election may well be over.
+    /// Asks whoever is known to lead, or without an engine each in turn, until an election may well
+    /// be over.
     async fn forward(&self, append: &v1::AppendRequest) -> Result<v1::AppendResponse, Status> {
         let until = Instant::now() + ELECTION_WAIT;
         let unreachable = Unavailable::Stopped(StopReason::NoWriter);
         let mut last = CallError::from(unreachable).into();
         loop {
-            for peer in self.leader_first() {
+            for peer in self.leading() {
                 match peer.forward(append.clone()).await {
                     Ok(answer) => return Ok(answer),
                     Err(status) if is_out_of_reach(&status) => {
@@ -113,17 +114,33 @@ impl Upstream {
             if Instant::now() >= until {
                 return Err(last);
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
+            self.wait_for_news().await;
         }
     }
 
-    fn leader_first(&self) -> Vec<Peer> {
+    /// The way to the leader; nowhere while nobody is known to lead. A node without an engine does
+    /// not know, and asks every voting member.
+    fn leading(&self) -> Vec<Peer> {
         let mut peers = self.voting();
-        let leadership = self.leadership.as_ref().map(|it| it.borrow().clone());
-        if let Some(Leadership::Member(leader)) = leadership {
-            peers.sort_by_key(|peer| *peer.member() != leader);
+        match self.leadership.as_ref().map(|it| it.borrow().clone()) {
+            None => {}
+            Some(Leadership::Member(leader)) => peers.retain(|peer| *peer.member() == leader),
+            Some(Leadership::Nobody | Leadership::Own { .. }) => peers.clear(),
         }
         peers
+    }
+
+    /// Returns when somebody else leads, or after a pause.
+    async fn wait_for_news(&self) {
+        let pause = tokio::time::sleep(RETRY_PAUSE);
+        let Some(mut leadership) = self.leadership.clone() else {
+            return pause.await;
+        };
+        leadership.mark_unchanged();
+        tokio::select! {
+            () = pause => {}
+            changed = leadership.changed() => if changed.is_err() { tokio::time::sleep(RETRY_PAUSE).await },
+        }
     }
 
     fn voting(&self) -> Vec<Peer> {

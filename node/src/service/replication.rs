@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::ledger::Ledger;
 use super::status::CallError;
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Condition, Sequencer, Unavailable};
 use crate::snapshot::{ReadError, Snapshot};
 
 /// How long an answer waits for news. Short, because a node that stops lets calls finish, and one
@@ -46,6 +46,10 @@ impl ReplicationService for Replication {
         &self,
         request: Request<v1::ForwardRequest>,
     ) -> Result<Response<v1::ForwardResponse>, Status> {
+        // Before anything costs: while nobody leads, everybody is asked again and again.
+        if self.sequencer.condition() == Condition::Following {
+            return Err(CallError::from(Unavailable::NotLeading).into());
+        }
         // The member's node has admitted the issuer at its place of the log; here the ledger
         // decides at its own. That the issuer signed it is checked like any entry's.
         let append = read_forwarded(request.get_ref()).map_err(CallError::Malformed)?;
