@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use client::session::Session;
+use node::engine::EngineId;
 use node::sequencer;
 use node::snapshot::Snapshot;
 use node::store::{Store, StoreOptions};
@@ -28,6 +29,7 @@ use tests::federation::cnam;
 use tests::process::files;
 use tests::workload::fresh_slots;
 use tests::world::World;
+use tokio::runtime::Handle;
 
 const FLIPS: usize = 1_000;
 /// Enough for two full tiles and a map of some dozen buckets.
@@ -131,7 +133,10 @@ fn try_out(folder: &Path, truth: &Truth, round: usize) -> Outcome {
         return Outcome::Refused;
     };
     let witness = Witness::new(cnam(), truth.key.clone());
-    let Ok(sequencer) = sequencer::open(&store, witness, None, Box::new(|_| {})) else {
+    let Ok(engine) = store.begin_engine(EngineId::new(1)) else {
+        return Outcome::Refused;
+    };
+    let Ok(sequencer) = sequencer::open(&store, witness, engine.lock, Box::new(|_| {})) else {
         return Outcome::Refused;
     };
     let outcome = ask(&sequencer.snapshot(), truth, round);
@@ -259,7 +264,13 @@ async fn a_thousand_flipped_bytes_give_no_wrong_answer() {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let outcomes: Vec<Outcome> = thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
-            .map(|worker| scope.spawn(move || flip(worker)))
+            .map(|worker| {
+                let runtime = Handle::current();
+                scope.spawn(move || {
+                    let _entered = runtime.enter();
+                    flip(worker)
+                })
+            })
             .collect();
         workers
             .into_iter()
