@@ -257,7 +257,7 @@ fn evidence(state: &Path) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_was_rolled_back_is_kept_as_evidence_and_has_an_exit_code_of_its_own() {
+async fn a_ledger_that_was_rolled_back_is_brought_up_or_kept_as_evidence_with_its_own_exit_code() {
     let mut payers = Payers::new(2, 1).await;
     payers.nodes.kill("cnam");
     let (ledger, copy) = (payers.nodes.folder("cnam"), payers.dir().join("copy"));
@@ -277,6 +277,10 @@ async fn a_ledger_that_was_rolled_back_is_kept_as_evidence_and_has_an_exit_code_
         assert!(!output.status.success(), "an older ledger was believed");
         if output.status.code() == Some(3) {
             break output;
+        }
+        // It may get back what it had lost from those that follow it, before it vouches again.
+        if String::from_utf8_lossy(&output.stdout).contains("SLOT_RESERVED") {
+            return;
         }
         assert!(began.elapsed() < PATIENCE, "{output:?}");
     };

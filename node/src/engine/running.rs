@@ -251,18 +251,26 @@ impl Engine {
     async fn forget_erased(self) {
         let mut stop = self.0.stop.subscribe();
         let mut erased = self.0.sequencer.erased();
+        // Whatever was erased before this start.
+        let mut place = self
+            .0
+            .store
+            .applied()
+            .ok()
+            .flatten()
+            .and_then(|it| it.log_id);
         loop {
-            tokio::select! {
-                changed = erased.changed() => if changed.is_err() { return },
-                _ = stop.changed() => return,
-            }
-            let place = *erased.borrow_and_update();
             while !self.has_forgotten(place).await {
                 tokio::select! {
                     () = tokio::time::sleep(FORGET_PAUSE) => {}
                     _ = stop.changed() => return,
                 }
             }
+            tokio::select! {
+                changed = erased.changed() => if changed.is_err() { return },
+                _ = stop.changed() => return,
+            }
+            place = *erased.borrow_and_update();
         }
     }
 
