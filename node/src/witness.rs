@@ -76,10 +76,19 @@ impl Witness {
         self.last = Some(Signed::of(checkpoint));
     }
 
-    /// Takes note of a lock that may be older than what was settled since.
+    /// Takes note of a lock that may be older than what was settled since. Of two of one size it
+    /// is the lock that this member has signed.
     pub fn settle_lock(&mut self, lock: &Checkpoint) {
-        if self.last.is_none_or(|last| last.size < lock.size) {
+        if self.last.is_none_or(|last| last.size <= lock.size) {
             self.settle(lock);
+        }
+    }
+
+    /// Takes note of what a quorum vouches for, unless this member has signed something of that
+    /// size already: that is never forgotten before a larger size.
+    pub fn settle_newer(&mut self, checkpoint: &Checkpoint) {
+        if self.last.is_none_or(|last| last.size < checkpoint.size) {
+            self.settle(checkpoint);
         }
     }
 
@@ -89,10 +98,13 @@ impl Witness {
         self.last == Some(Signed::of(checkpoint))
     }
 
-    /// Whether a larger checkpoint was settled: this one is then not signed again.
+    /// Whether a larger checkpoint was settled, or another one of the same size: this one is then
+    /// not signed.
     #[must_use]
     pub fn is_past(&self, checkpoint: &Checkpoint) -> bool {
-        self.last.is_some_and(|last| last.size > checkpoint.size)
+        let asked = Signed::of(checkpoint);
+        self.last
+            .is_some_and(|last| last.size > asked.size || last.size == asked.size && last != asked)
     }
 
     /// Its member name.
@@ -225,5 +237,22 @@ mod tests {
             };
             assert_eq!(time.get(), signed);
         }
+    }
+
+    #[test]
+    fn what_was_signed_is_not_forgotten_for_what_others_signed_of_that_size() {
+        let mut witness = Witness::new("a".parse().unwrap(), SecretKey::from_seed(&[1; 32]));
+        let at = UnixSeconds::new(1);
+        witness.settle(&checkpoint(5, 1));
+        witness.settle_newer(&checkpoint(5, 2));
+        assert!(witness.cosign(checkpoint(5, 2), at).is_err());
+        assert!(witness.is_past(&checkpoint(5, 2)) && !witness.is_past(&checkpoint(5, 1)));
+        // A start: what a quorum vouches for is on the disk, and beside it what was signed.
+        let mut witness = Witness::new("a".parse().unwrap(), SecretKey::from_seed(&[1; 32]));
+        witness.settle(&checkpoint(5, 2));
+        witness.settle_lock(&checkpoint(5, 1));
+        assert!(witness.cosign(checkpoint(5, 2), at).is_err());
+        witness.settle_newer(&checkpoint(6, 2));
+        assert!(witness.cosign(checkpoint(6, 2), at).is_ok());
     }
 }

@@ -39,7 +39,7 @@ impl Worker {
         if matches!(applied, Ok(Applied::Certified)) {
             self.catching_up = None;
             let published = self.shared.snapshot();
-            self.witness.settle(published.checkpoint().claimed());
+            self.witness.settle_newer(published.checkpoint().claimed());
             // Both were made for a state that is no longer the newest.
             self.checked = None;
             self.gathering.forget_up_to(published.size());

@@ -94,7 +94,7 @@ impl Worker {
         }
         // From here the batch is in the ledger, whatever happens to this process.
         let committed_in = started.elapsed();
-        self.witness.settle(&checkpoint);
+        self.witness.settle_newer(&checkpoint);
         self.chain = Chain::after(header.claimed());
         self.gathering.forget_up_to(checkpoint.size);
         let snapshot = self.publish(grown, certificate.clone());
