@@ -302,9 +302,9 @@ fn records_are_taken_a_little_below_the_watermark_and_refused_cleanly_below_that
 /// Where the process that is to be killed writes.
 const TO_BE_KILLED: &str = "VITRAIL_TEST_ENGINE_DIR";
 
-/// Not a test of its own: appends, cuts off and votes, and prints each step once it is durable.
+/// Started by the test below as a process: appends, cuts off and votes, and prints each step once it
+/// is durable. Anywhere else there is nothing to write to, and nothing to do.
 #[test]
-#[ignore = "the test below starts it as a process and kills it"]
 fn writes_until_it_is_killed() {
     let Ok(dir) = std::env::var(TO_BE_KILLED) else {
         return;
@@ -332,7 +332,7 @@ fn a_killed_process_has_lost_nothing_that_it_reported() {
     let mut durable = 0;
     for round in 1..=3 {
         let mut writer = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture"])
+            .args(["--exact", "--nocapture"])
             .arg("store::tests::engine::writes_until_it_is_killed")
             .env(TO_BE_KILLED, folder.path())
             .stdout(Stdio::piped())
