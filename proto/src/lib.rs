@@ -43,6 +43,8 @@ pub mod entry;
 
 pub mod batch;
 
+pub mod ballot;
+
 pub mod seal;
 
 pub mod refusal;
