@@ -7,19 +7,28 @@
 
 use std::collections::BTreeSet;
 
-use openraft::raft::AppendEntriesRequest;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use proto::ballot::SignedBallot;
 use proto::ids::MemberName;
 use proto::roster::Roster;
+use proto::wire::batch::BatchRecord;
 use proto::wire::{WireError, v1};
 use thiserror::Error;
 
+use super::distrust::Term;
+use super::mandate::TERM_STEP_MAX;
 use super::message::{
-    read_append, read_install, read_transfer, read_vote, write_appended, write_voted,
+    read_append, read_install, read_mandate, read_transfer, read_vote, write_appended, write_voted,
 };
 use super::record::vote_to_bytes;
+use super::refused::Refused;
 use super::running::Engine;
-use super::{EngineId, Entry, LeaderId, Membership, Payload, Snapshot, SnapshotMeta, TypeConfig};
-use crate::sequencer::BatchFault;
+use super::{
+    Applied, EngineId, Entry, LeaderId, LogId, Membership, Payload, Record, Snapshot, SnapshotMeta,
+    TypeConfig, Vote,
+};
+use crate::sequencer::{BatchFault, Blame, of_refused};
+use crate::store::StoreError;
 
 /// Why a message of another engine is not taken.
 #[derive(Debug, Error)]
@@ -39,12 +48,24 @@ pub enum GateError {
     /// The sender has no vote in the roster in force.
     #[error("the sender has no vote")]
     NotAVoter,
+    /// It is of a term in which its sender has not shown the votes of a majority.
+    #[error("the sender shows no majority of signed votes for its term")]
+    NoMandate,
+    /// It asks for a vote in a term that elections cannot have reached.
+    #[error("the term is more than {TERM_STEP_MAX} ahead of this node's")]
+    FarTerm,
+    /// Its sender has led with a batch that this member does not cosign.
+    #[error("the sender is not followed since a batch of its was refused")]
+    Distrusted,
     /// A batch in it is not one that this member would cosign.
     #[error("a batch: {0}")]
     Batch(#[from] BatchFault),
     /// A membership in it is not one of this roster.
-    #[error("a membership has a seat that is not another member's, or too few voters")]
+    #[error("a membership has a vote that is not another member's, or takes one from a member")]
     Membership,
+    /// The own store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The own engine does not answer.
     #[error("this node's engine has stopped")]
     Stopped,
@@ -61,14 +82,23 @@ impl Engine {
         message: v1::EngineAppendRequest,
     ) -> Result<v1::EngineAppendResponse, GateError> {
         self.require_me(message.to)?;
+        let shown = read_mandate(&message.mandate)?;
         let append = read_append(message)?;
-        self.require_seat(from, &append.vote.leader_id)?;
-        if !append.vote.committed {
-            return Err(GateError::NotItsSeat);
-        }
-        self.require_sound(&append).await?;
+        let leader = append.vote.leader_id;
+        self.require_leader(from, &append.vote, &shown)?;
+        self.require_sound(from, &append).await?;
         let answer = self.raft().append_entries(append).await;
-        Ok(write_appended(&answer.map_err(|_| GateError::Stopped)?))
+        let answer = answer.map_err(|_| GateError::Stopped)?;
+        // These two come once the vote is durable, so this node votes for nobody else.
+        let is_durable = matches!(
+            answer,
+            AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_)
+        );
+        let ballot = match is_durable && !shown.is_empty() {
+            true => self.mandates().ballot(&leader, from),
+            false => Vec::new(),
+        };
+        Ok(write_appended(&answer, ballot))
     }
 
     /// Answers whether this node votes for a candidate.
@@ -82,9 +112,16 @@ impl Engine {
     ) -> Result<v1::EngineVoteResponse, GateError> {
         self.require_me(message.to)?;
         let request = read_vote(message)?;
-        self.require_seat(from, &request.vote.leader_id)?;
+        let asked = request.vote;
+        self.require_candidate(from, &asked)?;
         let answer = self.raft().vote(request).await;
-        Ok(write_voted(&answer.map_err(|_| GateError::Stopped)?))
+        let answer = answer.map_err(|_| GateError::Stopped)?;
+        // The answer comes once the vote is durable.
+        let ballot = match answer.vote_granted && answer.vote == asked {
+            true => self.mandates().ballot(&asked.leader_id, from),
+            false => Vec::new(),
+        };
+        Ok(write_voted(&answer, ballot))
     }
 
     /// Answers whether this node would vote for a candidate.
@@ -98,9 +135,10 @@ impl Engine {
     ) -> Result<v1::EngineVoteResponse, GateError> {
         self.require_me(message.to)?;
         let request = read_vote(message)?;
-        self.require_seat(from, &request.vote.leader_id)?;
+        self.require_candidate(from, &request.vote)?;
         let answer = self.raft().pre_vote(request).await;
-        Ok(write_voted(&answer.map_err(|_| GateError::Stopped)?))
+        let answer = answer.map_err(|_| GateError::Stopped)?;
+        Ok(write_voted(&answer, Vec::new()))
     }
 
     /// Goes on from where the leader says, once the ledger is there.
@@ -113,10 +151,12 @@ impl Engine {
         message: &v1::EngineInstallRequest,
     ) -> Result<v1::EngineInstallResponse, GateError> {
         self.require_me(message.to)?;
+        let shown = read_mandate(&message.mandate)?;
         let (vote, applied, manifest) = read_install(message)?;
-        self.require_seat(from, &vote.leader_id)?;
+        self.require_leader(from, &vote, &shown)?;
         let roster = self.roster();
-        require_members(applied.membership.membership(), &roster)?;
+        let next = applied.membership.membership();
+        require_members(applied.log_id, next, &self.applied()?, &roster)?;
         let meta = SnapshotMeta::from(applied);
         let snapshot = Snapshot {
             meta,
@@ -165,12 +205,19 @@ impl Engine {
         seated.map_err(|_| GateError::Stopped)
     }
 
-    /// A member speaks for its own seat. Before this node knows any seat, for whichever it says.
-    fn require_seat(&self, from: &MemberName, leader: &LeaderId) -> Result<(), GateError> {
+    fn require_voting(&self, from: &MemberName) -> Result<(), GateError> {
         let roster = self.roster();
-        if !roster.member(from).is_some_and(|member| member.is_voting()) {
+        let votes = roster.member(from).is_some_and(|it| it.is_voting());
+        if !votes {
             return Err(GateError::NotAVoter);
         }
+        let is_followed = !self.distrust().has(from);
+        is_followed.then_some(()).ok_or(GateError::Distrusted)
+    }
+
+    /// A member speaks for its own seat. Before this node knows any seat, for whichever it says.
+    fn require_seat(&self, from: &MemberName, leader: &LeaderId) -> Result<(), GateError> {
+        self.require_voting(from)?;
         let membership = self.membership();
         match membership.get_node(&leader.voted_for) {
             Some(seat) if seat.member == *from => Ok(()),
@@ -181,35 +228,134 @@ impl Engine {
         }
     }
 
+    /// A candidate asks for its own seat, and in a term that elections may have reached.
+    fn require_candidate(&self, from: &MemberName, vote: &Vote) -> Result<(), GateError> {
+        self.require_seat(from, &vote.leader_id)?;
+        if vote.committed {
+            return Err(GateError::NoMandate);
+        }
+        let own = self.own_vote().leader_id.term;
+        let is_near = vote.leader_id.term <= own.saturating_add(TERM_STEP_MAX);
+        is_near.then_some(()).ok_or(GateError::FarTerm)
+    }
+
+    /// A leader speaks in its own name, and has shown once that a majority gave it its term. What
+    /// is of an earlier term than this node's is let through: the engine answers it with the later.
+    fn require_leader(
+        &self,
+        from: &MemberName,
+        vote: &Vote,
+        shown: &[SignedBallot],
+    ) -> Result<(), GateError> {
+        let (leader, membership) = (&vote.leader_id, self.membership());
+        self.require_voting(from)?;
+        let seat = membership.get_node(&leader.voted_for);
+        if seat.is_some_and(|seat| seat.member != *from) {
+            return Err(GateError::NotItsSeat);
+        }
+        if !vote.committed {
+            return Err(GateError::NoMandate);
+        }
+        let mandates = self.mandates();
+        let is_taken = leader.term < self.own_vote().leader_id.term
+            || mandates.has_verified(leader, from, seat.is_some())
+            || mandates.verify(shown, leader, from, &membership, &self.roster());
+        is_taken.then_some(()).ok_or(GateError::NoMandate)
+    }
+
     async fn require_sound(
         &self,
+        from: &MemberName,
         append: &AppendEntriesRequest<TypeConfig>,
     ) -> Result<(), GateError> {
+        let led_in = append.vote.leader_id.term;
         for Entry { log_id, payload } in &append.entries {
             match payload {
                 Payload::Blank => {}
-                Payload::Membership(membership) => require_members(membership, &self.roster())?,
+                Payload::Membership(next) => {
+                    require_members(Some(*log_id), next, &self.applied()?, &self.roster())?;
+                }
                 Payload::Normal(record) => {
-                    let bytes = record.bytes().clone();
-                    let checked = self.sequencer().check(bytes, log_id.leader_id.term).await;
-                    checked.ok_or(GateError::Stopped)??;
+                    let (bytes, term) = (record.bytes().clone(), log_id.leader_id.term);
+                    let checked = self.sequencer().check(bytes, term, led_in).await;
+                    if let Err(fault) = checked.ok_or(GateError::Stopped)? {
+                        self.blame(from, record, &fault);
+                        return Err(fault.into());
+                    }
                 }
             }
         }
         Ok(())
     }
+
+    /// Follows the leader of a refused batch no more, and keeps the batch. Who hands on what another
+    /// has signed may have taken it unseen, while it was behind.
+    fn blame(&self, from: &MemberName, record: &Record, fault: &BatchFault) {
+        tracing::error!(%from, %fault, "a batch is refused");
+        let record = BatchRecord::from_bytes(record.bytes()).ok();
+        let handed_on = record.as_ref().is_some_and(|it| it.leader != *from);
+        match fault.blame() {
+            Blame::Leader if !handed_on => self.distrust().begin(from, Term::Lasting),
+            Blame::Leader | Blame::Unclear => self.distrust().begin(from, Term::Pause),
+            Blame::Own => return,
+        }
+        let Some(record) = record else { return };
+        let (before, snapshot) = (self.last_header(), self.sequencer().snapshot());
+        let shown = of_refused(&record, fault, before.as_ref(), &snapshot);
+        let refused = Refused {
+            evidence: shown.as_ref().ok().and_then(Option::as_ref),
+            from,
+            record: &record,
+            fault,
+            before: before.as_ref(),
+        };
+        if let Err(error) = refused.keep(self.data()) {
+            tracing::error!(%error, "the refused batch is not kept");
+        }
+    }
 }
 
-/// Each seat is a member of the roster; no member votes twice, and none without a vote.
-fn require_members(membership: &Membership, roster: &Roster) -> Result<(), GateError> {
-    for voters in membership.get_joint_config() {
+/// Each voter is a member of the roster; no member votes twice; and no member that has a vote loses
+/// it as long as the roster gives it one. What a leader repeats of what this node has applied is
+/// history: it changes nothing.
+fn require_members(
+    at: Option<LogId>,
+    next: &Membership,
+    applied: &Applied,
+    roster: &Roster,
+) -> Result<(), GateError> {
+    let index = |place: Option<LogId>| place.map(|place| place.index);
+    if applied.log_id.is_some() && index(at) <= index(applied.log_id) {
+        return Ok(());
+    }
+    let stays: BTreeSet<_> = voters(applied.membership.membership())
+        .filter(|name| roster.member(name).is_some_and(|it| it.is_voting()))
+        .collect();
+    let sets = next.get_joint_config();
+    if sets.is_empty() {
+        return Err(GateError::Membership);
+    }
+    for set in sets {
         let mut members = BTreeSet::new();
-        for id in voters {
-            let seat = membership.get_node(id).ok_or(GateError::Membership)?;
+        for id in set {
+            let seat = next.get_node(id).ok_or(GateError::Membership)?;
             if roster.member(&seat.member).is_none() || !members.insert(&seat.member) {
                 return Err(GateError::Membership);
             }
         }
+        if !stays.is_subset(&members) {
+            return Err(GateError::Membership);
+        }
     }
     Ok(())
 }
+
+fn voters(membership: &Membership) -> impl Iterator<Item = &MemberName> {
+    let seats = membership
+        .voter_ids()
+        .filter_map(|id| membership.get_node(&id));
+    seats.map(|seat| &seat.member)
+}
+
+#[cfg(test)]
+mod tests;

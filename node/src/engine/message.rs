@@ -4,6 +4,7 @@ use bytes::Bytes;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
+use proto::ballot::SignedBallot;
 use proto::batch::SignedHeader;
 use proto::checkpoint::SignedCheckpoint;
 use proto::wire::batch::{read_cosigned, read_header};
@@ -11,8 +12,8 @@ use proto::wire::v1::EngineAppendOutcome as Outcome;
 use proto::wire::{WireError, v1};
 
 use super::record::{
-    RecordError, applied_from_bytes, applied_to_bytes, log_id_from_bytes, log_id_to_bytes,
-    record_from_bytes, record_to_bytes, vote_from_bytes, vote_to_bytes,
+    RecordError, SEATS_MAX, applied_from_bytes, applied_to_bytes, log_id_from_bytes,
+    log_id_to_bytes, record_from_bytes, record_to_bytes, vote_from_bytes, vote_to_bytes,
 };
 use super::{Applied, EngineId, LogId, TypeConfig};
 
@@ -46,9 +47,29 @@ fn place_bytes(place: Option<&LogId>) -> Vec<u8> {
     place.map(log_id_to_bytes).unwrap_or_default()
 }
 
+/// The ballots that come with a message; nobody has checked them yet.
+pub(super) fn read_mandate(mandate: &[Vec<u8>]) -> Result<Vec<SignedBallot>, WireError> {
+    let got = mandate.len();
+    if got > SEATS_MAX {
+        return Err(WireError::TooMany {
+            field: "mandate",
+            got,
+            max: SEATS_MAX,
+        });
+    }
+    let ballots = mandate.iter().map(|bytes| {
+        SignedBallot::from_bytes(bytes).map_err(|_| WireError::Format {
+            field: "mandate",
+            want: "signed ballots",
+        })
+    });
+    ballots.collect()
+}
+
 pub(super) fn write_append(
     to: EngineId,
     append: &AppendEntriesRequest<TypeConfig>,
+    mandate: Vec<Vec<u8>>,
 ) -> Result<v1::EngineAppendRequest, RecordError> {
     let records = append.entries.iter().map(record_to_bytes);
     Ok(v1::EngineAppendRequest {
@@ -57,6 +78,7 @@ pub(super) fn write_append(
         previous: place_bytes(append.prev_log_id.as_ref()),
         records: records.collect::<Result<_, _>>()?,
         committed: place_bytes(append.leader_commit.as_ref()),
+        mandate,
     })
 }
 
@@ -83,6 +105,7 @@ pub(super) fn read_append(
 
 pub(super) fn write_appended(
     answer: &AppendEntriesResponse<TypeConfig>,
+    ballot: Vec<u8>,
 ) -> v1::EngineAppendResponse {
     let (outcome, place, vote) = match answer {
         AppendEntriesResponse::Success => (Outcome::Done, Vec::new(), Vec::new()),
@@ -98,6 +121,7 @@ pub(super) fn write_appended(
         outcome: outcome.into(),
         place,
         vote,
+        ballot,
     }
 }
 
@@ -139,8 +163,12 @@ pub(super) fn read_vote(
     Ok(request)
 }
 
-pub(super) fn write_voted(answer: &VoteResponse<TypeConfig>) -> v1::EngineVoteResponse {
+pub(super) fn write_voted(
+    answer: &VoteResponse<TypeConfig>,
+    ballot: Vec<u8>,
+) -> v1::EngineVoteResponse {
     v1::EngineVoteResponse {
+        ballot,
         vote: vote_to_bytes(&answer.vote),
         is_granted: answer.vote_granted,
         last: place_bytes(answer.last_log_id.as_ref()),
@@ -160,6 +188,7 @@ pub(super) fn write_install(
     vote: &super::Vote,
     applied: &Applied,
     manifest: &Manifest,
+    mandate: Vec<Vec<u8>>,
 ) -> Result<v1::EngineInstallRequest, RecordError> {
     let header = manifest.header.as_ref();
     Ok(v1::EngineInstallRequest {
@@ -168,6 +197,7 @@ pub(super) fn write_install(
         applied: applied_to_bytes(applied)?,
         header: header.map(SignedHeader::to_bytes).unwrap_or_default(),
         checkpoint: manifest.checkpoint.to_text(),
+        mandate,
     })
 }
 

@@ -14,12 +14,15 @@
 //! promise: each member checks batches and roots for itself.
 
 mod catching_up;
+mod distrust;
 mod gate;
 mod log_store;
 mod machine;
+mod mandate;
 mod message;
 mod network;
 pub mod record;
+mod refused;
 mod running;
 mod tail;
 mod type_config;

@@ -15,11 +15,12 @@ use proto::signing::SecretKey;
 use thiserror::Error;
 use tonic::{Code, Request, Status};
 
+use super::mandate::{Mandates, TERM_STEP_MAX};
 use super::message::{
     Manifest, read_appended, read_voted, write_append, write_install, write_transfer, write_vote,
 };
 use super::record::vote_from_bytes;
-use super::{Applied, EngineId, Seat, Snapshot, TypeConfig, Vote};
+use super::{Applied, EngineId, LeaderId, Seat, Snapshot, TypeConfig, Vote};
 use crate::peer::Peer;
 use crate::sequencer::Sequencer;
 
@@ -39,6 +40,10 @@ enum LinkError {
     Call(Code),
     #[error("its answer cannot be read")]
     Answer,
+    #[error("its answer speaks of a term that it cannot know of, or too often")]
+    Term,
+    #[error("it gives a vote without its signed ballot")]
+    Ballot,
     #[error("the message cannot be written")]
     Message,
 }
@@ -48,6 +53,8 @@ enum LinkError {
 pub(super) struct Links {
     pub(super) sequencer: Sequencer,
     pub(super) secret: SecretKey,
+    pub(super) mandates: Mandates,
+    pub(super) id: EngineId,
 }
 
 /// The way to one engine.
@@ -90,6 +97,88 @@ impl Link {
         self.peer = Some((address.clone(), peer.clone()));
         Ok(peer)
     }
+
+    fn mandate(&self, leader: &LeaderId) -> Vec<Vec<u8>> {
+        self.links.mandates.show(self.to, leader)
+    }
+
+    /// Notes whether what was sent in a term was taken, or what failed.
+    fn noted<T>(&self, term: u64, answer: Result<T, LinkError>) -> Result<T, LinkError> {
+        let taken = answer.is_ok().then_some(term);
+        self.links.mandates.note_taken(self.to, taken);
+        answer
+    }
+
+    /// Keeps a ballot for this node. `false` when it is none.
+    fn gather(&self, ballot: &[u8], leader: &LeaderId) -> bool {
+        let snapshot = self.links.sequencer.snapshot();
+        let from = (self.to, &self.seat.member);
+        let mandates = &self.links.mandates;
+        mandates.gather(ballot, leader, from, snapshot.roster())
+    }
+
+    /// What an answer says of the vote of its node. That a majority gave it is not believed: a
+    /// leader shows its mandate itself. Nor is a vote for this node in a term that it never asked
+    /// for, nor a term that elections cannot have reached.
+    fn later(&self, vote: Vote, sent: &LeaderId) -> Result<Vote, LinkError> {
+        let (term, sent) = (vote.leader_id.term, sent.term);
+        let is_own = vote.leader_id.voted_for == self.links.id;
+        if term > sent && (is_own || term - sent > TERM_STEP_MAX) {
+            return Err(LinkError::Term);
+        }
+        Ok(Vote {
+            committed: vote.committed && term <= sent,
+            ..vote
+        })
+    }
+
+    /// A leader steps down for a later vote, and not each time that the same node says so.
+    fn stepping_down(&self, vote: Vote, sent: &LeaderId) -> Result<Vote, LinkError> {
+        let vote = self.later(vote, sent)?;
+        let is_heard = vote.leader_id.term <= sent.term || self.links.mandates.hears_later(self.to);
+        is_heard.then_some(vote).ok_or(LinkError::Term)
+    }
+
+    async fn appended(
+        &mut self,
+        rpc: &AppendEntriesRequest<TypeConfig>,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, LinkError> {
+        let (peer, leader) = (self.peer()?, rpc.vote.leader_id);
+        let message = write_append(self.to, rpc, self.mandate(&leader));
+        let message = message.map_err(|_| LinkError::Message)?;
+        let mut engine = peer.engine();
+        let call = engine.append(request(message, APPEND_DEADLINE));
+        let answer = within(APPEND_DEADLINE, call).await;
+        let answer = self.noted(leader.term, answer)?;
+        if !answer.ballot.is_empty() {
+            self.gather(&answer.ballot, &leader);
+        }
+        match read_appended(&answer).map_err(|_| LinkError::Answer)? {
+            AppendEntriesResponse::HigherVote(vote) => self
+                .stepping_down(vote, &leader)
+                .map(AppendEntriesResponse::HigherVote),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn voted(
+        &mut self,
+        rpc: &VoteRequest<TypeConfig>,
+        is_real: bool,
+    ) -> Result<VoteResponse<TypeConfig>, LinkError> {
+        let (mut engine, leader) = (self.peer()?.engine(), rpc.vote.leader_id);
+        let message = request(write_vote(self.to, rpc), VOTE_DEADLINE);
+        let answer = match is_real {
+            true => within(VOTE_DEADLINE, engine.vote(message)).await?,
+            false => within(VOTE_DEADLINE, engine.pre_vote(message)).await?,
+        };
+        let mut voted = read_voted(&answer).map_err(|_| LinkError::Answer)?;
+        if is_real && voted.vote_granted && !self.gather(&answer.ballot, &leader) {
+            return Err(LinkError::Ballot);
+        }
+        voted.vote = self.later(voted.vote, &leader)?;
+        Ok(voted)
+    }
 }
 
 /// A call with its deadline, which is kept here too: a node that is cut off does not keep it.
@@ -116,7 +205,9 @@ impl From<LinkError> for RPCError<TypeConfig> {
             LinkError::NoAddress | LinkError::Call(_) => {
                 Self::Unreachable(Unreachable::new(&error))
             }
-            LinkError::Answer | LinkError::Message => Self::Network(NetworkError::new(&error)),
+            LinkError::Answer | LinkError::Term | LinkError::Ballot | LinkError::Message => {
+                Self::Network(NetworkError::new(&error))
+            }
         }
     }
 }
@@ -129,12 +220,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let peer = self.peer()?;
-        let message = write_append(self.to, &rpc).map_err(|_| LinkError::Message)?;
-        let mut engine = peer.engine();
-        let call = engine.append(request(message, APPEND_DEADLINE));
-        let answer = within(APPEND_DEADLINE, call).await?;
-        Ok(read_appended(&answer).map_err(|_| LinkError::Answer)?)
+        Ok(self.appended(&rpc).await?)
     }
 
     async fn vote(
@@ -142,10 +228,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: VoteRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let mut engine = self.peer()?.engine();
-        let call = engine.vote(request(write_vote(self.to, &rpc), VOTE_DEADLINE));
-        let answer = within(VOTE_DEADLINE, call).await?;
-        Ok(read_voted(&answer).map_err(|_| LinkError::Answer)?)
+        Ok(self.voted(&rpc, true).await?)
     }
 
     async fn pre_vote(
@@ -153,10 +236,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: VoteRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let mut engine = self.peer()?.engine();
-        let call = engine.pre_vote(request(write_vote(self.to, &rpc), VOTE_DEADLINE));
-        let answer = within(VOTE_DEADLINE, call).await?;
-        Ok(read_voted(&answer).map_err(|_| LinkError::Answer)?)
+        Ok(self.voted(&rpc, false).await?)
     }
 
     async fn full_snapshot(
@@ -169,15 +249,18 @@ impl RaftNetworkV2<TypeConfig> for Link {
         let streaming = |error| StreamingError::Unreachable(Unreachable::new(&error));
         let mut engine = self.peer().map_err(streaming)?.engine();
         let applied = Applied::from(&snapshot.meta);
-        let message = write_install(self.to, &vote, &applied, &snapshot.snapshot);
+        let mandate = self.mandate(&vote.leader_id);
+        let message = write_install(self.to, &vote, &applied, &snapshot.snapshot, mandate);
         let message = message.map_err(|_| streaming(LinkError::Message))?;
         let call = engine.install(request(message, INSTALL_DEADLINE));
         let answer = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
-            answer = within(INSTALL_DEADLINE, call) => answer.map_err(streaming)?,
+            answer = within(INSTALL_DEADLINE, call) => answer,
         };
-        let vote = vote_from_bytes(&answer.vote).map_err(|_| streaming(LinkError::Answer))?;
-        Ok(SnapshotResponse::new(vote))
+        let answer = self.noted(vote.leader_id.term, answer).map_err(streaming)?;
+        let said = vote_from_bytes(&answer.vote).map_err(|_| streaming(LinkError::Answer))?;
+        let said = self.stepping_down(said, &vote.leader_id);
+        Ok(SnapshotResponse::new(said.map_err(streaming)?))
     }
 
     async fn transfer_leader(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::impls::ProgressResponder;
 use openraft::{ChangeMembers, Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
+use proto::batch::SignedHeader;
 use proto::ids::MemberName;
 use proto::roster::Roster;
 use proto::signing::SecretKey;
@@ -18,10 +20,14 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
 
 use super::catching_up::catch_up;
+use super::distrust::Distrust;
 use super::log_store::{DiskWork, LogStore};
 use super::machine::Machine;
+use super::mandate::Mandates;
 use super::network::Links;
-use super::{CommittedLeaderId, EngineId, LogId, Membership, Record, Seat, TypeConfig};
+use super::{
+    Applied, CommittedLeaderId, EngineId, LogId, Membership, Record, Seat, TypeConfig, Vote,
+};
 use crate::order::{Leadership, Lost, Orderer};
 use crate::peer::Peer;
 use crate::sequencer::Sequencer;
@@ -74,6 +80,10 @@ struct Inner {
     sequencer: Sequencer,
     store: Store,
     leadership: watch::Sender<Leadership>,
+    mandates: Mandates,
+    distrust: Distrust,
+    /// The folder of this node's data.
+    data: PathBuf,
     /// The newest life of each member that has asked this node for a seat.
     enlisted: Mutex<BTreeMap<MemberName, EngineId>>,
     /// Ends the tasks.
@@ -97,13 +107,18 @@ impl Engine {
         store: Store,
         name: MemberName,
         secret: SecretKey,
+        data: &Path,
     ) -> Result<Self, EngineError> {
         let id = state.id;
         let log = LogStore::new(store.clone(), state, DiskWork::Threads)?;
         let machine = Machine::open(sequencer.clone(), store.clone(), secret.clone())?;
+        let origin = sequencer.snapshot().roster().origin().clone();
+        let mandates = Mandates::new(id, name.clone(), secret.clone(), origin, state.vote);
         let links = Links {
             sequencer: sequencer.clone(),
             secret: secret.clone(),
+            mandates: mandates.clone(),
+            id,
         };
         let config = Arc::new(config().validate().map_err(said)?);
         let raft = Raft::new(id, config, links, log, machine)
@@ -117,6 +132,9 @@ impl Engine {
             sequencer,
             store,
             leadership: watch::Sender::new(Leadership::Nobody),
+            mandates,
+            distrust: Distrust::default(),
+            data: data.to_owned(),
             enlisted: Mutex::default(),
             stop: watch::Sender::new(false),
         }));
@@ -154,6 +172,33 @@ impl Engine {
 
     pub(super) fn raft(&self) -> &EngineRaft {
         &self.0.raft
+    }
+
+    pub(super) fn mandates(&self) -> &Mandates {
+        &self.0.mandates
+    }
+
+    pub(super) fn data(&self) -> &Path {
+        &self.0.data
+    }
+
+    /// The header of the last batch in the ledger, as far as it can be read.
+    pub(super) fn last_header(&self) -> Option<SignedHeader> {
+        self.0.store.last_header().ok().flatten()
+    }
+
+    pub(super) fn distrust(&self) -> &Distrust {
+        &self.0.distrust
+    }
+
+    /// How far this node's ledger is, and the membership there: a majority has it.
+    pub(super) fn applied(&self) -> Result<Applied, StoreError> {
+        Ok(self.0.store.applied()?.unwrap_or_default())
+    }
+
+    /// The vote of this node, or one shortly before it.
+    pub(super) fn own_vote(&self) -> Vote {
+        self.raft().metrics().borrow_watched().vote
     }
 
     pub(super) fn sequencer(&self) -> &Sequencer {

@@ -50,6 +50,7 @@ impl Worker {
                 let _ = pending.done.send(Ok(Certified::Before));
             }
             self.came_by_pages = true;
+            self.found_awaited();
         }
         let _ = done.send(applied);
     }

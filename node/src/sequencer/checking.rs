@@ -38,6 +38,12 @@ pub enum BatchFault {
     /// It is signed for another term than the one in which its leader leads.
     #[error("the batch is of another term than its place in the order")]
     Term,
+    /// Its leader has signed another batch for the same place in the same term.
+    #[error("the leader has signed another batch for the same place in the same term")]
+    TwoHeaders {
+        /// That one.
+        other: Box<SignedHeader>,
+    },
     /// It does not follow the batch that this node holds.
     #[error("the batch does not extend what this node holds")]
     DoesNotExtend,
@@ -65,6 +71,35 @@ pub enum BatchFault {
     /// The own store does not take where the engine is.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Whose fault it is that a batch is not cosigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// No honest leader makes such a batch.
+    Leader,
+    /// The leader's clock or log, or this node's, is not as it should be.
+    Unclear,
+    /// This node's own.
+    Own,
+}
+
+impl BatchFault {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::Malformed(_)
+            | Self::NotAVoter
+            | Self::Term
+            | Self::TwoHeaders { .. }
+            | Self::Header(_)
+            | Self::Entry { .. }
+            | Self::Roots { .. } => Blame::Leader,
+            Self::DoesNotExtend | Self::Dated => Blame::Unclear,
+            Self::Read(_) | Self::Store(_) => Blame::Own,
+        }
+    }
 }
 
 /// A batch that was decided and grown in memory, and states what this node found too.
@@ -111,12 +146,9 @@ impl Chain {
         }
     }
 
-    /// The chain at this header, if it is farther.
-    pub(super) fn past(self, header: &BatchHeader) -> Self {
-        match header.number > self.number {
-            true => Self::after(header),
-            false => self,
-        }
+    /// Whether a header is that of the next batch.
+    pub(super) fn is_extended_by(&self, header: &BatchHeader) -> bool {
+        self.number.checked_add(1) == Some(header.number) && header.previous == self.hash
     }
 
     /// The header of the next batch.
@@ -158,7 +190,7 @@ pub(super) fn check(
         header, entries, ..
     } = record;
     let claimed = header.claimed();
-    if claimed.number != chain.number + 1 || claimed.previous != chain.hash {
+    if !chain.is_extended_by(claimed) {
         return Err(BatchFault::DoesNotExtend);
     }
     if claimed.at < chain.at {

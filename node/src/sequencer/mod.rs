@@ -39,8 +39,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use proto::batch::BATCH_ENTRIES_MAX;
 
+pub(crate) use self::accusation::of_refused;
 use self::catching_up::{Installed, Paged};
-pub use self::checking::BatchFault;
+pub use self::checking::{BatchFault, Blame};
 pub use self::opening::{FoundError, OpenError, found, open};
 pub use self::ordering::{BATCH_SKEW_MS_MAX, Certified, Opinion};
 use self::ordering::{Checking, Ordered};
@@ -319,16 +320,22 @@ impl Sequencer {
         let _ = self.control.try_send(Control::Attach(orderer));
     }
 
-    /// What this member thinks of a record that its engine is to take, from the leader of `term`.
-    /// With it comes what certifies the batch before.
+    /// What this member thinks of a record of `term` that its engine is to take from the leader of
+    /// the term `led_in`. With it comes what certifies the batch before.
     ///
     /// # Errors
     /// [`BatchFault`]: the engine must not take it. `None` when the node is shutting down.
-    pub async fn check(&self, record: Bytes, term: u64) -> Option<Result<Opinion, BatchFault>> {
+    pub async fn check(
+        &self,
+        record: Bytes,
+        term: u64,
+        led_in: u64,
+    ) -> Option<Result<Opinion, BatchFault>> {
         let (answer, answered) = oneshot::channel();
         let checking = Checking {
             record,
             term,
+            led_in,
             answer,
         };
         self.tell(Control::Check(checking)).await;
@@ -407,5 +414,7 @@ impl Sequencer {
     }
 }
 
+#[cfg(test)]
+mod liar;
 #[cfg(test)]
 mod tests;

@@ -175,8 +175,17 @@ pub(super) fn take_up(
         witness.settle_lock(&lock.checkpoint(roster.origin()));
     }
     let header = store.last_header()?;
+    // The founder's first entry came without a batch.
+    let came_by_pages = header.as_ref().map_or(snapshot.size().get() > 1, |it| {
+        it.claimed().checkpoint(roster.origin()) != *snapshot.checkpoint().claimed()
+    });
     let chain = header.map_or_else(Chain::default, |it| Chain::after(it.claimed()));
-    Ok(start(store.clone(), witness, observer, snapshot, chain))
+    let begun = Begun {
+        snapshot,
+        chain,
+        came_by_pages,
+    };
+    Ok(start(store.clone(), witness, observer, begun))
 }
 
 /// The state that was on disk, with the roster that its map says is in force. That this roster
@@ -212,18 +221,22 @@ fn roster_in_force(store: &Store, crown: &Crown) -> Result<Arc<Roster>, OpenErro
     }
 }
 
-fn start(
-    store: Store,
-    witness: Witness,
-    observer: BatchObserver,
+/// From where a thread goes on.
+struct Begun {
     snapshot: Arc<Snapshot>,
     chain: Chain,
-) -> Sequencer {
+    came_by_pages: bool,
+}
+
+fn start(store: Store, witness: Witness, observer: BatchObserver, begun: Begun) -> Sequencer {
+    let Begun {
+        snapshot,
+        chain,
+        came_by_pages,
+    } = begun;
     let (inbox, appends) = mpsc::channel(QUEUE_ENTRIES_MAX);
     let (control, controls) = mpsc::channel(CONTROL_MAX);
     let (cosigned, own_cosignature) = watch::channel(None);
-    // The founder's first entry came without a batch.
-    let snapshot_size = snapshot.size().get();
     let shared = Arc::new(Shared::new(snapshot, Condition::Following));
     let mut worker = Worker {
         inbox: appends,
@@ -235,14 +248,16 @@ fn start(
         witness,
         store,
         observer,
-        came_by_pages: chain == Chain::default() && snapshot_size > 1,
+        came_by_pages,
         chain,
         cosigned,
         gathering: Gathering::default(),
         flight: None,
         checked: None,
+        sound: None,
         asked: None,
         pending: None,
+        awaited: None,
         expired_at: Instant::now(),
         renewed_at: Instant::now(),
         catching_up: None,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use proto::batch::{BatchHeader, content_hash};
+use proto::batch::{BatchHeader, SignedHeader, content_hash};
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::hash::Hash;
 use proto::ids::MemberName;
@@ -22,7 +22,7 @@ use proto::roster::Roster;
 use proto::wire::batch::{BatchRecord, record_bytes};
 use tokio::sync::oneshot;
 
-use super::checking::{BatchFault, Prepared, appended, check};
+use super::checking::{BatchFault, Chain, Prepared, appended, check};
 use super::steps::{Failure, grow};
 use super::worker::{Worker, refuse_all};
 use super::{Condition, Control, Decided, StopReason, Unavailable, Waiting};
@@ -61,8 +61,10 @@ pub enum Certified {
 pub struct Checking {
     /// Its bytes.
     pub record: Bytes,
-    /// The term in which its leader leads.
+    /// The term of its place in the order.
     pub term: u64,
+    /// The term of the leader that hands it over.
+    pub led_in: u64,
     /// Told what this member thinks of it.
     pub answer: oneshot::Sender<Result<Opinion, BatchFault>>,
 }
@@ -91,6 +93,13 @@ pub(super) struct Flight {
     pub(super) held: Held<Prepared>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) prepared_in: Duration,
+}
+
+/// An ordered batch that does not follow what is held, until pages bring it.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    pub(super) header: SignedHeader,
+    pub(super) done: oneshot::Sender<Result<Certified, BatchFault>>,
 }
 
 /// An ordered batch that waits for a quorum.
@@ -208,7 +217,8 @@ impl Worker {
         // The batch before may wait for nothing but the certificate that this one brings.
         self.gathering.bring(record.before.clone());
         self.certify();
-        if self.pending.is_some() && record.header.claimed().number == self.chain.number + 2 {
+        let number = record.header.claimed().number;
+        if self.pending.is_some() && Some(number) == self.chain.number.checked_add(2) {
             self.asked = Some(checking);
             return;
         }
@@ -222,14 +232,17 @@ impl Worker {
         if self.checked.as_ref().is_some_and(is_it) {
             return Ok(Opinion::Sound);
         }
+        self.require_one_header(&record)?;
         if self.holds(&header) {
             return Ok(Opinion::Held);
         }
-        if self.pending.is_some() || header.number > self.chain.number + 1 {
+        if self.pending.is_some() || header.number.saturating_sub(1) > self.chain.number {
             return Ok(Opinion::Later);
         }
-        self.require_timely(&header)?;
+        self.require_timely(&header, asked.led_in)?;
+        let leader = record.leader.clone();
         let made = self.check(record)?;
+        self.sound = Some((leader, made.header.clone()));
         self.checked = Some(Held {
             record: asked.record.clone(),
             made,
@@ -237,10 +250,35 @@ impl Worker {
         Ok(Opinion::Sound)
     }
 
-    /// A new batch is dated about now. An old one that a quorum has vouched for since is history.
-    fn require_timely(&self, header: &BatchHeader) -> Result<(), BatchFault> {
+    /// A leader signs one header for a place in its term. This node remembers the newest one that
+    /// it has found sound.
+    fn require_one_header(&self, record: &BatchRecord) -> Result<(), BatchFault> {
+        let Some((leader, other)) = &self.sound else {
+            return Ok(());
+        };
+        if *leader != record.leader || !record.header.contradicts(other) {
+            return Ok(());
+        }
+        let snapshot = self.shared.snapshot();
+        let roster = snapshot.roster();
+        let key = roster.member(leader).map(|member| member.public_key);
+        let signed = key.map(|key| record.header.verify(roster.origin(), &key));
+        match signed {
+            Some(Ok(_)) => Err(BatchFault::TwoHeaders {
+                other: Box::new(other.clone()),
+            }),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(BatchFault::NotAVoter),
+        }
+    }
+
+    /// A new batch is dated about now. An old one that a quorum has vouched for since is history;
+    /// one of an earlier term than its leader's has waited for a majority. It is at least not
+    /// dated before the batch that it extends.
+    fn require_timely(&self, header: &BatchHeader, led_in: u64) -> Result<(), BatchFault> {
         let apart = header.at.get().abs_diff(clock::now().get());
-        let is_history = self.gathering.vouched() >= header.size;
+        let is_history = self.gathering.vouched() >= header.size
+            || header.term < led_in && header.at <= clock::now();
         (apart <= BATCH_SKEW_MS_MAX || is_history)
             .then_some(())
             .ok_or(BatchFault::Dated)
@@ -259,9 +297,49 @@ impl Worker {
     fn holds(&self, header: &BatchHeader) -> bool {
         let snapshot = self.shared.snapshot();
         header.number <= self.chain.number
-            || header.size < snapshot.size()
-            || self.came_by_pages
-                && header.checkpoint(snapshot.roster().origin()) == *snapshot.checkpoint().claimed()
+            || self.came_by_pages && (header.size < snapshot.size() || states(header, &snapshot))
+    }
+
+    /// The chain after a batch that came by pages: it goes on, or begins anew at what a quorum
+    /// vouches for. Anything else is left to a later batch.
+    fn rejoin(&mut self, header: &SignedHeader) -> Result<(), BatchFault> {
+        let claimed = header.claimed();
+        let snapshot = self.shared.snapshot();
+        if self.chain.is_extended_by(claimed) || states(claimed, &snapshot) {
+            self.chain = Chain::after(claimed);
+            self.store.save_header(header)?;
+        }
+        Ok(())
+    }
+
+    /// An ordered batch that does not follow what this node holds: it holds another one of a leader
+    /// that signed two, or has missed some. What a quorum has cosigned comes by pages.
+    fn await_pages(
+        &mut self,
+        record: &Bytes,
+        done: oneshot::Sender<Result<Certified, BatchFault>>,
+    ) {
+        match BatchRecord::from_bytes(record) {
+            Ok(record) => {
+                tracing::warn!("an ordered batch does not follow what this node holds: it waits");
+                let header = record.header;
+                self.awaited = Some(Awaited { header, done });
+                self.found_awaited();
+            }
+            Err(error) => {
+                let _ = done.send(Err(BatchFault::Malformed(error)));
+            }
+        }
+    }
+
+    /// Goes on from the batch that had to come by pages, if it has come.
+    pub(super) fn found_awaited(&mut self) {
+        let size = self.shared.snapshot().size();
+        let has_come = |it: &mut Awaited| it.header.claimed().size <= size;
+        if let Some(Awaited { header, done }) = self.awaited.take_if(has_come) {
+            let gone_on = self.rejoin(&header).map(|()| Certified::Before);
+            let _ = done.send(gone_on);
+        }
     }
 
     /// A record has its place: it is locked, cosigned, and waits for a quorum.
@@ -288,6 +366,7 @@ impl Worker {
             Ok(None) => {
                 let _ = done.send(Ok(Certified::Before));
             }
+            Err(BatchFault::DoesNotExtend) => self.await_pages(&record, done),
             Err(fault) => {
                 tracing::error!(%fault, "an ordered batch is not cosigned: this node stops");
                 let reason = StopReason::Contradicted;
@@ -312,8 +391,9 @@ impl Worker {
         }
         let record = BatchRecord::from_bytes(record).map_err(BatchFault::Malformed)?;
         if self.holds(record.header.claimed()) {
-            self.chain = self.chain.past(record.header.claimed());
-            self.store.save_header(&record.header)?;
+            if self.came_by_pages {
+                self.rejoin(&record.header)?;
+            }
             return Ok(None);
         }
         let prepared = self.check(record)?;
@@ -331,6 +411,13 @@ impl Worker {
                 if !alone {
                     self.cosigned.send_replace(Some(signed));
                 }
+                self.pending = Some(pending);
+                self.certify();
+            }
+            Err(Failure::Witness(error)) if !alone => {
+                // A leader that lied has had this member's signature for another batch of this
+                // size. It does not sign two; the others may be a quorum without it.
+                tracing::error!(%error, "an ordered batch is not cosigned");
                 self.pending = Some(pending);
                 self.certify();
             }
@@ -355,6 +442,11 @@ impl Worker {
         }
         Ok(signed)
     }
+}
+
+/// Whether a header states what is published.
+fn states(header: &BatchHeader, snapshot: &Snapshot) -> bool {
+    header.checkpoint(snapshot.roster().origin()) == *snapshot.checkpoint().claimed()
 }
 
 fn votes_alone(roster: &Roster, name: &MemberName) -> bool {

@@ -7,14 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::batch::SignedHeader;
 use proto::checkpoint::SignedCheckpoint;
-use proto::ids::UnixMillis;
+use proto::ids::{MemberName, UnixMillis};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use super::checking::{Chain, Prepared};
 use super::gathering::Gathering;
-use super::ordering::{Checking, Flight, Held, Pending};
+use super::ordering::{Awaited, Checking, Flight, Held, Pending};
 use super::replica::Replica;
 use super::steps::Failure;
 use super::{
@@ -58,10 +59,14 @@ pub(super) struct Worker {
     pub(super) flight: Option<Flight>,
     /// The batch that the gate had checked, ahead of its order.
     pub(super) checked: Option<Held<Prepared>>,
+    /// The newest header that the gate has found sound, and whose it is.
+    pub(super) sound: Option<(MemberName, SignedHeader)>,
     /// The gate's question that waits for the batch before.
     pub(super) asked: Option<Checking>,
     /// The ordered batch that waits for a quorum.
     pub(super) pending: Option<Pending>,
+    /// The ordered batch that has to come by pages.
+    pub(super) awaited: Option<Awaited>,
     pub(super) expired_at: Instant,
     pub(super) renewed_at: Instant,
     /// The ledger while it is brought up to a snapshot of the engine.

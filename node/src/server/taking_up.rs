@@ -99,7 +99,8 @@ async fn start_engine(
     secret: &SecretKey,
 ) -> Result<Engine, StartError> {
     let (name, secret) = (config.name.clone(), secret.clone());
-    let engine = Engine::start(state, sequencer.clone(), store.clone(), name, secret).await?;
+    let (ledger, data) = (sequencer.clone(), &config.data);
+    let engine = Engine::start(state, ledger, store.clone(), name, secret, data).await?;
     sequencer.attach(Arc::new(engine.clone()));
     let snapshot = sequencer.snapshot();
     let mut voting = snapshot.roster().voting_members();

@@ -296,6 +296,21 @@ impl Row {
                 "NOT_ITS_SEAT",
                 "Un membre ne parle que pour son propre siège.",
             ),
+            GateError::Store(_) => Self::of(
+                Code::Internal,
+                "STORE",
+                "Ce serveur ne peut pas lire ce qu'il a stocké.",
+            ),
+            GateError::Distrusted => Self::of(
+                Code::PermissionDenied,
+                "NOT_FOLLOWED",
+                "Ce serveur ne suit plus ce membre, dont il a refusé un lot.",
+            ),
+            GateError::NoMandate | GateError::FarTerm => Self::of(
+                Code::FailedPrecondition,
+                "NO_MANDATE",
+                "Un membre ne dirige qu'avec les voix signées d'une majorité.",
+            ),
             GateError::Batch(_) | GateError::Membership => Self::of(
                 Code::FailedPrecondition,
                 "BATCH_REFUSED",
