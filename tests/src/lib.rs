@@ -44,6 +44,8 @@ pub mod world;
 pub mod raw;
 pub mod replicated;
 
+pub mod engine_liar;
+
 pub mod soft_token;
 
 pub mod terminal;
