@@ -56,6 +56,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.ReplicationService/Cosign", Access::Member),
     ("/vitrail.v1.ReplicationService/Follow", Access::Member),
     ("/vitrail.v1.ReplicationService/Forward", Access::Member),
+    ("/vitrail.v1.ReplicationService/Status", Access::Member),
 ];
 
 /// The listed method with this path.

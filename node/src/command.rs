@@ -1,9 +1,10 @@
 //! The command of the operator: `vitrail-node keygen | init | join | seal-key | reseal | run |
-//! ceremony | demo`.
+//! status | rebuild | ceremony | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
 mod failure;
+mod members;
 mod sealing;
 
 use std::io::{self, Write as _};
@@ -22,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::failure::CommandError;
+use self::members::MemberArgs;
 use self::sealing::{ResealArgs, SealArgs, SealKeyArgs};
 use crate::ceremony;
 use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
@@ -70,6 +72,10 @@ enum Command {
     Reseal(ResealArgs),
     /// Run the node until SIGTERM or SIGINT.
     Run(RunArgs),
+    /// Say who leads, who votes, who is behind, and how many may still fail.
+    Status(MemberArgs),
+    /// Fetch a lost ledger from the other members into an empty data folder, and verify all of it.
+    Rebuild(MemberArgs),
     /// Make the joint keys together with other members, refresh the shares, publish the outcome.
     #[command(subcommand)]
     Ceremony(CeremonyCommand),
@@ -213,6 +219,8 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::SealKey(args) => sealing::seal_key(args, cli.output),
         Command::Reseal(args) => sealing::reseal(args, cli.output),
         Command::Run(args) => run(args, cli.output),
+        Command::Status(args) => members::status(args, cli.output),
+        Command::Rebuild(args) => members::rebuild_node(args, cli.output),
         Command::Ceremony(command) => ceremony(command, cli.output),
         Command::Demo(args) => demo(&args, cli.output),
     }

@@ -17,13 +17,11 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use proto::attestation::{Attestation, State as MapState, roster_index};
 use proto::ids::LeafIndex;
 use proto::tile::{TilePath, TileWidth};
 
 pub use self::listener::{IDLE_MAX, PAGE_CONNECTIONS_MAX, PageListener};
 use crate::clock;
-use crate::ledger::View as _;
 use crate::metrics::{Metrics, Reading};
 use crate::sequencer::{Condition, Sequencer};
 use crate::snapshot::{ReadError, Snapshot};
@@ -75,7 +73,7 @@ impl Pages {
         Reading {
             size: snapshot.size(),
             checkpoint_age: checkpoint_age(&snapshot),
-            store_state: state_word(self.sequencer.condition()),
+            store_state: self.sequencer.condition().as_str(),
             syncs: self.store.syncs(),
         }
     }
@@ -112,23 +110,9 @@ async fn checkpoint(State(pages): State<Pages>) -> Response {
 
 /// The signed roster in force, as its entry has it.
 async fn roster(State(pages): State<Pages>) -> Response {
-    match signed_roster(&pages.sequencer.snapshot()) {
-        Ok(text) => page(StatusCode::OK, TEXT, NO_CACHE, text),
+    match pages.sequencer.snapshot().signed_roster() {
+        Ok(signed) => page(StatusCode::OK, TEXT, NO_CACHE, signed.to_text()),
         Err(error) => unreadable(&error),
-    }
-}
-
-fn signed_roster(snapshot: &Snapshot) -> Result<String, ReadError> {
-    let by = match snapshot.state(&roster_index())? {
-        Some(MapState::Roster { by }) => by,
-        _ => LeafIndex::new(0),
-    };
-    let entry = snapshot.entry(by)?;
-    match entry.map(|entry| Attestation::read(entry.header())) {
-        Some(Ok(Attestation::Roster(signed))) => Ok(signed.to_text()),
-        _ => Err(ReadError::Corrupt {
-            what: "roster entry",
-        }),
     }
 }
 
@@ -181,6 +165,10 @@ async fn readyz(State(pages): State<Pages>, RawQuery(query): RawQuery) -> Respon
             passed: !matches!(pages.sequencer.condition(), Condition::Stopped(_)),
         },
         Check {
+            name: "cosigning",
+            passed: !pages.sequencer.is_recalling(),
+        },
+        Check {
             name: "checkpoint-age",
             passed: fresh,
         },
@@ -221,15 +209,6 @@ fn can_read(snapshot: &Snapshot) -> bool {
 /// How long ago a quorum vouched for the newest checkpoint; `None` when it did not.
 fn checkpoint_age(snapshot: &Snapshot) -> Option<Duration> {
     snapshot.age(clock::now().seconds())
-}
-
-/// The word of the store's state in metrics.
-const fn state_word(condition: Condition) -> &'static str {
-    match condition {
-        Condition::Writing => "writing",
-        Condition::Following => "following",
-        Condition::Stopped(reason) => reason.as_str(),
-    }
 }
 
 #[cfg(test)]

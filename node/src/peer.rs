@@ -11,6 +11,7 @@ use proto::roster::{Address, Roster};
 use proto::signing::{PublicKey, SecretKey};
 use proto::wire::batch::read_cosigned;
 use proto::wire::replication::{Page, read_page};
+use proto::wire::status::{NodeStatus, read_status};
 use proto::wire::v1::engine_service_client::EngineServiceClient;
 use proto::wire::v1::replication_service_client::ReplicationServiceClient;
 use proto::wire::{WireError, v1};
@@ -28,7 +29,7 @@ pub const FOLLOW_DEADLINE: Duration = Duration::from_secs(10);
 /// How long an entry that is passed on may take: less than the ten seconds for which its issuer
 /// waits, so that it gets our answer and not none.
 pub const FORWARD_DEADLINE: Duration = Duration::from_secs(8);
-/// How long a cosignature may take: it is sent again after it.
+/// How long a cosignature may take, or a question of status: both are repeated.
 pub const COSIGN_DEADLINE: Duration = Duration::from_secs(2);
 /// Longest answer: a page, and a margin for what is one entry over.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -204,6 +205,26 @@ impl Peer {
             code: status.code(),
         })?;
         read_cosigned(&answer.get_ref().checkpoint).map_err(|error| PeerError::Answer {
+            member: self.member.clone(),
+            error,
+        })
+    }
+
+    /// Asks what the node knows of the federation.
+    ///
+    /// # Errors
+    /// [`PeerError`]. Nothing of the answer is verified yet.
+    pub async fn status(&self) -> Result<NodeStatus, PeerError> {
+        let mut request = Request::new(v1::StatusRequest {});
+        request.set_timeout(COSIGN_DEADLINE);
+        let mut client = self.client();
+        let answered = tokio::time::timeout(COSIGN_DEADLINE, client.status(request)).await;
+        let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        let answer = answered.map_err(|status| PeerError::Call {
+            member: self.member.clone(),
+            code: status.code(),
+        })?;
+        read_status(answer.get_ref()).map_err(|error| PeerError::Answer {
             member: self.member.clone(),
             error,
         })

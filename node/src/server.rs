@@ -28,8 +28,8 @@ use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::TcpIncoming;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
-pub(crate) use self::opening::read_key;
 use self::opening::{Opened, Ready};
+pub(crate) use self::opening::{open_empty, read_key, read_roster};
 use crate::access::Recorder;
 use crate::access::alarm::Alarms;
 use crate::admission::admit;
@@ -44,6 +44,7 @@ use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
 use crate::order::Orderer;
 use crate::protection::ProtectionError;
+use crate::recall;
 use crate::secret_file::SecretFileError;
 use crate::sequencer::{OpenError, Sequencer};
 use crate::service::{Services, limited_server};
@@ -402,6 +403,8 @@ fn serve(
         servers.spawn(following.run(told(stopping)));
     }
     if engine.is_some() {
+        let (asking, asks) = (sequencer.clone(), secret.clone());
+        servers.spawn(recall::keep_asking(asking, asks, told(stopping)));
         servers.spawn(cosigning::carry(sequencer.clone(), secret, told(stopping)));
     }
     servers.spawn(health::report(reporter, sequencer, told(stopping)));

@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use proto::attestation::{
-    Attestation, GrantState, State, catalogue_index, coverage_index, grant_index, slot_index,
+    Attestation, GrantState, State, catalogue_index, coverage_index, grant_index, roster_index,
+    slot_index,
 };
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::Entry;
@@ -20,7 +21,7 @@ use proto::merkle::{ConsistencyProof, InclusionProof, ProveError, Subtrees as _}
 use proto::merkle::{prove_consistency, prove_inclusion};
 use proto::receipt::{EntryProof, RefusalReceipt};
 use proto::refusal::{Refusal, TakenSlot};
-use proto::roster::Roster;
+use proto::roster::{Roster, SignedRoster};
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::tile::{RightEdge, TileError, TilePath, TileWidth, TiledLog};
@@ -125,6 +126,24 @@ impl Snapshot {
     pub fn vouched_at(&self) -> Option<UnixSeconds> {
         let verify = || Some(self.checkpoint.verify(&self.roster).ok()?.time());
         *self.vouched_at.get_or_init(verify)
+    }
+
+    /// The signed roster in force, as its entry has it.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the entry cannot be read.
+    pub fn signed_roster(&self) -> Result<SignedRoster, ReadError> {
+        let by = match self.state(&roster_index())? {
+            Some(State::Roster { by }) => by,
+            _ => LeafIndex::new(0),
+        };
+        let entry = self.entry(by)?;
+        match entry.map(|entry| Attestation::read(entry.header())) {
+            Some(Ok(Attestation::Roster(signed))) => Ok(signed),
+            _ => Err(ReadError::Corrupt {
+                what: "roster entry",
+            }),
+        }
     }
 
     /// How long ago a quorum vouched for the checkpoint; `None` when none did.

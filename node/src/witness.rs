@@ -92,6 +92,27 @@ impl Witness {
         }
     }
 
+    /// Whether this was signed already, as far as is known here: the same or a larger one was.
+    ///
+    /// # Errors
+    /// [`WitnessError::Contradiction`] when other roots of this size were.
+    pub fn remembers(&self, signed: &Checkpoint) -> Result<bool, WitnessError> {
+        let signed = Signed::of(signed);
+        match self.last {
+            Some(last) if last.size == signed.size && last != signed => {
+                Err(WitnessError::Contradiction { size: last.size })
+            }
+            last => Ok(last.is_some_and(|last| last.size >= signed.size)),
+        }
+    }
+
+    /// A witness with the same key that remembers nothing: for signatures that never leave the
+    /// disk.
+    #[must_use]
+    pub fn for_the_disk(&self) -> Self {
+        Self::new(self.name.clone(), self.secret.clone())
+    }
+
     /// Whether this very checkpoint is the last one settled.
     #[must_use]
     pub fn has_settled(&self, checkpoint: &Checkpoint) -> bool {

@@ -11,9 +11,11 @@ use crate::init::InitError;
 use crate::join::JoinError;
 use crate::protection::ProtectionError;
 use crate::protection::token::TokenError;
+use crate::rebuild::RebuildError;
 use crate::reseal::ResealError;
 use crate::secret_file::SecretFileError;
 use crate::server::StartError;
+use crate::status::StatusError;
 
 /// Why a command does not succeed.
 #[derive(Debug, Error)]
@@ -32,6 +34,12 @@ pub(super) enum CommandError {
     Start(#[from] Box<StartError>),
     #[error(transparent)]
     Ceremony(#[from] Box<CeremonyFailure>),
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    #[error("the own node's address cannot be dialled")]
+    OwnAddress,
     #[error(transparent)]
     Demo(#[from] Box<DemoError>),
     #[error("the runtime cannot be started: {0}")]
@@ -52,7 +60,17 @@ impl CommandError {
             }
             Self::Start(error) => start_hint(error),
             Self::Ceremony(error) => error.hint(),
-            Self::Reseal(_) | Self::Demo(_) | Self::Runtime(_) | Self::Output(_) => None,
+            Self::Status(_) => Some("is a node running? --grpc says where the own one listens"),
+            Self::Rebuild(RebuildError::NotEmpty { .. }) => {
+                Some("nothing is rebuilt over a ledger: move the data folder away first")
+            }
+            Self::Rebuild(RebuildError::Start(error)) => start_hint(error),
+            Self::Rebuild(_)
+            | Self::OwnAddress
+            | Self::Reseal(_)
+            | Self::Demo(_)
+            | Self::Runtime(_)
+            | Self::Output(_) => None,
         }
     }
 
@@ -73,7 +91,11 @@ impl CommandError {
             | Self::Reseal(ResealError::Protection { .. }) => 1,
             Self::Join(JoinError::RosterFile { .. } | JoinError::KeyFile { .. }) => 2,
             Self::Join(_) => 1,
-            Self::Init(_)
+            Self::Rebuild(RebuildError::NotEmpty { .. } | RebuildError::NotVouched) => 1,
+            Self::Status(_)
+            | Self::Rebuild(_)
+            | Self::OwnAddress
+            | Self::Init(_)
             | Self::Reseal(_)
             | Self::Demo(_)
             | Self::Runtime(_)

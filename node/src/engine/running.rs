@@ -15,6 +15,7 @@ use proto::batch::SignedHeader;
 use proto::ids::MemberName;
 use proto::roster::Roster;
 use proto::signing::SecretKey;
+use proto::wire::status::SeatStatus;
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
@@ -219,6 +220,28 @@ impl Engine {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.membership().clone()
+    }
+
+    /// Who sits in the engine, as far as this node knows.
+    #[must_use]
+    pub fn seats(&self) -> Vec<SeatStatus> {
+        let (membership, votes) = (self.membership(), self.votes());
+        let seats = membership.nodes().map(|(id, seat)| SeatStatus {
+            member: seat.member.clone(),
+            engine_id: id.get(),
+            votes: votes.contains(id),
+        });
+        seats.collect()
+    }
+
+    /// The member whose node leads, if any is known to.
+    #[must_use]
+    pub fn leader(&self) -> Option<MemberName> {
+        match &*self.0.leadership.borrow() {
+            Leadership::Nobody => None,
+            Leadership::Own { .. } => Some(self.0.name.clone()),
+            Leadership::Member(name) => Some(name.clone()),
+        }
     }
 
     fn votes(&self) -> BTreeSet<EngineId> {

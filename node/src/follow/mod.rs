@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
+use proto::ids::TreeSize;
 use proto::signing::SecretKey;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
@@ -76,8 +77,13 @@ impl Following {
     pub fn new(replica: Replica, secret: SecretKey, data: PathBuf) -> Result<Self, FollowEnd> {
         let peers = match replica.sequencer() {
             Some(_) => Peer::voting(replica.roster(), &secret)?,
-            // Who has nothing yet asks everybody: what comes is verified all the same.
-            None => Peer::all(replica.roster(), &secret)?,
+            None => Vec::new(),
+        };
+        let peers = match peers.is_empty() {
+            // Who has nothing yet, or voted alone, asks everybody: what comes is verified all the
+            // same.
+            true => Peer::all(replica.roster(), &secret)?,
+            false => peers,
         };
         if peers.is_empty() {
             return Err(FollowEnd::NobodyToFollow);
@@ -106,6 +112,32 @@ impl Following {
         }
     }
 
+    /// Follows until the ledger has this size, or who answers has no more of it.
+    ///
+    /// # Errors
+    /// [`FollowEnd`].
+    pub async fn reach(&mut self, size: TreeSize) -> Result<(), FollowEnd> {
+        loop {
+            let held = self.size()?;
+            if held >= size {
+                return Ok(());
+            }
+            self.step().await?;
+            if self.failures == 0 && self.size()? == held {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How many entries are held, verified or on the way to it.
+    ///
+    /// # Errors
+    /// [`FollowEnd::BrokenOff`] when the ledger was lost with a thread.
+    pub fn size(&self) -> Result<TreeSize, FollowEnd> {
+        let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
+        Ok(replica.size())
+    }
+
     /// Follows until the node is told to stop, or cannot go on.
     pub async fn run(mut self, told: impl Future<Output = ()>) {
         let mut told = pin!(told);
@@ -121,8 +153,20 @@ impl Following {
         }
     }
 
+    /// Whether a quorum has vouched for what is held.
+    ///
+    /// # Errors
+    /// [`FollowEnd::BrokenOff`] when the ledger was lost with a thread.
+    pub fn is_published(&self) -> Result<bool, FollowEnd> {
+        let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
+        Ok(replica.sequencer().is_some())
+    }
+
     /// One page, or one failure and its pause.
-    async fn step(&mut self) -> Result<(), FollowEnd> {
+    ///
+    /// # Errors
+    /// [`FollowEnd`].
+    pub async fn step(&mut self) -> Result<(), FollowEnd> {
         match self.page().await? {
             Ok(applied) => {
                 if self.failures > 0 {
@@ -181,7 +225,6 @@ impl Following {
         }
     }
 
-    /// Goes on with the voting members of the roster in force, if they are others.
     /// Ends following, with the ledger as it is.
     ///
     /// # Errors
@@ -190,6 +233,7 @@ impl Following {
         self.replica.ok_or(FollowEnd::BrokenOff)
     }
 
+    /// Goes on with the voting members of the roster in force, if they are others.
     fn follow_roster(&mut self) -> Result<(), FollowEnd> {
         let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
         let voting = replica.roster().voting_members();

@@ -34,7 +34,7 @@ impl Worker {
         let (store, shared) = (&self.store, &self.shared);
         let replica = self
             .catching_up
-            .get_or_insert_with(|| Replica::over(store, self.witness.clone(), shared.clone()));
+            .get_or_insert_with(|| Replica::over(store, &self.witness, shared.clone()));
         let applied = replica.apply(page, now);
         if matches!(applied, Ok(Applied::Certified)) {
             self.catching_up = None;

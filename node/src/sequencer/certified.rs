@@ -134,7 +134,7 @@ impl Worker {
         self.renewed_at = tokio::time::Instant::now();
         let snapshot = self.shared.snapshot();
         let same = snapshot.checkpoint().claimed().clone();
-        if self.pending.is_some() || self.witness.is_past(&same) {
+        if self.pending.is_some() || self.recalling.is_some() || self.witness.is_past(&same) {
             return;
         }
         match self.witness.cosign(same, clock::now().seconds()) {

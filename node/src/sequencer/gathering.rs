@@ -103,6 +103,15 @@ impl Gathering {
         lines.map(|(_, (_, line))| line)
     }
 
+    /// The newest cosignature of each member, each under its own checkpoint.
+    pub(super) fn newest(&self) -> Vec<SignedCheckpoint> {
+        let lines = self.lines.values();
+        let signed = lines.map(|(checkpoint, line)| {
+            SignedCheckpoint::new(checkpoint.clone(), vec![line.clone()]).ok()
+        });
+        signed.flatten().collect()
+    }
+
     /// The largest size that a quorum is known to have vouched for.
     pub(super) const fn vouched(&self) -> TreeSize {
         self.vouched

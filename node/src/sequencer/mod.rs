@@ -17,6 +17,7 @@ mod checking;
 mod gathering;
 mod opening;
 mod ordering;
+mod recalling;
 mod replica;
 mod steps;
 mod worker;
@@ -30,7 +31,7 @@ use proto::batch::SignedHeader;
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::VerifiedEntry;
 use proto::hash::Hash;
-use proto::ids::{TreeSize, UnixSeconds};
+use proto::ids::{MemberName, TreeSize, UnixSeconds};
 use proto::seal::{Salt, SealedPayload};
 use proto::wire::replication::Page;
 use thiserror::Error;
@@ -45,6 +46,7 @@ pub use self::checking::{BatchFault, Blame};
 pub use self::opening::{FoundError, OpenError, found, open};
 pub use self::ordering::{BATCH_SKEW_MS_MAX, Certified, Opinion};
 use self::ordering::{Checking, Ordered};
+use self::recalling::Recalled;
 pub use self::replica::{Applied, ApplyError, PageError, Replica};
 use crate::engine::{self, LogId};
 use crate::ledger::Verdict;
@@ -80,6 +82,9 @@ pub enum StopReason {
     /// The voting members have contradicted themselves, and this node holds the evidence.
     #[error("the voting members have contradicted themselves")]
     Contradicted,
+    /// Another node holds a cosignature of this one that is unknown here.
+    #[error("this node has forgotten what it signed, as one from an old backup has")]
+    Restored,
     /// No voting member can be reached, and this one has no vote.
     #[error("no voting member can be reached")]
     NoWriter,
@@ -98,6 +103,7 @@ impl StopReason {
             Self::RootMismatch => "root-mismatch",
             Self::Corrupt => "corrupt",
             Self::Contradicted => "contradicted",
+            Self::Restored => "restored",
             Self::NoWriter => "no-writer",
             Self::ShuttingDown => "shutting-down",
         }
@@ -113,6 +119,18 @@ pub enum Condition {
     Following,
     /// It does not, for this reason.
     Stopped(StopReason),
+}
+
+impl Condition {
+    /// The word for it in metrics and in what a node says of itself.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Writing => "writing",
+            Self::Following => "following",
+            Self::Stopped(reason) => reason.as_str(),
+        }
+    }
 }
 
 /// Why an append was not taken. Nothing of it is in the ledger, unless the reason came after the
@@ -180,6 +198,8 @@ enum Control {
     Ordered(Box<Ordered>),
     Check(Checking),
     Cosigned(Box<SignedCheckpoint>),
+    Newest(oneshot::Sender<Vec<SignedCheckpoint>>),
+    Recalled(Box<Recalled>),
     Page(Box<Paged>),
     Installed(Box<Installed>),
     Lost(Hash),
@@ -199,6 +219,8 @@ struct Shared {
     vouched: watch::Sender<TreeSize>,
     /// The place in the engine's log of the newest batch with an erasure.
     erased: watch::Sender<Option<LogId>>,
+    /// Whether the others are asked what this node had signed.
+    recalling: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -207,6 +229,7 @@ impl Shared {
             published: watch::Sender::new(snapshot.size()),
             vouched: watch::Sender::new(snapshot.size()),
             erased: watch::Sender::new(None),
+            recalling: watch::Sender::new(false),
             snapshot: RwLock::new(snapshot),
             condition: RwLock::new(condition),
         }
@@ -365,6 +388,25 @@ impl Sequencer {
     /// Takes cosignatures of members, from whomever they come.
     pub async fn cosigned_by_others(&self, signed: SignedCheckpoint) {
         self.tell(Control::Cosigned(Box::new(signed))).await;
+    }
+
+    /// The newest cosignature of each member that this node holds; none at a node that follows.
+    pub async fn cosignatures(&self) -> Vec<SignedCheckpoint> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Control::Newest(answer)).await;
+        answered.await.unwrap_or_default()
+    }
+
+    /// Whether this node has yet to hear what it had signed, and signs nothing until then.
+    #[must_use]
+    pub fn is_recalling(&self) -> bool {
+        *self.shared.recalling.borrow()
+    }
+
+    /// Takes the cosignatures that the node of `by` holds.
+    pub async fn recalled(&self, by: MemberName, cosignatures: Vec<SignedCheckpoint>) {
+        let recalled = Recalled { by, cosignatures };
+        self.tell(Control::Recalled(Box::new(recalled))).await;
     }
 
     /// This member's newest cosignature that may leave the node.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::checking::Chain;
 use super::gathering::Gathering;
+use super::recalling::Recalling;
 use super::steps::grow_from;
 use super::worker::Worker;
 use super::{BatchObserver, CONTROL_MAX, Condition, QUEUE_ENTRIES_MAX, Sequencer, Shared};
@@ -237,7 +238,11 @@ fn start(store: Store, witness: Witness, observer: BatchObserver, begun: Begun) 
     let (inbox, appends) = mpsc::channel(QUEUE_ENTRIES_MAX);
     let (control, controls) = mpsc::channel(CONTROL_MAX);
     let (cosigned, own_cosignature) = watch::channel(None);
+    let mut gathering = Gathering::default();
+    gathering.add(snapshot.checkpoint(), snapshot.roster());
+    let recalling = Recalling::begin(witness.name(), snapshot.roster());
     let shared = Arc::new(Shared::new(snapshot, Condition::Following));
+    shared.recalling.send_replace(recalling.is_some());
     let mut worker = Worker {
         inbox: appends,
         control: controls,
@@ -251,7 +256,8 @@ fn start(store: Store, witness: Witness, observer: BatchObserver, begun: Begun) 
         came_by_pages,
         chain,
         cosigned,
-        gathering: Gathering::default(),
+        gathering,
+        recalling,
         flight: None,
         checked: None,
         sound: None,

@@ -404,7 +404,27 @@ impl Worker {
     /// The lock is durable before the signature leaves. A member that votes alone locks by its
     /// commit, and its signature leaves after that.
     fn cosign(&mut self, pending: Pending) {
+        self.pending = Some(pending);
+        self.sign_pending();
+        self.certify();
+    }
+
+    /// Cosigns the batch that waits, unless this node has yet to hear what it had signed, or has
+    /// signed a later one, or another one of this size for a leader that lied: it does not sign
+    /// two, and the others may be a quorum without it.
+    pub(super) fn sign_pending(&mut self) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
         let alone = pending.alone;
+        let past = !alone && self.witness.is_past(&pending.checkpoint);
+        if past {
+            tracing::error!(size = %pending.checkpoint.size, "an ordered batch is not cosigned");
+        }
+        if past || self.recalling.is_some() {
+            self.pending = Some(pending);
+            return;
+        }
         match self.signed(&pending.checkpoint, alone) {
             Ok(signed) => {
                 self.gathering.add(&signed, &pending.prepared.grown.roster);
@@ -412,14 +432,6 @@ impl Worker {
                     self.cosigned.send_replace(Some(signed));
                 }
                 self.pending = Some(pending);
-                self.certify();
-            }
-            Err(Failure::Witness(error)) if !alone => {
-                // A leader that lied has had this member's signature for another batch of this
-                // size. It does not sign two; the others may be a quorum without it.
-                tracing::error!(%error, "an ordered batch is not cosigned");
-                self.pending = Some(pending);
-                self.certify();
             }
             Err(failure) => {
                 self.fail(&failure);

@@ -244,11 +244,11 @@ impl Replica {
     }
 
     /// A replica of what a voting member's node has published, to be brought further by pages.
-    pub(super) fn over(store: &Store, witness: Witness, shared: Arc<Shared>) -> Self {
+    pub(super) fn over(store: &Store, witness: &Witness, shared: Arc<Shared>) -> Self {
         let snapshot = shared.snapshot();
         Self {
             store: store.clone(),
-            witness,
+            witness: witness.for_the_disk(),
             first: snapshot.roster().as_ref().clone(),
             certified: snapshot.checkpoint().verify(snapshot.roster()).ok(),
             held: Some(snapshot),

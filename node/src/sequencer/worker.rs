@@ -16,6 +16,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, 
 use super::checking::{Chain, Prepared};
 use super::gathering::Gathering;
 use super::ordering::{Awaited, Checking, Flight, Held, Pending};
+use super::recalling::Recalling;
 use super::replica::Replica;
 use super::steps::Failure;
 use super::{
@@ -55,6 +56,8 @@ pub(super) struct Worker {
     /// This member's newest cosignature that may leave, for those who carry it to the others.
     pub(super) cosigned: watch::Sender<Option<SignedCheckpoint>>,
     pub(super) gathering: Gathering,
+    /// What this node has heard of its own signatures; none once it may sign.
+    pub(super) recalling: Option<Recalling>,
     /// The own proposal on its way.
     pub(super) flight: Option<Flight>,
     /// The batch that the gate had checked, ahead of its order.
@@ -125,6 +128,10 @@ impl Worker {
             Control::Ordered(ordered) => self.ordered(*ordered),
             Control::Check(checking) => self.check_ahead(checking),
             Control::Cosigned(signed) => self.cosignatures(&signed),
+            Control::Newest(answer) => {
+                let _ = answer.send(self.gathering.newest());
+            }
+            Control::Recalled(recalled) => self.recalled(&recalled),
             Control::Page(page) => self.page(*page),
             Control::Installed(installed) => self.installed(*installed),
             Control::Lost(header) => self.lost(header),
@@ -142,6 +149,9 @@ impl Worker {
         let Leadership::Own { term } = self.leadership() else {
             return refuse_all(waiting, Unavailable::NotLeading);
         };
+        if self.recalling.is_some() {
+            return refuse_all(waiting, Unavailable::NotLeading);
+        }
         self.propose(term, waiting);
     }
 

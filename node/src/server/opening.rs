@@ -160,6 +160,17 @@ async fn book(
     Ok(Some(read.map_err(|_| StartError::BrokenOff)??))
 }
 
+/// The ledger of a node whose data folder has none, ready to be fetched, and the node's key.
+/// Blocks.
+pub(crate) fn open_empty(config: &Config) -> Result<(Replica, SecretKey), StartError> {
+    let secret = read_key(&config.key)?;
+    let first = read_roster(&config.roster)?;
+    refuse_evidence(&config.data)?;
+    let store = open_store(config)?;
+    let witness = Witness::new(config.name.clone(), secret.clone());
+    Ok((Replica::open(&store, witness, first)?, secret))
+}
+
 /// Reads a node's key.
 pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StartError> {
     let path = path.to_owned();
@@ -170,7 +181,7 @@ pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StartError> {
 }
 
 /// The federation's first roster, once its signatures are checked.
-fn read_roster(path: &Path) -> Result<Roster, StartError> {
+pub(crate) fn read_roster(path: &Path) -> Result<Roster, StartError> {
     let path = path.to_owned();
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use proto::ids::TreeSize;
 use proto::signing::SecretKey;
 use tokio::time::timeout;
 
@@ -11,8 +12,9 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineId};
 use crate::follow::{FollowEnd, Following};
 use crate::order::{Leadership, Orderer as _};
+use crate::recall;
 use crate::sequencer::{BatchObserver, OpenError, Replica, Sequencer};
-use crate::store::{EngineState, Store};
+use crate::store::{EngineState, SignedLock, Store};
 
 /// A ledger that goes on.
 pub(super) struct Ledger {
@@ -39,6 +41,7 @@ impl Ledger {
             return Self::followed(config, secret, replica).await;
         }
         let state = begin_engine(store, &config.data)?;
+        let (replica, state) = remembered(config, secret, store, replica, state).await?;
         let sequencer = replica.into_sequencer(state.lock, observer)?;
         let engine = start_engine(&state, &sequencer, store, config, secret).await?;
         Ok(Self {
@@ -79,6 +82,38 @@ async fn fetched(
     })?;
     following.published().await?;
     Ok(following.into_replica()?)
+}
+
+/// The same ledger, unless the other members hold a cosignature of this one that its data folder
+/// knows nothing of: then the folder is an old backup, or begins again after a loss. Such a node
+/// never returns under its old engine id, because its votes are forgotten too. It begins a new
+/// life that is bound by what it had signed, and catches up before it takes part in anything.
+async fn remembered(
+    config: &Config,
+    secret: &SecretKey,
+    store: &Store,
+    replica: Replica,
+    state: EngineState,
+) -> Result<(Replica, EngineState), StartError> {
+    let signed = recall::newest_signed(replica.roster(), &config.name, secret).await?;
+    let locked = state.lock.map_or(TreeSize::new(0), |lock| lock.size);
+    let Some(signed) = signed.filter(|it| it.size > locked.max(replica.size())) else {
+        return Ok((replica, state));
+    };
+    tracing::warn!(
+        size = %signed.size, held = %replica.size(),
+        "this node has signed more than its data folder knows: it begins a new life"
+    );
+    let failed = |error| StartError::Store {
+        path: config.data.clone(),
+        error,
+    };
+    let fresh = EngineId::draw().map_err(|_| StartError::NoRandomness)?;
+    let lock = SignedLock::of(&signed);
+    let state = store.begin_engine_anew(fresh, &lock).map_err(failed)?;
+    let mut following = Following::new(replica, secret.clone(), config.data.clone())?;
+    following.reach(signed.size).await?;
+    Ok((following.into_replica()?, state))
 }
 
 fn begin_engine(store: &Store, data: &Path) -> Result<EngineState, StartError> {

@@ -487,7 +487,7 @@ async fn the_pages_show_checkpoint_roster_tiles_metrics_and_readiness() {
     let ready = body(node.page("/readyz?verbose").await);
     assert_eq!(
         ready,
-        "[+]store ok\n[+]writes ok\n[+]checkpoint-age ok\nready\n"
+        "[+]store ok\n[+]writes ok\n[+]cosigning ok\n[+]checkpoint-age ok\nready\n"
     );
     node.running.stop().await;
 }

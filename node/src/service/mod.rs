@@ -100,6 +100,7 @@ impl Services {
         let replication = ReplicationServiceServer::new(replication::Replication {
             sequencer: self.sequencer.clone(),
             ledger: ledger::Ledger(self.clone()),
+            engine: self.engine.clone(),
         });
         let engine = EngineServiceServer::new(engine::Engine {
             sequencer: self.sequencer.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::ids::{LeafIndex, TreeSize, UnixSeconds};
 use proto::wire::batch::read_cosigned;
 use proto::wire::replication::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, read_forwarded, write_entry};
+use proto::wire::status::{NodeStatus, write_status};
 use proto::wire::v1;
 use proto::wire::v1::replication_service_server::ReplicationService;
 use tokio::time::{Instant, timeout_at};
@@ -12,6 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::ledger::Ledger;
 use super::status::CallError;
+use crate::engine::Engine;
 use crate::sequencer::{Condition, Sequencer, Unavailable};
 use crate::snapshot::{ReadError, Snapshot};
 
@@ -24,6 +26,7 @@ pub const NEWS_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Replication {
     pub(super) sequencer: Sequencer,
     pub(super) ledger: Ledger,
+    pub(super) engine: Option<Engine>,
 }
 
 #[async_trait]
@@ -68,6 +71,24 @@ impl ReplicationService for Replication {
         self.sequencer.cosigned_by_others(signed).await;
         let checkpoint = self.sequencer.snapshot().checkpoint_text().to_owned();
         Ok(Response::new(v1::CosignResponse { checkpoint }))
+    }
+
+    async fn status(
+        &self,
+        _: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        // The cosignatures first: the state that is answered beside them is not older.
+        let cosignatures = self.sequencer.cosignatures().await;
+        let snapshot = self.sequencer.snapshot();
+        let engine = self.engine.as_ref();
+        Ok(Response::new(write_status(&NodeStatus {
+            checkpoint: snapshot.checkpoint().clone(),
+            cosignatures,
+            roster: snapshot.signed_roster().map_err(CallError::Read)?,
+            leader: engine.and_then(Engine::leader),
+            seats: engine.map(Engine::seats).unwrap_or_default(),
+            condition: self.sequencer.condition().as_str().to_owned(),
+        })))
     }
 }
 

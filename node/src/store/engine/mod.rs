@@ -149,6 +149,66 @@ impl Store {
         Ok(found)
     }
 
+    /// Ends the life that was begun, and begins another under the given id, which knows nothing of
+    /// the engine's log and votes; what was signed elsewhere is its cosign lock. For a data folder
+    /// from an old backup, whose votes and records are not those that this node had given last.
+    ///
+    /// A crash on the way leaves the old life without what was signed elsewhere: begin anew again.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadySigned`] when more is locked here. Those of
+    /// [`append_records`](Self::append_records).
+    pub fn begin_engine_anew(
+        &self,
+        fresh: EngineId,
+        signed: &SignedLock,
+    ) -> Result<EngineState, StoreError> {
+        let mut writer = lock(&self.0.engine);
+        let held = self.may_write(&writer)?.state.lock;
+        if let Some(held) = held.filter(|held| held.size > signed.size) {
+            let (got, held) = (signed.size, held.size);
+            return Err(StoreError::AlreadySigned { got, held });
+        }
+        let mut batch = Batch::default();
+        for key in [keys::APPLIED, keys::SNAPSHOT, keys::BATCH_HEADER] {
+            batch.remove(key);
+        }
+        self.sync_values(&mut writer, [batch])?;
+        self.change(&mut writer, |written, folder| {
+            self.purge_all(written, folder)?;
+            let state = State {
+                lock: Some(*signed),
+                ..State::new(fresh)
+            };
+            written.file = StateFile::create(folder.dir, &state, folder.syncs)?;
+            written.state = state;
+            Ok(())
+        })?;
+        Ok(EngineState {
+            id: fresh,
+            vote: None,
+            purged: None,
+            present: None,
+            lock: Some(*signed),
+            applied: Applied::default(),
+            snapshot: None,
+        })
+    }
+
+    /// Purges every record there is.
+    fn purge_all(&self, written: &mut Written, folder: Folder<'_>) -> io::Result<()> {
+        let Some(last) = written.last() else {
+            return Ok(());
+        };
+        let segments = &self.0.engine_segments;
+        written.state.snapshot = None;
+        written.state.begin = lock(segments).begin_after(last, written.state.begin);
+        written.state.purged = Some(last);
+        written.present = None;
+        written.save(folder)?;
+        segments::purge(folder, segments, &written.state)
+    }
+
     /// Makes a vote durable.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::engine::{Found, ID, applied, batches, begun, place, signed};
 use super::erasure::contains;
 use super::*;
 use crate::engine::record::RECORD_BYTES_MAX;
-use crate::engine::{Entry, Payload, Record, Vote};
+use crate::engine::{EngineId, Entry, Payload, Record, Vote};
 
 /// A copy of a folder as a crash would leave it, damaged; what is found there is the last state,
 /// or an error. Says whether it opened.
@@ -45,6 +45,35 @@ fn filled(folder: &Folder) -> Found {
     let found = begun(&store).unwrap();
     assert_eq!(found.1.len(), 52);
     found
+}
+
+#[test]
+fn a_new_life_keeps_nothing_of_the_old_one_but_what_was_signed() {
+    let folder = Folder::new();
+    let (old, _) = filled(&folder);
+    let store = folder.open();
+    begun(&store).unwrap();
+    // Less than what is locked here binds nobody.
+    assert!(matches!(
+        store.begin_engine_anew(EngineId::new(8), &signed(3, 2)),
+        Err(StoreError::AlreadySigned { .. })
+    ));
+    let lock = signed(old.lock.unwrap().size.get() + 5, 2);
+    let fresh = store.begin_engine_anew(EngineId::new(8), &lock).unwrap();
+    assert_eq!((fresh.id, fresh.lock), (EngineId::new(8), Some(lock)));
+    assert!(matches!(
+        store.lock_signature(&signed(lock.size.get(), 1)),
+        Err(StoreError::AlreadySigned { .. })
+    ));
+    drop(store);
+    let (found, records) = begun(&folder.open()).unwrap();
+    assert_eq!((found, records), (fresh, Vec::new()));
+    // The new life has a log of its own.
+    let store = folder.open();
+    begun(&store).unwrap();
+    store.append_records(&batches(1, 0..9)).unwrap();
+    drop(store);
+    assert_eq!(begun(&folder.open()).unwrap().1, batches(1, 0..9));
 }
 
 /// A record as long as may be, and not the same twice.
