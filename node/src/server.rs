@@ -403,12 +403,23 @@ fn serve(
         servers.spawn(following.run(told(stopping)));
     }
     if engine.is_some() {
-        let (asking, asks) = (sequencer.clone(), secret.clone());
-        servers.spawn(recall::keep_asking(asking, asks, told(stopping)));
-        servers.spawn(cosigning::carry(sequencer.clone(), secret, told(stopping)));
+        cosign(&sequencer, &secret, &mut servers, stopping);
     }
     servers.spawn(health::report(reporter, sequencer, told(stopping)));
     Ok(servers)
+}
+
+/// Hears what this node had signed, and carries what it signs to the others.
+fn cosign(
+    sequencer: &Sequencer,
+    secret: &SecretKey,
+    servers: &mut JoinSet<()>,
+    stopping: &watch::Receiver<bool>,
+) {
+    let both = || (sequencer.clone(), secret.clone());
+    let ((asking, own), (carrying, key)) = (both(), both());
+    servers.spawn(recall::keep_asking(asking, own, told(stopping)));
+    servers.spawn(cosigning::carry(carrying, key, told(stopping)));
 }
 
 fn upstream(sequencer: &Sequencer, secret: &SecretKey, engine: Option<&Engine>) -> Upstream {
