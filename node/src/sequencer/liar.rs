@@ -125,8 +125,18 @@ impl World {
             liars: names.iter().rev().take((voting - 1) / 3).cloned().collect(),
             roster,
         };
+        world.recall().await;
         world.lay(at).await;
         world
+    }
+
+    /// Each hears from the others that it has signed nothing that it does not know of.
+    async fn recall(&self) {
+        for (own, node) in &self.nodes {
+            for other in self.nodes.keys().filter(|it| *it != own) {
+                node.sequencer.recalled(other.clone(), Vec::new()).await;
+            }
+        }
     }
 
     /// A catalogue and a till in the ledger, by an honest leader.
