@@ -32,7 +32,28 @@ const AGREED_MAX: Duration = Duration::from_secs(60);
 pub async fn all_voting(dir: &Path, count: u16, threshold: u16) -> Nodes {
     let mut nodes = Nodes::found(dir, count, threshold, &BTreeMap::new());
     nodes.start_all(&["--learn"]);
-    let signed = with_votes(&nodes.federation.roster, &nodes.keys);
+    give_votes(&mut nodes).await;
+    nodes
+}
+
+/// Founds a federation of four members, and gives a vote to those named, the founder among them;
+/// the nodes of the others never run.
+///
+/// # Panics
+/// When anything of it fails.
+pub async fn voting(dir: &Path, names: &[&str], flags: &[&str]) -> Nodes {
+    let mut nodes = Nodes::found(dir, 4, 2, &BTreeMap::new());
+    let flags = [&["--learn"], flags].concat();
+    for name in names {
+        nodes.start(&name.parse().unwrap(), &flags);
+    }
+    give_votes(&mut nodes).await;
+    nodes
+}
+
+/// A vote for each member whose node runs.
+async fn give_votes(nodes: &mut Nodes) {
+    let signed = with_votes(nodes);
     let roster = signed.verify_successor(&nodes.federation.roster).unwrap();
     let secret = nodes.keys[&cnam()].clone();
     let entry = sign(
@@ -47,14 +68,16 @@ pub async fn all_voting(dir: &Path, count: u16, threshold: u16) -> Nodes {
         Err(error) => panic!("{error}"),
     }
     nodes.federation.roster = roster;
-    nodes
 }
 
-/// The same roster with a vote for every member, signed by the founder.
-fn with_votes(roster: &Roster, keys: &BTreeMap<MemberName, SecretKey>) -> SignedRoster {
+/// The same roster with a vote for every member whose node runs, signed by the founder.
+fn with_votes(nodes: &Nodes) -> SignedRoster {
+    let roster = &nodes.federation.roster;
     let mut members = roster.members().to_vec();
     for member in &mut members {
-        member.standing = Standing::Voting;
+        if nodes.running.contains_key(&member.name) {
+            member.standing = Standing::Voting;
+        }
     }
     let next = Roster::new(RosterParts {
         origin: roster.origin().clone(),
@@ -68,7 +91,7 @@ fn with_votes(roster: &Roster, keys: &BTreeMap<MemberName, SecretKey>) -> Signed
         incident_keys: roster.incident_keys().to_vec(),
     })
     .unwrap();
-    let line = next.sign(&cnam(), &keys[&cnam()]);
+    let line = next.sign(&cnam(), &nodes.keys[&cnam()]);
     SignedRoster::new(next, vec![line]).unwrap()
 }
 

@@ -1,6 +1,8 @@
-//! The load generator: what one node does for tills that wait for their receipts.
+//! The load generator: what one node, or a federation of several, does for tills that wait for
+//! their receipts.
 //!
-//! The node is a process of its own on a real disk, reached over TLS. Claims are signed and sealed
+//! Each node is a process of its own on a real disk, reached over TLS; tills are spread over the
+//! nodes, and each writes through its own. Claims are signed and sealed
 //! before the clock starts, each one different. An append counts when its receipt has come back
 //! and was verified: inclusion for each, the quorum's cosignatures once for each checkpoint.
 #![allow(
@@ -10,7 +12,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,10 +28,13 @@ use proto::roster::Roster;
 use proto::wire::AppendAnswer;
 use serde::Serialize;
 use tests::binary::scratch_folder;
-use tests::federation::Federation;
-use tests::process::{NodeProcess, TICKS_PER_SECOND, disk_bytes};
-use tests::workload::{Ground, Prepared};
+use tests::process::TICKS_PER_SECOND;
+use tests::workload::Prepared;
 use tokio::task::JoinSet;
+
+use self::stage::{Stage, Usage};
+
+mod stage;
 
 /// The node's allocator, so that both share the two cores on the same terms.
 #[global_allocator]
@@ -64,7 +68,7 @@ enum Output {
     Json,
 }
 
-/// Drives one node from outside and says what it does.
+/// Drives one node or several from outside and says what they do.
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 struct Options {
@@ -80,6 +84,9 @@ struct Options {
     /// Connections, one till each; 16 or as many as calls, if that is fewer.
     #[arg(long)]
     connections: Option<usize>,
+    /// Nodes, each of a member that votes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    nodes: u8,
     /// Slots of a claim: one is a frame, three are a frame and two lenses.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     slots: u8,
@@ -95,6 +102,7 @@ struct Options {
 #[derive(Debug, Serialize)]
 struct Report {
     mode: Mode,
+    nodes: u8,
     in_flight: usize,
     connections: usize,
     seconds: f64,
@@ -107,9 +115,12 @@ struct Report {
     max_ms: f64,
     entries: u64,
     checkpoints: usize,
+    /// Of all nodes together.
     node_cpu_us_per_entry: f64,
     load_cpu_us_per_entry: f64,
+    /// Of the largest node.
     node_rss_mb: f64,
+    /// Of all nodes together.
     disk_bytes_per_entry: f64,
     batches: f64,
     syncs_per_batch: f64,
@@ -278,35 +289,6 @@ fn signature_check_micros(entry: &Entry, origin: &Origin) -> f64 {
     took[CHECKS_FOR_SCALE / 2].as_secs_f64() * 1e6
 }
 
-/// What the node has used so far.
-struct Usage {
-    node_ticks: u64,
-    own_ticks: u64,
-    disk: u64,
-    batches: f64,
-    syncs: f64,
-}
-
-impl Usage {
-    fn now(node: &NodeProcess, dir: &Path) -> Self {
-        let count = |name| node.metric(name).unwrap_or(f64::NAN);
-        Self {
-            node_ticks: node.cpu_ticks(),
-            own_ticks: own_ticks(),
-            disk: disk_bytes(dir),
-            batches: count("vitrail_batches_total"),
-            syncs: count("vitrail_syncs_total"),
-        }
-    }
-}
-
-fn own_ticks() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let field = |place: usize| fields.split_whitespace().nth(place)?.parse::<u64>().ok();
-    field(11).unwrap_or(0) + field(12).unwrap_or(0)
-}
-
 fn main() {
     let options = Options::parse();
     let report = tokio::runtime::Runtime::new()
@@ -328,18 +310,15 @@ fn main() {
 
 async fn measure(options: &Options) -> Report {
     let folder = scratch_folder();
-    let federation = Federation::found(folder.path());
-    let node = federation.start(&["--sync-delay-ms", &options.sync_delay_ms.to_string()]);
+    let delay = options.sync_delay_ms.to_string();
+    let stage = Stage::set(folder.path(), options.nodes, &["--sync-delay-ms", &delay]).await;
     let connections = options
         .connections
         .unwrap_or(16)
         .clamp(1, options.in_flight.max(1));
-    let tills = federation.grant_tills(&node, connections).await;
-    let ground = Ground::lay(&federation, &node).await;
-    let sessions: Vec<Session> = tills
-        .iter()
-        .map(|till| federation.session(&node, till))
-        .collect();
+    let tills = stage.grant_tills(connections).await;
+    let ground = stage.lay_ground().await;
+    let sessions = stage.sessions(&tills);
     for session in &sessions {
         session.home().checkpoint().await.unwrap(); // connects, before the clock starts
     }
@@ -350,11 +329,10 @@ async fn measure(options: &Options) -> Report {
     };
     let claims = ground.claims(&tills, count, options.slots.into());
     let first = claims[0][0].entry.clone().into_entry();
-    let signature_check_us = signature_check_micros(&first, federation.origin());
+    let signature_check_us = signature_check_micros(&first, stage.federation().origin());
     let driver = Driver {
         options,
-        federation: &federation,
-        node: &node,
+        stage: &stage,
         sessions,
     };
     let measured = match options.mode {
@@ -379,19 +357,18 @@ fn slots_of(claims: &[Vec<Prepared>]) -> Vec<Vec<SlotKey>> {
 /// Who drives what.
 struct Driver<'a> {
     options: &'a Options,
-    federation: &'a Federation,
-    node: &'a NodeProcess,
+    stage: &'a Stage,
     sessions: Vec<Session>,
 }
 
 impl Driver<'_> {
     async fn append(&self, claims: Vec<Vec<Prepared>>) -> Measured {
-        let before = self.usage();
+        let before = self.stage.usage();
         let Options {
             in_flight, seconds, ..
         } = *self.options;
         let (tally, took, checkpoints) = self.append_all(claims, in_flight, seconds).await;
-        let usage = (before, self.usage());
+        let usage = (before, self.stage.usage());
         Measured {
             tally,
             took,
@@ -404,9 +381,9 @@ impl Driver<'_> {
         let taken = Arc::new(slots_of(&claims));
         self.append_all(claims, IN_FLIGHT_BEFORE_LOOKUPS, SECONDS_MAX)
             .await;
-        let before = self.usage();
+        let before = self.stage.usage();
         let (tally, took) = self.look_up_all(&taken, &Arc::new(coverages)).await;
-        let usage = (before, self.usage());
+        let usage = (before, self.stage.usage());
         Measured {
             tally,
             took,
@@ -422,7 +399,7 @@ impl Driver<'_> {
         seconds: u64,
     ) -> (Tally, Duration, usize) {
         let started = Instant::now();
-        let roster = &self.federation.roster;
+        let roster = &self.stage.federation().roster;
         let run = Run::new(roster, claims, Duration::from_secs(seconds));
         let mut callers = JoinSet::new();
         for caller in 0..in_flight {
@@ -450,10 +427,6 @@ impl Driver<'_> {
             callers.spawn(look_up(session, taken, coverages, first, end));
         }
         (all(callers).await, started.elapsed())
-    }
-
-    fn usage(&self) -> Usage {
-        Usage::now(self.node, &self.federation.node_dir())
     }
 }
 
@@ -492,6 +465,7 @@ impl Measured {
         let batches = after.batches - before.batches;
         Report {
             mode: options.mode,
+            nodes: options.nodes,
             in_flight: options.in_flight,
             connections: driver.sessions.len(),
             seconds: took.as_secs_f64(),
@@ -504,7 +478,7 @@ impl Measured {
             checkpoints,
             node_cpu_us_per_entry: cpu_micros(after.node_ticks - before.node_ticks),
             load_cpu_us_per_entry: cpu_micros(after.own_ticks - before.own_ticks),
-            node_rss_mb: float(driver.node.rss_kib()) / 1024.0,
+            node_rss_mb: float(driver.stage.largest_rss_kib()) / 1024.0,
             disk_bytes_per_entry: each(float(after.disk.saturating_sub(before.disk))),
             batches,
             syncs_per_batch: (after.syncs - before.syncs) / batches,
