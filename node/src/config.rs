@@ -29,6 +29,12 @@ pub const CACHE_MIB_MAX: u64 = 1 << 20;
 /// How old the newest checkpoint may be before tills are refused, by default and at most: clients
 /// refuse an older one themselves.
 pub const FRESH_FOR_S_MAX: u64 = 60;
+/// How often a leader says that it is there, by default, in milliseconds.
+pub const HEARTBEAT_MS_DEFAULT: u64 = 100;
+/// The shortest time between two heartbeats: below it a busy machine looks like a dead leader.
+pub const HEARTBEAT_MS_MIN: u64 = 20;
+/// The longest: beyond it writes would be away for longer than tills wait.
+pub const HEARTBEAT_MS_MAX: u64 = 2_000;
 /// The largest delay before a sync that can be asked for: beyond it every deadline has passed.
 pub const SYNC_DELAY_MS_MAX: u64 = 10_000;
 
@@ -105,6 +111,10 @@ pub struct Settings {
     /// Seconds without news from the federation after which tills are refused.
     #[arg(long, env = "VITRAIL_FRESH_FOR_S", value_name = "S")]
     pub fresh_for_s: Option<u64>,
+    /// Milliseconds between two heartbeats of a leader. A silent leader is replaced after three to
+    /// six of them; the same at all members.
+    #[arg(long, env = "VITRAIL_HEARTBEAT_MS", value_name = "MS")]
+    pub heartbeat_ms: Option<u64>,
     /// Milliseconds to sleep before each sync, to measure how a slower disk would do.
     #[arg(long, env = "VITRAIL_SYNC_DELAY_MS", value_name = "MS")]
     pub sync_delay_ms: Option<u64>,
@@ -145,6 +155,8 @@ pub struct Config {
     pub fresh_for: Duration,
     /// Whether it takes part in ordering without a vote.
     pub learn: bool,
+    /// Time between two heartbeats of a leader.
+    pub heartbeat: Duration,
     /// Sleep before each sync; zero but for measurements.
     pub sync_delay: Duration,
 }
@@ -198,6 +210,16 @@ pub enum ConfigError {
         got: u64,
         /// The limit.
         max: u64,
+    },
+    /// A figure is below its limit.
+    #[error("{setting} must be at least {min}, got {got}")]
+    TooSmall {
+        /// The setting.
+        setting: &'static str,
+        /// The figure asked for.
+        got: u64,
+        /// The limit.
+        min: u64,
     },
 }
 
@@ -277,6 +299,7 @@ impl Settings {
             disk_watermark_mib: self.disk_watermark_mib.or(next.disk_watermark_mib),
             fresh_for_s: self.fresh_for_s.or(next.fresh_for_s),
             learn: self.learn.or(next.learn),
+            heartbeat_ms: self.heartbeat_ms.or(next.heartbeat_ms),
             sync_delay_ms: self.sync_delay_ms.or(next.sync_delay_ms),
         }
     }
@@ -317,6 +340,7 @@ impl Config {
         let cache = settings.cache_mib.unwrap_or(CACHE_MIB_DEFAULT);
         let delay = settings.sync_delay_ms.unwrap_or(0);
         let fresh = settings.fresh_for_s.unwrap_or(FRESH_FOR_S_MAX);
+        let heartbeat = settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS_DEFAULT);
         Ok(Self {
             name,
             key: path(settings.key, "node.key"),
@@ -336,6 +360,11 @@ impl Config {
                 .map(|mib| mib.saturating_mul(1 << 20)),
             fresh_for: Duration::from_secs(at_most("fresh_for_s", fresh, FRESH_FOR_S_MAX)?),
             learn: settings.learn.unwrap_or(false),
+            heartbeat: Duration::from_millis(at_least(
+                "heartbeat_ms",
+                at_most("heartbeat_ms", heartbeat, HEARTBEAT_MS_MAX)?,
+                HEARTBEAT_MS_MIN,
+            )?),
             sync_delay: Duration::from_millis(at_most("sync_delay_ms", delay, SYNC_DELAY_MS_MAX)?),
         })
     }
@@ -366,6 +395,12 @@ fn at_most(setting: &'static str, got: u64, max: u64) -> Result<u64, ConfigError
     (got <= max)
         .then_some(got)
         .ok_or(ConfigError::TooLarge { setting, got, max })
+}
+
+fn at_least(setting: &'static str, got: u64, min: u64) -> Result<u64, ConfigError> {
+    (got >= min)
+        .then_some(got)
+        .ok_or(ConfigError::TooSmall { setting, got, min })
 }
 
 #[cfg(test)]
@@ -449,6 +484,11 @@ mod tests {
             ..named("a")
         };
         assert!(matches!(complete(slow), Err(ConfigError::TooLarge { .. })));
+        let hasty = Settings {
+            heartbeat_ms: Some(HEARTBEAT_MS_MIN - 1),
+            ..named("cnam")
+        };
+        assert!(matches!(complete(hasty), Err(ConfigError::TooSmall { .. })));
     }
 
     #[test]

@@ -34,11 +34,8 @@ use crate::peer::Peer;
 use crate::sequencer::Sequencer;
 use crate::store::{EngineState, Store, StoreError};
 
-/// How often a leader says that it is there.
-const HEARTBEAT: Duration = Duration::from_millis(100);
-/// How long a silent leader is waited for, at least and at most.
-const ELECTION_MIN: Duration = Duration::from_millis(300);
-const ELECTION_MAX: Duration = Duration::from_millis(600);
+/// Heartbeats for which a silent leader is waited for, at least and at most.
+const ELECTION_HEARTBEATS: (u32, u32) = (3, 6);
 /// Batches kept after a snapshot, for members that are a little behind.
 const RECORDS_KEPT: u64 = 64;
 /// Batches after which what is applied is a snapshot again, and older records go.
@@ -109,6 +106,7 @@ impl Engine {
         name: MemberName,
         secret: SecretKey,
         data: &Path,
+        heartbeat: Duration,
     ) -> Result<Self, EngineError> {
         let id = state.id;
         let log = LogStore::new(store.clone(), state, DiskWork::Threads)?;
@@ -121,7 +119,7 @@ impl Engine {
             mandates: mandates.clone(),
             id,
         };
-        let config = Arc::new(config().validate().map_err(said)?);
+        let config = Arc::new(config(heartbeat).validate().map_err(said)?);
         let raft = Raft::new(id, config, links, log, machine)
             .await
             .map_err(said)?;
@@ -543,13 +541,14 @@ fn gone(
     gone.map(|(id, _)| *id).collect()
 }
 
-fn config() -> Config {
+fn config(heartbeat: Duration) -> Config {
+    let (least, most) = ELECTION_HEARTBEATS;
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Config {
         cluster_name: "vitrail".to_owned(),
-        heartbeat_interval: millis(HEARTBEAT),
-        election_timeout_min: millis(ELECTION_MIN),
-        election_timeout_max: millis(ELECTION_MAX),
+        heartbeat_interval: millis(heartbeat),
+        election_timeout_min: millis(heartbeat * least),
+        election_timeout_max: millis(heartbeat * most),
         max_payload_entries: 8,
         replication_lag_threshold: SNAPSHOT_EVERY * 4,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),

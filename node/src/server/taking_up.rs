@@ -135,7 +135,8 @@ async fn start_engine(
 ) -> Result<Engine, StartError> {
     let (name, secret) = (config.name.clone(), secret.clone());
     let (ledger, data) = (sequencer.clone(), &config.data);
-    let engine = Engine::start(state, ledger, store.clone(), name, secret, data).await?;
+    let store = store.clone();
+    let engine = Engine::start(state, ledger, store, name, secret, data, config.heartbeat).await?;
     sequencer.attach(Arc::new(engine.clone()));
     let snapshot = sequencer.snapshot();
     let mut voting = snapshot.roster().voting_members();
