@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
+mod demo;
 mod failure;
 mod members;
 mod sealing;
@@ -20,6 +21,7 @@ use proto::roster::{Address, IncidentKey, Role};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use self::failure::CommandError;
@@ -28,7 +30,6 @@ use self::sealing::{ResealArgs, SealArgs, SealKeyArgs};
 use crate::ceremony;
 use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
 use crate::config::{Config, Settings};
-use crate::demo::{self, DemoError};
 use crate::init::{self, Following, Founding, InitError, role_of};
 use crate::join::{self, Joining};
 use crate::server::{Addresses, RunningNode};
@@ -79,8 +80,8 @@ enum Command {
     /// Make the joint keys together with other members, refresh the shares, publish the outcome.
     #[command(subcommand)]
     Ceremony(CeremonyCommand),
-    /// Play the main job: a node, two shops, twenty people who do not exist; then stay up.
-    Demo(DemoArgs),
+    /// Play the main job: four nodes, two shops, twenty people who do not exist; then stay up.
+    Demo(demo::DemoArgs),
 }
 
 #[derive(Debug, Args)]
@@ -147,19 +148,12 @@ struct RunArgs {
     /// The node's folder.
     #[arg(long, env = "VITRAIL_DIR")]
     dir: PathBuf,
+    /// End in order when standard input ends too: for a program that starts nodes and must not
+    /// leave one behind, however it ends itself.
+    #[arg(long)]
+    until_stdin_ends: bool,
     #[command(flatten)]
     settings: Settings,
-}
-
-#[derive(Debug, Args)]
-struct DemoArgs {
-    /// End when everything is played, instead of staying up.
-    #[arg(long)]
-    once: bool,
-    /// Keep everything in this folder. Otherwise a temporary one is made; it is removed at the
-    /// end, unless a program is to read the paths that `-o json` prints.
-    #[arg(long)]
-    dir: Option<PathBuf>,
 }
 
 fn parse_role(word: &str) -> Result<Role, &'static str> {
@@ -222,7 +216,7 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Status(args) => members::status(args, cli.output),
         Command::Rebuild(args) => members::rebuild_node(args, cli.output),
         Command::Ceremony(command) => ceremony(command, cli.output),
-        Command::Demo(args) => demo(&args, cli.output),
+        Command::Demo(args) => demo::demo(&args, cli.output),
     }
 }
 
@@ -337,7 +331,7 @@ fn run(args: RunArgs, output: Output) -> Result<(), CommandError> {
     let config = Config::load(&args.dir, args.settings)?;
     allow_many_files();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
-    runtime.block_on(run_until_told(config, output))
+    runtime.block_on(run_until_told(config, args.until_stdin_ends, output))
 }
 
 /// Every connection is a file, and many systems allow 1024 of them until a process asks for more.
@@ -352,10 +346,19 @@ fn allow_many_files() {
     }
 }
 
-async fn run_until_told(config: Config, output: Output) -> Result<(), CommandError> {
+async fn run_until_told(
+    config: Config,
+    until_stdin_ends: bool,
+    output: Output,
+) -> Result<(), CommandError> {
     // Before the start, so that a signal during a long recovery is not lost.
     let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
-    let mut told = pin!(told);
+    let mut told = pin!(async {
+        tokio::select! {
+            () = told => {}
+            () = stdin_ended(), if until_stdin_ends => {}
+        }
+    });
     // A new member waits for the ledger before it serves, and may be told to stop meanwhile.
     let node = tokio::select! {
         () = &mut told => return Ok(()),
@@ -411,34 +414,6 @@ fn ceremony(command: CeremonyCommand, output: Output) -> Result<(), CommandError
     }
 }
 
-fn demo(args: &DemoArgs, output: Output) -> Result<(), CommandError> {
-    let failed = |error: io::Error| Box::new(DemoError::from(error));
-    let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
-    if let Some(dir) = &args.dir {
-        return runtime.block_on(demo_until_told(dir, args.once, output));
-    }
-    let temporary = tempfile::tempdir().map_err(failed)?;
-    if matches!(output, Output::Json) {
-        return runtime.block_on(demo_until_told(&temporary.keep(), args.once, output));
-    }
-    runtime.block_on(demo_until_told(temporary.path(), args.once, output))
-}
-
-async fn demo_until_told(dir: &Path, once: bool, output: Output) -> Result<(), CommandError> {
-    let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
-    let demo = demo::play(dir, matches!(output, Output::Text))
-        .await
-        .map_err(Box::new)?;
-    let http = demo.report.addresses.http;
-    let text = format!("\nevery scene went as it must; the node is at http://{http}/checkpoint\n");
-    let printed = print(output, &demo.report, &text);
-    if printed.is_ok() && !once {
-        told.await;
-    }
-    demo.node.stop().await;
-    printed
-}
-
 /// Completes at the first SIGTERM or SIGINT from now on.
 fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -449,6 +424,18 @@ fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Completes when standard input has ended or cannot be read.
+async fn stdin_ended() {
+    let (ended, waits) = oneshot::channel::<()>();
+    // A thread of its own: nothing waits for it when the process ends for another reason.
+    std::thread::spawn(move || {
+        // Whatever comes of it, there is nothing more to read.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(ended);
+    });
+    let _ = waits.await;
 }
 
 fn print<T: Serialize>(output: Output, report: &T, text: &str) -> Result<(), CommandError> {

@@ -1,7 +1,8 @@
-//! Who plays: four members, two shops, twenty insured people who do not exist.
+//! Who plays: four members with a node each, two shops, twenty insured people who do not exist.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use client::connection::Observer;
 use client::coverage_file::CoverageRow;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 
 use super::DemoError;
 use crate::init::{Following, generate_incident_key, generate_key, write_secret};
+use crate::server::Addresses;
 
 /// The ledger of the demo.
 pub const ORIGIN: &str = "vitrail.example/optique";
-/// The member that runs the node: the mandatory insurer.
+/// The member that founds the federation: the mandatory insurer.
 pub const CNAM: &str = "cnam.example";
 /// The number of the general scheme.
 pub const REGIME: &str = "01";
@@ -31,6 +33,8 @@ pub const INSURERS: [(&str, &str); 2] = [
 ];
 /// The federation that admits the shops.
 pub const OPTICIANS: &str = "opticiens.example";
+/// Every member: four, so that one may crash or lie.
+pub const MEMBERS: [&str; 4] = [CNAM, INSURERS[0].0, INSURERS[1].0, OPTICIANS];
 /// The two shops, with their FINESS numbers.
 pub const SHOPS: [(&str, &str); 2] = [("shop-1", "750000001"), ("shop-2", "690000002")];
 /// How many people are covered.
@@ -43,14 +47,15 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// Makes a key for everybody but the node, and keeps each in a file of its own.
+    /// Makes a key for everybody but the founder, and keeps each in a file of its own.
     pub fn hire(dir: &Path) -> Result<Self, DemoError> {
+        fs::create_dir_all(keys(dir))?;
         let others = INSURERS.iter().chain(&SHOPS).map(|(name, _)| *name);
         let mut secrets = BTreeMap::new();
         for name in others.chain([OPTICIANS]) {
             let secret = generate_key()?;
             let pem = secret.to_pem()?;
-            write_secret(&dir.join(format!("{name}.pem")), &pem)?;
+            write_secret(&key_file(dir, name), &pem)?;
             secrets.insert(name, secret);
         }
         let mut incident = BTreeMap::new();
@@ -60,13 +65,14 @@ impl Cast {
             .chain([OPTICIANS])
         {
             let secret = generate_incident_key()?;
-            write_secret(&dir.join(format!("{name}.incident.key")), &secret.to_text())?;
+            let file = keys(dir).join(format!("{name}.incident.key"));
+            write_secret(&file, &secret.to_text())?;
             incident.insert(name, secret);
         }
         Ok(Self { secrets, incident })
     }
 
-    /// The incident keys of the members that follow, as the roster lists them.
+    /// The incident keys of the members but the founder, as the roster lists them.
     pub fn incident_keys(&self) -> Result<Vec<IncidentKey>, DemoError> {
         let keys = self.incident.iter().map(|(name, secret)| {
             Ok(IncidentKey {
@@ -82,13 +88,16 @@ impl Cast {
         self.incident.get(name).ok_or(DemoError::Miscast)
     }
 
-    /// Takes on the node's own key, which `init` has made.
+    /// Takes on the founder's key, which `init` has made.
     pub fn take_on(&mut self, name: &'static str, secret: SecretKey) {
         self.secrets.insert(name, secret);
     }
 
-    /// The members that follow the node, as the roster lists them.
-    pub fn following(&self) -> Result<Vec<Following>, DemoError> {
+    /// The members but the founder, as the first roster lists them. Where each is reached `at` says.
+    pub fn following(
+        &self,
+        at: impl Fn(&str) -> Option<Addresses>,
+    ) -> Result<Vec<Following>, DemoError> {
         let insurers = INSURERS
             .iter()
             .map(|(name, number)| (*name, "amc", *number));
@@ -96,12 +105,15 @@ impl Cast {
             .chain([(OPTICIANS, "federation", "-")])
             .map(|(name, role, number)| {
                 let public_key = self.secret(name)?.public().to_base64();
-                Ok(format!("{name} {role} {number} following {public_key} - -").parse()?)
+                let Addresses { grpc, http, .. } = at(name).ok_or(DemoError::Miscast)?;
+                let line = format!("{name} {role} {number} following {public_key} {grpc} {http}");
+                Ok(line.parse()?)
             })
             .collect()
     }
 
-    /// A session of one of them with the federation.
+    /// A session of one of them with the federation: a member asks its own node first, a shop the
+    /// nearest.
     pub fn session(
         &self,
         name: &str,
@@ -110,18 +122,48 @@ impl Cast {
     ) -> Result<Session, DemoError> {
         let secret = self.secret(name)?.clone();
         let (roster, addresses) = (roster.clone(), BTreeMap::new());
+        let home = roster.member_by_key(&secret.public());
+        let home = home.map(|member| member.name.clone());
         Ok(Session::open(SessionParts {
             roster,
             secret,
-            home: None,
+            home,
             addresses,
             observer,
         })?)
     }
 
+    /// A session of somebody that asks the node of one member alone.
+    pub fn session_at(
+        &self,
+        home: &str,
+        name: &str,
+        roster: &Roster,
+    ) -> Result<Session, DemoError> {
+        let session = Session::open(SessionParts {
+            roster: roster.clone(),
+            secret: self.secret(name)?.clone(),
+            home: Some(home.parse()?),
+            addresses: BTreeMap::new(),
+            observer: None,
+        })?;
+        Ok(session.only_home())
+    }
+
+    /// The key of one of them.
     pub fn secret(&self, name: &str) -> Result<&SecretKey, DemoError> {
         self.secrets.get(name).ok_or(DemoError::Miscast)
     }
+}
+
+/// Where keys are kept beside the nodes: a member's safe, a shop's till.
+fn keys(dir: &Path) -> PathBuf {
+    dir.join("keys")
+}
+
+/// The file of somebody's key in the demo's folder.
+pub fn key_file(dir: &Path, name: &str) -> PathBuf {
+    keys(dir).join(format!("{name}.pem"))
 }
 
 /// One insured person who does not exist.

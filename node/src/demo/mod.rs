@@ -1,155 +1,49 @@
-//! The main job in one command: a node, its federation, and a day at two counters.
+//! The main job in one command: four members with a node each, and a day at two counters, on which
+//! one node is killed and the disk of another is wiped.
 //!
-//! Nothing is acted: the node recovers, syncs and serves as it does in a member's house; tills and
-//! insurers are the client library over TLS with keys of their own; the auditor reads over HTTP.
-//! Only the people do not exist.
+//! Nothing is acted: the nodes are processes that recover, sync and serve as they do in a member's
+//! house; tills and insurers are the client library over TLS with keys of their own; the auditor
+//! reads over HTTP. Only the people do not exist.
 
 mod cast;
+mod failure;
+mod federation;
 mod narrator;
 mod outbound;
+mod program;
 mod scenes;
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use client::auditor::{AuditError, FetchError};
-use client::catalogue_file::CatalogueFileError;
-use client::files::FileError;
-use client::incident::IncidentError;
-use client::insurer::{CoverError, InsurerError};
-use client::issue::IssueError;
-use client::pos::{
-    CheckError, ClaimError, DeliverError, InsuredError, ItemTextError, ReleaseError,
-};
-use client::session::SessionError;
-use client::settlement::SettleError;
-use client::tokens::TokenError;
-use proto::identity::IdentityError;
-use proto::ids::IdError;
-use proto::lpp::{CatalogueVersionError, GroupedCodeError};
-use proto::receipt::ReceiptError;
-use proto::refusal::Reason;
-use proto::roster::RosterValueError;
-use proto::signing::SigningError;
 use serde::Serialize;
-use thiserror::Error;
 
 use self::cast::Cast;
-pub use self::cast::{Card, Figure, people};
+pub use self::cast::{Card, Figure, MEMBERS, ORIGIN, people};
+pub use self::failure::DemoError;
+use self::federation::Federation;
 use self::narrator::Narrator;
-use crate::config::{Config, ConfigError, Settings};
-use crate::init::{self, FollowingError, Founding, InitError};
-use crate::protection::Sealing;
-use crate::secret_file::{self, SecretFileError};
-use crate::server::{Addresses, RunningNode, StartError};
-
-/// Why the demo broke off. Nothing of a person is in any of these.
-#[derive(Debug, Error)]
-#[allow(
-    missing_docs,
-    reason = "each variant is the error that it holds, and they are said there"
-)]
-pub enum DemoError {
-    #[error("the demo's folder: {0}")]
-    Folder(#[from] io::Error),
-    #[error(transparent)]
-    Init(#[from] InitError),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    SecretFile(#[from] SecretFileError),
-    #[error(transparent)]
-    Start(#[from] Box<StartError>),
-    #[error("a member of the demo: {0}")]
-    Member(#[from] FollowingError),
-    #[error("an address of the demo: {0}")]
-    Address(#[from] RosterValueError),
-    #[error("a name of the demo: {0}")]
-    Name(#[from] IdError),
-    #[error("a key of the demo: {0}")]
-    Key(#[from] SigningError),
-    #[error("a card of the demo: {0}")]
-    Identity(#[from] IdentityError),
-    #[error("a card of the demo: {0}")]
-    Insured(#[from] InsuredError),
-    #[error("a grouped code of the demo: {0}")]
-    GroupedCode(#[from] GroupedCodeError),
-    #[error("an item of the demo: {0}")]
-    Item(#[from] ItemTextError),
-    #[error("the demo's catalogue: {0}")]
-    Catalogue(#[from] CatalogueFileError),
-    #[error("the demo's catalogue: {0}")]
-    CatalogueVersion(#[from] CatalogueVersionError),
-    #[error("somebody has no key")]
-    Miscast,
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    #[error(transparent)]
-    Issue(#[from] IssueError),
-    #[error(transparent)]
-    Insurer(#[from] InsurerError),
-    #[error(transparent)]
-    Tokens(#[from] TokenError),
-    #[error(transparent)]
-    Cover(#[from] CoverError),
-    #[error(transparent)]
-    Check(#[from] CheckError),
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
-    #[error(transparent)]
-    Release(#[from] ReleaseError),
-    #[error(transparent)]
-    Deliver(#[from] DeliverError),
-    #[error(transparent)]
-    Settle(#[from] SettleError),
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("a receipt of the demo: {0}")]
-    Receipt(#[from] ReceiptError),
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error(transparent)]
-    Incident(#[from] Box<IncidentError>),
-    #[error(transparent)]
-    Audit(#[from] Box<AuditError>),
-    /// The ledger refused what it must accept.
-    #[error("the ledger refused {what}: {reason}", reason = .reason.english())]
-    Refused {
-        /// What was asked.
-        what: &'static str,
-        /// The rule.
-        reason: Reason,
-    },
-    /// The ledger accepted what it must refuse.
-    #[error("the ledger accepted a second claim of the same slots")]
-    AcceptedTwice,
-    /// A look is not on record.
-    #[error("{listed} looks of the first shop are on record, it made {made}")]
-    Unrecorded {
-        /// How many are listed.
-        listed: usize,
-        /// How many it made.
-        made: usize,
-    },
-    /// A word of a card stands in a message.
-    #[error("something of a card left the shop")]
-    Leak,
-}
+use crate::server::Addresses;
 
 /// What was played, for a program.
 #[derive(Debug, Serialize)]
 pub struct DemoReport {
     /// The folder that holds everything.
     pub dir: PathBuf,
-    /// The roster to verify receipts with.
+    /// The roster in force, to verify receipts with.
     pub roster: PathBuf,
     /// Every receipt and refusal receipt, each verified offline.
     pub receipts: Vec<PathBuf>,
     /// What was played and verified.
     pub counts: Counts,
-    /// Where the node is reached.
-    pub addresses: Addresses,
+    /// The member whose node led, and was killed in the middle of claims.
+    pub leader_killed: &'static str,
+    /// The member whose node led after it.
+    pub leader_after: &'static str,
+    /// The member whose node was wiped and rebuilt.
+    pub rebuilt: &'static str,
+    /// Where each member's node is reached.
+    pub nodes: BTreeMap<&'static str, Addresses>,
     /// The log root at the end of the audit, in base64.
     pub log_root: String,
     /// The map root at the end of the audit, in base64.
@@ -159,6 +53,10 @@ pub struct DemoReport {
 /// What was played and verified.
 #[derive(Debug, Default, Serialize)]
 pub struct Counts {
+    /// Members, each with a node and a vote.
+    pub members: usize,
+    /// How many of them must cosign each state of the ledger.
+    pub quorum: usize,
     /// Insured people.
     pub people: usize,
     /// Products in the catalogue.
@@ -167,109 +65,91 @@ pub struct Counts {
     pub coverages: usize,
     /// Coverage checks made.
     pub checks: usize,
-    /// Claims accepted.
-    pub claims: usize,
+    /// Claims accepted. The audit finds each of them once in the log.
+    pub claims: u64,
     /// Claims refused with a proof.
     pub refusals: usize,
     /// Claims released.
     pub releases: usize,
-    /// Messages that left the first shop.
+    /// Messages that left the first shop for its first check and claim.
     pub messages_out: usize,
-    /// Bytes that left the first shop.
+    /// Bytes that left the first shop for them.
     pub bytes_out: usize,
+    /// Nodes killed while they led.
+    pub leader_kills: usize,
+    /// Claims that had left their till and had no answer when the leader was killed.
+    pub claims_in_flight: usize,
+    /// Time from that kill to the first receipt of a claim that was sent after it, in ms.
+    pub writes_back_ms: u64,
+    /// Entries that the rebuilt node fetched and verified, each.
+    pub rebuilt_entries: u64,
+    /// Members that vouch for the roots that it computed.
+    pub rebuilt_cosigned_by: usize,
     /// Receipts verified offline.
     pub receipts_verified: usize,
     /// Looks of the first shop that an insurer found on record.
     pub looks_on_record: usize,
-    /// Entries audited.
+    /// Entries audited, at each node.
     pub entries_audited: u64,
+    /// Nodes whose whole log was audited, to the same roots.
+    pub nodes_audited: usize,
 }
 
-/// A node that has played its demo, and still serves.
+/// Four nodes that have played their demo, and still serve. Dropped, they are killed.
 pub struct Demo {
     /// What was played.
     pub report: DemoReport,
-    /// The node.
-    pub node: RunningNode,
+    federation: Federation,
 }
 
-/// Plays the whole demo in this folder. The node goes on serving until it is stopped.
+impl Demo {
+    /// Ends the nodes in order.
+    pub async fn end(self) {
+        self.federation.end_all().await;
+    }
+}
+
+/// Plays the whole demo in this folder. The nodes go on serving until they are ended; they are
+/// killed when the demo breaks off, is dropped, or its process is gone.
 ///
 /// # Errors
 /// [`DemoError`], the first thing that is not as it must be.
 pub async fn play(dir: &Path, speaks: bool) -> Result<Demo, DemoError> {
     let narrator = Narrator { speaks };
-    narrator.scene("1. A federation is founded, and its first member's node starts");
-    let (keys, receipts) = (dir.join("keys"), dir.join("receipts"));
-    std::fs::create_dir_all(&keys)?;
-    std::fs::create_dir_all(&receipts)?;
-    let mut cast = Cast::hire(&keys)?;
-    let house = dir.join(cast::CNAM);
-    let settings = found(&house, &cast)?;
-    cast.take_on(cast::CNAM, node_key(&house)?);
-    let node = start(&house, settings).await?;
-    let roster = house.join("roster.txt");
-    narrator.line(&format!("roster    {}", roster.display()));
-    narrator.line(&format!(
-        "gRPC      {} (TLS 1.3, client certificates)",
-        node.addresses().grpc
-    ));
-    narrator.line(&format!("pages     http://{}", node.addresses().http));
-    let played = scenes::play(&cast, &node, dir, narrator).await?;
+    narrator.scene("1. Four members found a federation, and start a node each");
+    std::fs::create_dir_all(dir.join("receipts"))?;
+    let mut cast = Cast::hire(dir)?;
+    let mut federation = Federation::found(dir, &mut cast).await?;
+    introduce(&federation, narrator);
+    let played = scenes::play(&cast, &mut federation, dir, narrator).await?;
     let report = DemoReport {
         dir: dir.to_owned(),
-        roster,
+        roster: federation.roster_file(),
         receipts: played.receipts,
         counts: played.counts,
-        addresses: node.addresses(),
+        leader_killed: played.leader_killed,
+        leader_after: played.leader_after,
+        rebuilt: played.rebuilt,
+        nodes: federation.addresses(),
         log_root: played.log_root,
         map_root: played.map_root,
     };
-    Ok(Demo { report, node })
+    Ok(Demo { report, federation })
 }
 
-/// Founds the federation and says where the node will listen.
-fn found(house: &Path, cast: &Cast) -> Result<Settings, DemoError> {
-    let [grpc, http, admin] = free_addresses()?;
-    let founding = Founding {
-        origin: cast::ORIGIN.parse()?,
-        name: cast::CNAM.parse()?,
-        role: proto::roster::Role::Amo,
-        payer: Some(cast::REGIME.parse()?),
-        grpc: grpc.to_string().parse()?,
-        http: http.to_string().parse()?,
-        sealing: Sealing::default(),
-        others: cast.following()?,
-        incident_keys: cast.incident_keys()?,
-    };
-    init::init(house, &founding)?;
-    Ok(Settings {
-        grpc: Some(grpc),
-        http: Some(http),
-        admin: Some(admin),
-        ..Settings::default()
-    })
-}
-
-/// Three ports that are free now: the roster names two of them before the node listens.
-fn free_addresses() -> io::Result<[SocketAddr; 3]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let held = [bind()?, bind()?, bind()?];
-    Ok([
-        held[0].local_addr()?,
-        held[1].local_addr()?,
-        held[2].local_addr()?,
-    ])
-}
-
-fn node_key(house: &Path) -> Result<proto::signing::SecretKey, DemoError> {
-    let config = Config::load(house, Settings::default())?;
-    Ok(proto::signing::SecretKey::from_pem(&secret_file::read(
-        &config.key,
-    )?)?)
-}
-
-async fn start(house: &Path, settings: Settings) -> Result<RunningNode, DemoError> {
-    let config = Config::load(house, settings)?;
-    Ok(RunningNode::start(config).await.map_err(Box::new)?)
+fn introduce(federation: &Federation, narrator: Narrator) {
+    for (name, addresses) in federation.addresses() {
+        let (grpc, http) = (addresses.grpc, addresses.http);
+        narrator.line(&format!("{name:<20} gRPC {grpc}  pages http://{http}"));
+    }
+    let (roster, file) = (federation.roster(), federation.roster_file());
+    narrator.line(&format!("roster     {}", file.display()));
+    narrator.line(&format!("ceremony   {}", federation.transcript()));
+    narrator.shown(&format!(
+        "The four made the two joint keys together, and nobody ever had one: any {} of them make a \
+         token. Each checks every batch, and {} of {} must cosign it.",
+        roster.threshold(),
+        roster.quorum(),
+        roster.voting_members().count(),
+    ));
 }

@@ -25,6 +25,11 @@ impl Narrator {
         self.say(&format!("  {line}"));
     }
 
+    /// What a scene has shown, in a sentence or two.
+    pub fn shown(self, what: &str) {
+        self.say(&format!("  -> {what}"));
+    }
+
     /// The lines of a quote, with who pays what.
     pub fn quote(self, quote: &Quote) {
         self.line("code     group  price     AMO       AMC       left to pay");

@@ -1,9 +1,13 @@
-//! What left the shop: every message of a till, byte for byte.
+//! What left the shops: every message of their tills, byte for byte.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use client::connection::{Observer, Outbound};
+use tokio::sync::watch;
+
+/// The method that an entry leaves by, as the schema names it.
+const APPEND: &str = "vitrail.v1.LedgerService/Append";
 
 /// One message as it left.
 pub struct Message {
@@ -11,14 +15,33 @@ pub struct Message {
     pub bytes: Vec<u8>,
 }
 
-/// Keeps every message until it is shown.
+/// Keeps every message until it is shown, and counts the entries among them.
 #[derive(Default)]
-pub struct Recorder(Mutex<Vec<Message>>);
+pub struct Recorder {
+    messages: Mutex<Vec<Message>>,
+    entries: watch::Sender<usize>,
+}
 
 impl Recorder {
     /// What left since the last time this was asked.
     pub fn take(&self) -> Vec<Message> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.messages())
+    }
+
+    fn messages(&self) -> MutexGuard<'_, Vec<Message>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many entries have left, those sent again among them.
+    pub fn entries(&self) -> usize {
+        *self.entries.borrow()
+    }
+
+    /// Completes when this many entries have left.
+    pub async fn entries_reach(&self, count: usize) {
+        let mut entries = self.entries.subscribe();
+        // Ends early only with the sender, which `self` holds.
+        let _ = entries.wait_for(|entries| *entries >= count).await;
     }
 }
 
@@ -28,10 +51,10 @@ impl Observer for Recorder {
             method: outbound.method,
             bytes: outbound.request.to_vec(),
         };
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(message);
+        self.messages().push(message);
+        if outbound.method == APPEND {
+            self.entries.send_modify(|entries| *entries += 1);
+        }
     }
 }
 
