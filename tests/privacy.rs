@@ -1,8 +1,7 @@
 //! What identities leave behind: nothing. Not in any node's files, log or memory, not in a freed
 //! block of their disk, not on a wire, not in what leaves a shop or an insurer and not in what
 //! nodes hand to each other: after imports, coverages, checks, claims, releases, erasures and an
-//! incident list of a thousand people, and after the demo. What does leak is caught at each of
-//! these places.
+//! incident list of a thousand people. What does leak is caught at each of these places.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -32,7 +31,7 @@ use proto::seal::SealedPayload;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use tempfile::TempDir;
-use tests::binary::{scratch_folder, vitrail, vitrail_node};
+use tests::binary::{scratch_folder, vitrail};
 use tests::bytes::Needles;
 use tests::federation::accepted;
 use tests::planted::{MEMBERS_HEADER, Planted, Word, catalogue};
@@ -57,8 +56,6 @@ const HELLO: &str = "hello";
 const LOG_LINE: &str = "a line of the log";
 /// What the contracts file begins with: that the insurer's folder is searched.
 const CONTRACTS_TITLE: &str = "vitrail contracts v1";
-/// What the demo's folder is right to have: the first line of its catalogue.
-const HEADING: &str = "vitrail-catalogue/v1";
 
 /// Everybody as a member of two insurers, which keep their contracts as tokens: the CNAM with the
 /// library, so that what leaves is seen in clear, the other with the command.
@@ -367,35 +364,4 @@ async fn what_leaks_is_caught_wherever_it_leaks() {
             "no node wrote down what it was asked: {found}"
         );
     }
-}
-
-/// The demo's tills run in the node's own process and know their customers: so what is searched
-/// is what stays, every file and all that was logged or printed for a program.
-#[test]
-fn the_demo_leaves_no_identity_behind() {
-    let folder = scratch_folder();
-    let dir = folder.path().join("demo");
-    let mut command = Command::new(vitrail_node());
-    command.args(["demo", "--once", "-o", "json", "--dir"]);
-    let played = command.arg(&dir).output().unwrap();
-    assert!(played.status.success(), "the demo broke off");
-    fs::write(dir.join("stdout"), &played.stdout).unwrap();
-    fs::write(dir.join("stderr"), &played.stderr).unwrap();
-
-    let people = node::demo::people().unwrap();
-    let of = |figure: node::demo::Figure| Planted {
-        nir: figure.card.nir[..13].to_owned(),
-        birth_date: figure.card.birth_date,
-        member_number: figure.card.member_number,
-    };
-    let mut wanted: Vec<Word> = people
-        .into_iter()
-        .map(of)
-        .flat_map(|one| one.words())
-        .collect();
-    wanted.push((HEADING.to_owned(), HEADING.as_bytes().to_vec()));
-    let needles = Needles::new(wanted);
-    let found = in_files(&needles, &dir);
-    assert!(!found.is_empty(), "the catalogue is among the files");
-    assert!(found.iter().all(|word| word == HEADING), "{found:?}");
 }

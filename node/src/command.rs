@@ -18,10 +18,9 @@ use proto::identity::PayerNumber;
 use proto::ids::{IdError, MemberName, Origin};
 use proto::incident::IncidentPublicKey;
 use proto::roster::{Address, IncidentKey, Role};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use self::failure::CommandError;
@@ -47,6 +46,10 @@ struct Cli {
         default_value = "text"
     )]
     output: Output,
+    /// End when standard input ends: for a program that starts this one and must not leave it
+    /// behind, however it ends itself.
+    #[arg(long, global = true)]
+    until_stdin_ends: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -148,10 +151,6 @@ struct RunArgs {
     /// The node's folder.
     #[arg(long, env = "VITRAIL_DIR")]
     dir: PathBuf,
-    /// End in order when standard input ends too: for a program that starts nodes and must not
-    /// leave one behind, however it ends itself.
-    #[arg(long)]
-    until_stdin_ends: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -179,6 +178,9 @@ pub fn main() -> ExitCode {
         }
     };
     log_to_stderr(cli.output);
+    if cli.until_stdin_ends {
+        end_with_stdin();
+    }
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -203,6 +205,18 @@ fn log_to_stderr(output: Output) {
         Output::Text => subscriber.try_init(),
         Output::Json => subscriber.json().try_init(),
     };
+}
+
+/// Sends SIGTERM to this process when its standard input has ended: a node then ends in order, any
+/// other command at once.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        // Whatever comes of it, there is nothing more to read.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        if let Err(error) = kill_process(getpid(), Signal::TERM) {
+            tracing::error!(%error, "standard input has ended, and this process cannot be told to");
+        }
+    });
 }
 
 fn execute(cli: Cli) -> Result<(), CommandError> {
@@ -331,7 +345,7 @@ fn run(args: RunArgs, output: Output) -> Result<(), CommandError> {
     let config = Config::load(&args.dir, args.settings)?;
     allow_many_files();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
-    runtime.block_on(run_until_told(config, args.until_stdin_ends, output))
+    runtime.block_on(run_until_told(config, output))
 }
 
 /// Every connection is a file, and many systems allow 1024 of them until a process asks for more.
@@ -346,19 +360,10 @@ fn allow_many_files() {
     }
 }
 
-async fn run_until_told(
-    config: Config,
-    until_stdin_ends: bool,
-    output: Output,
-) -> Result<(), CommandError> {
+async fn run_until_told(config: Config, output: Output) -> Result<(), CommandError> {
     // Before the start, so that a signal during a long recovery is not lost.
     let told = told_to_stop().map_err(|error| CommandError::Runtime(error.kind()))?;
-    let mut told = pin!(async {
-        tokio::select! {
-            () = told => {}
-            () = stdin_ended(), if until_stdin_ends => {}
-        }
-    });
+    let mut told = pin!(told);
     // A new member waits for the ledger before it serves, and may be told to stop meanwhile.
     let node = tokio::select! {
         () = &mut told => return Ok(()),
@@ -424,18 +429,6 @@ fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-/// Completes when standard input has ended or cannot be read.
-async fn stdin_ended() {
-    let (ended, waits) = oneshot::channel::<()>();
-    // A thread of its own: nothing waits for it when the process ends for another reason.
-    std::thread::spawn(move || {
-        // Whatever comes of it, there is nothing more to read.
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        drop(ended);
-    });
-    let _ = waits.await;
 }
 
 fn print<T: Serialize>(output: Output, report: &T, text: &str) -> Result<(), CommandError> {

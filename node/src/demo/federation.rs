@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::DemoError;
 use super::cast::{self, Cast};
-use super::program::Program;
+use super::program::{Program, UNTIL_STDIN_ENDS};
 use crate::ceremony;
 use crate::init::{self, Founding};
 use crate::join::{Joining, join};
@@ -101,8 +101,7 @@ impl Federation {
         }
         let voting = with_votes(&federation.roster, &federation.founder, &federation.secret)?;
         federation.put_in_force(&voting).await?;
-        let whole = federation.settled("four members that vote", is_whole);
-        whole.await?;
+        federation.all_vote().await?;
         Ok(federation)
     }
 
@@ -180,7 +179,7 @@ impl Federation {
         let own = self.peer(name)?;
         let house = self.houses.get_mut(name).ok_or(DemoError::Miscast)?;
         let admin = house.addresses.admin.to_string();
-        let mut words: Vec<&OsStr> = ["run", "--until-stdin-ends", "--admin", &admin, "--dir"]
+        let mut words: Vec<&OsStr> = ["run", UNTIL_STDIN_ENDS, "--admin", &admin, "--dir"]
             .map(OsStr::new)
             .to_vec();
         words.push(house.dir.as_os_str());
@@ -279,7 +278,8 @@ impl Federation {
     fn command(&self, name: &'static str, words: &[&str]) -> Result<Program, DemoError> {
         let house = self.houses.get(name).ok_or(DemoError::Miscast)?;
         let mut words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
-        words.extend([OsStr::new("--dir"), house.dir.as_os_str()]);
+        words.extend([UNTIL_STDIN_ENDS.as_ref(), OsStr::new("--dir")]);
+        words.push(house.dir.as_os_str());
         Ok(Program::command(&words, &house.log)?)
     }
 
@@ -337,9 +337,26 @@ impl Federation {
             .ok_or(DemoError::Miscast)
     }
 
-    /// The newest state, which every node must show with the same roots.
+    /// Every member's node votes and has the whole ledger. One that lost its disk votes in a new
+    /// seat by then, and the one that it had before is gone.
+    pub async fn all_vote(&self) -> Result<(), DemoError> {
+        let (what, until) = ("four members that vote", Instant::now() + SETTLED_MAX);
+        loop {
+            let leader = self.settled(what, is_seated).await?.leader;
+            let leader = self.peer(leader.as_deref().unwrap_or_default())?;
+            let seats = leader.status().await.map(|status| status.seats);
+            if seats.is_ok_and(|seats| seats.len() == cast::MEMBERS.len()) {
+                return Ok(());
+            }
+            in_time(what, until)?;
+            sleep(POLL).await;
+        }
+    }
+
+    /// The newest state, which every member has cosigned and its node must show.
     pub async fn state_of_all(&self) -> Result<Checkpoint, DemoError> {
-        self.settled("the same size everywhere", is_whole).await?;
+        let whole = self.settled("a state that everybody has cosigned", is_whole);
+        whole.await?;
         let mut newest: Option<Checkpoint> = None;
         for name in cast::MEMBERS {
             let until = Instant::now() + SETTLED_MAX;
@@ -359,11 +376,15 @@ impl Federation {
     }
 }
 
-/// Every member votes, and has cosigned the newest state.
-pub fn is_whole(status: &FederationStatus) -> bool {
+/// Every member votes and has the whole ledger, and somebody leads.
+fn is_seated(status: &FederationStatus) -> bool {
     let mut members = status.members.iter();
-    let votes = members.all(|it| it.seat == Seat::Votes && !it.missing && it.behind == Some(0));
-    votes && status.leader.is_some()
+    members.all(|it| it.seat == Seat::Votes && it.behind == Some(0)) && status.leader.is_some()
+}
+
+/// The same, and every member has cosigned the newest state.
+fn is_whole(status: &FederationStatus) -> bool {
+    is_seated(status) && status.members.iter().all(|it| !it.missing)
 }
 
 /// Somebody leads, and every node that answers has the whole ledger.

@@ -1,6 +1,6 @@
 //! Nodes and commands of the demo's members: this program again, each time as a process of its own.
 //!
-//! None outlives the demo. A process is killed when what holds it here is dropped. A node ends by
+//! None outlives the demo. A process is killed when what holds it here is dropped, and it ends by
 //! itself when its standard input does, which the system closes with the demo, however that ends.
 
 use std::env;
@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+/// The flag with which a process ends when its standard input does.
+pub const UNTIL_STDIN_ENDS: &str = "--until-stdin-ends";
 /// How often a process is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(10);
 /// What the names of settings in the environment begin with.
@@ -26,8 +28,8 @@ const LOG_FILTER: &str = "VITRAIL_LOG";
 pub struct Program(Child);
 
 impl Program {
-    /// Starts a node, which serves until it is ended or killed, or the demo is gone. What it logs
-    /// is appended to the file.
+    /// Starts a node, which serves until it is told to end or killed. What it logs is appended to the
+    /// file.
     pub fn node(arguments: &[&OsStr], log: &Path) -> io::Result<Self> {
         Self::start(arguments, log, Stdio::null())
     }

@@ -16,7 +16,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Play, Shops, cast, equipment};
 use crate::demo::DemoError;
 use crate::demo::cast::Figure;
-use crate::demo::federation::{is_level, is_whole};
 use crate::rebuild::Rebuilt;
 
 /// From the moment at which the last claim has left its till to the kill: about the middle of the
@@ -113,8 +112,7 @@ impl Play<'_> {
         let leads = self.federation.leader().await?;
         self.narrate_kill(people.len(), killed, leads);
         self.federation.start(killed, false).await?;
-        let whole = self.federation.settled("the killed node back", is_whole);
-        whole.await?;
+        self.federation.all_vote().await?;
         self.narrator
             .line(&format!("{killed} was started again, and votes again"));
         Ok((killed, leads))
@@ -206,8 +204,7 @@ impl Play<'_> {
         name: &'static str,
         figure: &Figure,
     ) -> Result<(), DemoError> {
-        let whole = self.federation.settled("the rebuilt node's vote", is_whole);
-        whole.await?;
+        self.federation.all_vote().await?;
         let roster = self.federation.roster().clone();
         let session = self.cast.session_at(name, cast::SHOPS[1].0, &roster)?;
         let shop = Pos::new(session, shops.catalogue.clone(), View::new(roster));
@@ -220,8 +217,6 @@ impl Play<'_> {
     }
 
     async fn show_rebuilt(&mut self, name: &str, rebuilt: &Rebuilt) -> Result<(), DemoError> {
-        let level = self.federation.settled("nodes of one size", is_level);
-        level.await?;
         let state = self.federation.state_of_all().await?;
         self.counts.rebuilt_entries = rebuilt.entries;
         self.counts.rebuilt_cosigned_by = rebuilt.cosigned_by;
