@@ -128,12 +128,14 @@ pub enum DemoError {
         member: &'static str,
     },
     /// The federation did not come to be as it must.
-    #[error("{what}: not within {within_s} s")]
+    #[error("{what}: not within {within_s} s; {how}")]
     Unsettled {
         /// What was waited for.
         what: &'static str,
         /// For how long.
         within_s: u64,
+        /// How it is instead.
+        how: String,
     },
     /// Two nodes show other roots at one size, or one audits to others.
     #[error("{member} has other roots than the others")]

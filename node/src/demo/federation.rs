@@ -33,7 +33,7 @@ use crate::status::{self, FederationStatus, Seat};
 /// How many members make a token together: any two, so that tokens are made while others are away.
 const THRESHOLD: &str = "2";
 /// How often the nodes are asked how they are.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(100);
 /// How long a node may take to serve, and the federation to become what is waited for, on however
 /// busy a machine.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
@@ -193,7 +193,7 @@ impl Federation {
                 let (member, log) = (name, house.log.clone());
                 return Err(DemoError::Ended { member, log });
             }
-            in_time("a node that serves", until)?;
+            in_time("a node that serves", until, || name.to_owned())?;
             sleep(POLL).await;
         }
         Ok(())
@@ -317,12 +317,12 @@ impl Federation {
         let until = Instant::now() + SETTLED_MAX;
         loop {
             let asked = status::ask(&self.founder, &address, &self.roster, &self.secret);
-            if let Ok(status) = asked.await
-                && is_settled(&status)
-            {
-                return Ok(status);
-            }
-            in_time(what, until)?;
+            let how = match asked.await {
+                Ok(status) if is_settled(&status) => return Ok(status),
+                Ok(status) => in_short(&status),
+                Err(error) => error.to_string(),
+            };
+            in_time(what, until, || how)?;
             sleep(POLL).await;
         }
     }
@@ -344,11 +344,11 @@ impl Federation {
         loop {
             let leader = self.settled(what, is_seated).await?.leader;
             let leader = self.peer(leader.as_deref().unwrap_or_default())?;
-            let seats = leader.status().await.map(|status| status.seats);
-            if seats.is_ok_and(|seats| seats.len() == cast::MEMBERS.len()) {
+            let seats = leader.status().await.map_or(0, |status| status.seats.len());
+            if seats == cast::MEMBERS.len() {
                 return Ok(());
             }
-            in_time(what, until)?;
+            in_time(what, until, || format!("{seats} seats"))?;
             sleep(POLL).await;
         }
     }
@@ -364,7 +364,7 @@ impl Federation {
                 if let Ok(status) = self.peer(name)?.status().await {
                     break status.checkpoint.claimed().clone();
                 }
-                in_time("a node that answers", until)?;
+                in_time("a node that answers", until, || name.to_owned())?;
                 sleep(POLL).await;
             };
             if newest.as_ref().is_some_and(|newest| *newest != shown) {
@@ -397,12 +397,36 @@ pub fn is_level(status: &FederationStatus) -> bool {
     answering.all(|behind| behind == 0) && status.leader.as_deref().is_some_and(leads)
 }
 
-fn in_time(what: &'static str, until: Instant) -> Result<(), DemoError> {
+fn in_time(
+    what: &'static str,
+    until: Instant,
+    how: impl FnOnce() -> String,
+) -> Result<(), DemoError> {
     let within_s = SETTLED_MAX.as_secs();
     match Instant::now() < until {
         true => Ok(()),
-        false => Err(DemoError::Unsettled { what, within_s }),
+        false => Err(DemoError::Unsettled {
+            what,
+            within_s,
+            how: how(),
+        }),
     }
+}
+
+/// How the federation is, for who must find out why it is not otherwise.
+fn in_short(status: &FederationStatus) -> String {
+    let leader = status.leader.as_deref().unwrap_or("nobody");
+    let mut text = format!("{leader} leads at {}", status.size);
+    for member in &status.members {
+        let condition = member.condition.as_deref().unwrap_or("silent");
+        let behind = member.behind.unwrap_or_default();
+        let (name, seat, cosigned) = (&member.name, member.seat, member.cosigned);
+        let cosigned = cosigned.unwrap_or_default();
+        text.push_str(&format!(
+            "; {name} {condition}, seat {seat:?}, {behind} behind, cosigned {cosigned}"
+        ));
+    }
+    text
 }
 
 /// Where each node will lie and be reached.
