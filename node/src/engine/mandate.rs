@@ -44,7 +44,7 @@ struct Inner {
 struct State {
     /// The own candidacy, and the ballots for it by who gave them.
     own: Option<(LeaderId, BTreeMap<EngineId, SignedBallot>)>,
-    /// The term of which each node has taken something.
+    /// The term for which each node has signed its ballot.
     taken: BTreeMap<EngineId, u64>,
     /// The newest leader whose mandate this node has verified, and whose engine that is, unless
     /// it was before this start.
@@ -143,12 +143,18 @@ impl Mandates {
         shown
     }
 
-    /// A node has taken something of a term, or a call to it failed: it may have started anew.
-    pub(super) fn note_taken(&self, by: EngineId, term: Option<u64>) {
-        match term {
-            Some(term) => self.state().taken.insert(by, term),
-            None => self.state().taken.remove(&by),
-        };
+    /// A node has answered a message of a term. One that signs no ballot yet, because its log has
+    /// to be brought up first, is shown the mandate again: its ballot may be the one that others
+    /// will ask for.
+    pub(super) fn note_answer(&self, by: EngineId, term: u64, is_signed: bool) {
+        if is_signed {
+            self.state().taken.insert(by, term);
+        }
+    }
+
+    /// A call to a node failed: it may have started anew.
+    pub(super) fn note_failure(&self, by: EngineId) {
+        self.state().taken.remove(&by);
     }
 
     /// Whether the word of this node that there is a later term is taken now.

@@ -102,10 +102,11 @@ impl Link {
         self.links.mandates.show(self.to, leader)
     }
 
-    /// Notes whether what was sent in a term was taken, or what failed.
-    fn noted<T>(&self, term: u64, answer: Result<T, LinkError>) -> Result<T, LinkError> {
-        let taken = answer.is_ok().then_some(term);
-        self.links.mandates.note_taken(self.to, taken);
+    /// Notes a call that failed.
+    fn noted<T>(&self, answer: Result<T, LinkError>) -> Result<T, LinkError> {
+        if answer.is_err() {
+            self.links.mandates.note_failure(self.to);
+        }
         answer
     }
 
@@ -149,10 +150,10 @@ impl Link {
         let mut engine = peer.engine();
         let call = engine.append(request(message, APPEND_DEADLINE));
         let answer = within(APPEND_DEADLINE, call).await;
-        let answer = self.noted(leader.term, answer)?;
-        if !answer.ballot.is_empty() {
-            self.gather(&answer.ballot, &leader);
-        }
+        let answer = self.noted(answer)?;
+        let is_signed = !answer.ballot.is_empty() && self.gather(&answer.ballot, &leader);
+        let mandates = &self.links.mandates;
+        mandates.note_answer(self.to, leader.term, is_signed);
         match read_appended(&answer).map_err(|_| LinkError::Answer)? {
             AppendEntriesResponse::HigherVote(vote) => self
                 .stepping_down(vote, &leader)
@@ -257,7 +258,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
             closed = cancel => return Err(StreamingError::Closed(closed)),
             answer = within(INSTALL_DEADLINE, call) => answer,
         };
-        let answer = self.noted(vote.leader_id.term, answer).map_err(streaming)?;
+        let answer = self.noted(answer).map_err(streaming)?;
         let said = vote_from_bytes(&answer.vote).map_err(|_| streaming(LinkError::Answer))?;
         let said = self.stepping_down(said, &vote.leader_id);
         Ok(SnapshotResponse::new(said.map_err(streaming)?))

@@ -161,9 +161,13 @@ fn a_candidate_keeps_what_it_may_show_and_shows_it_until_it_was_taken() {
     assert!(!gather(&[], "cnam"));
     let to = engine("opticians");
     assert_eq!(amc.show(to, &leader7).len(), 2);
-    amc.note_taken(to, Some(7));
+    // Its log has to be brought up before it signs anything: it will see the mandate again.
+    amc.note_answer(to, 7, false);
+    assert_eq!(amc.show(to, &leader7).len(), 2);
+    amc.note_answer(to, 7, true);
+    amc.note_answer(to, 7, false);
     assert!(amc.show(to, &leader7).is_empty());
-    amc.note_taken(to, None);
+    amc.note_failure(to);
     assert_eq!(amc.show(to, &leader7).len(), 2);
     // A later candidacy begins with nothing but its own vote, and a late answer changes nothing.
     assert_eq!(amc.show(to, &leader(8, "amc")).len(), 1);
