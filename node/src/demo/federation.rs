@@ -99,6 +99,7 @@ impl Federation {
         for name in cast::MEMBERS.into_iter().filter(|it| *it != cast::CNAM) {
             federation.start(name, true).await?;
         }
+        federation.all_seated().await?;
         let voting = with_votes(&federation.roster, &federation.founder, &federation.secret)?;
         federation.put_in_force(&voting).await?;
         federation.all_vote().await?;
@@ -351,6 +352,25 @@ impl Federation {
             in_time(what, until, || format!("{seats} seats"))?;
             sleep(POLL).await;
         }
+    }
+
+    /// Every node knows all four seats: it follows the leader from before there are four votes, and
+    /// so counts the votes that the leader was elected with.
+    async fn all_seated(&self) -> Result<(), DemoError> {
+        let until = Instant::now() + SETTLED_MAX;
+        for name in cast::MEMBERS {
+            let own = self.peer(name)?;
+            loop {
+                let seats = own.status().await.map_or(0, |status| status.seats.len());
+                if seats == cast::MEMBERS.len() {
+                    break;
+                }
+                let how = || format!("{name} knows {seats} of them");
+                in_time("four seats in the ordering engine", until, how)?;
+                sleep(POLL).await;
+            }
+        }
+        Ok(())
     }
 
     /// The newest state, which every member has cosigned and its node must show.
