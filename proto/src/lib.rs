@@ -59,6 +59,8 @@ pub mod attestation;
 
 pub mod receipt;
 
+pub mod lineage;
+
 pub mod disclosure;
 
 pub mod evidence;

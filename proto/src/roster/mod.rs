@@ -4,10 +4,12 @@
 //! text that people can read before they sign it, and each roster is signed by a quorum of the one
 //! before it. What a role may do is not said here.
 
+mod change;
 #[cfg(test)]
 pub(crate) mod example;
 mod member;
 mod proposal;
+mod request;
 mod succession;
 mod text;
 
@@ -17,12 +19,14 @@ use std::num::NonZeroU16;
 
 use thiserror::Error;
 
+pub use self::change::{ChangeError, Difference, MemberChange, Strength};
 pub use self::member::{
     ADDRESS_BYTES_MAX, Address, Element, IncidentKey, Member, MemberShare, OprfElements, Role,
     RosterValueError, Standing,
 };
 pub use self::proposal::ProposalError;
-pub use self::succession::{SignedRoster, SignedRosterError, SuccessionError};
+pub use self::request::{MemberRequest, RequestError, WrittenRequest};
+pub use self::succession::{MergeError, SignedRoster, SignedRosterError, SuccessionError};
 pub use self::text::{RosterLine, RosterParseError};
 use crate::hash::{self, Context, Hash};
 use crate::identity::PayerNumber;

@@ -57,6 +57,17 @@ pub enum SuccessionError {
     },
 }
 
+/// Why two copies of a signed roster are not put together.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MergeError {
+    /// They are two rosters.
+    #[error("the files hold different rosters")]
+    OtherRoster,
+    /// Their lines are too many for one note.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+}
+
 /// A roster and who claims to have signed it. Only verifying gives the roster out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedRoster {
@@ -83,6 +94,34 @@ impl SignedRoster {
         let mut signatures: Vec<_> = others.filter(|line| line.name() != name).cloned().collect();
         signatures.push(self.roster.sign(name, secret));
         Self::new(self.roster.clone(), signatures)
+    }
+
+    /// The same roster with the lines of another copy of it too. Of one name the own line stays.
+    ///
+    /// # Errors
+    /// [`MergeError`] when the other one is another roster, or there are too many lines.
+    pub fn merged(&self, other: &Self) -> Result<Self, MergeError> {
+        if self.roster.hash() != other.roster.hash() {
+            return Err(MergeError::OtherRoster);
+        }
+        let mut signatures = self.note.signatures().to_vec();
+        for line in other.note.signatures() {
+            if signatures.iter().all(|held| held.name() != line.name()) {
+                signatures.push(line.clone());
+            }
+        }
+        Ok(Self::new(self.roster.clone(), signatures)?)
+    }
+
+    /// The voting members of the roster before that have signed this one, so that it verifies.
+    #[must_use]
+    pub fn voting_signers<'a>(&self, previous: &'a Roster) -> Vec<&'a MemberName> {
+        let text = self.note.text();
+        let lines = self.note.signatures().iter().filter_map(|line| {
+            let signer = previous.verify_signature(text, line, SignatureKind::Ed25519);
+            signer.ok().filter(|it| it.is_voting())
+        });
+        lines.map(|member| &member.name).collect()
     }
 
     /// Reads a signed roster in its one spelling.
@@ -260,6 +299,21 @@ mod tests {
                 previous: Epoch::new(0)
             })
         );
+    }
+
+    #[test]
+    fn copies_that_were_signed_apart_are_put_together() {
+        let (previous, next) = (federation(4, 1), successor(|_| {}));
+        let (one, two) = (signed(&next, [0, 1]), signed(&next, [1, 2, 4]));
+        let both = one.merged(&two).unwrap();
+        assert_eq!(both.verify_successor(&previous), Ok(next));
+        assert_eq!(
+            both.voting_signers(&previous),
+            [&name(0), &name(1), &name(2)]
+        );
+        let other = successor(|parts| parts.members[0].grpc = None);
+        let refused = one.merged(&signed(&other, [2]));
+        assert_eq!(refused, Err(MergeError::OtherRoster));
     }
 
     #[test]

@@ -125,16 +125,7 @@ pub(super) fn format(parts: &RosterParts) -> String {
         line(&["ceremony", &ceremony.to_base64()]);
     }
     for member in &parts.members {
-        line(&[
-            "member",
-            member.name.as_str(),
-            member.role.as_str(),
-            member.payer.as_ref().map_or(ABSENT, |p| p.as_str()),
-            member.standing.as_str(),
-            &member.public_key.to_base64(),
-            member.grpc.as_ref().map_or(ABSENT, |a| a.as_str()),
-            member.http.as_ref().map_or(ABSENT, |a| a.as_str()),
-        ]);
+        line(&[&member_line(member)]);
     }
     for share in &parts.shares {
         line(&[
@@ -149,6 +140,21 @@ pub(super) fn format(parts: &RosterParts) -> String {
         line(&["incident", key.member.as_str(), &key.public_key.to_base64()]);
     }
     text
+}
+
+/// The line of a member.
+pub(super) fn member_line(member: &Member) -> String {
+    let words = [
+        "member",
+        member.name.as_str(),
+        member.role.as_str(),
+        member.payer.as_ref().map_or(ABSENT, |p| p.as_str()),
+        member.standing.as_str(),
+        &member.public_key.to_base64(),
+        member.grpc.as_ref().map_or(ABSENT, |a| a.as_str()),
+        member.http.as_ref().map_or(ABSENT, |a| a.as_str()),
+    ];
+    words.join(" ")
 }
 
 pub(super) fn parse(text: &str) -> Result<Roster, RosterParseError> {
@@ -246,8 +252,21 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn member(line: &str) -> Option<Member> {
-    let [_, name, role, payer, standing, public_key, grpc, http] = words(line)?;
+/// Reads the line of a member.
+pub(super) fn member(line: &str) -> Option<Member> {
+    let [
+        "member",
+        name,
+        role,
+        payer,
+        standing,
+        public_key,
+        grpc,
+        http,
+    ] = words(line)?
+    else {
+        return None;
+    };
     let role = [Role::Amo, Role::Amc, Role::Federation]
         .into_iter()
         .find(|r| r.as_str() == role)?;
