@@ -40,7 +40,7 @@ const EMPTY_NAMES: [&str; 8] = [
 const EMPTY_VERBS: [&str; 3] = ["get_", "process_", "handle_"];
 /// Functions whose names are the schema's, where `Get` is the standard method's name, or those of
 /// an interface of the ordering engine.
-const NAMED_BY_OTHERS: [(&str, &str); 7] = [
+const NAMED_BY_OTHERS: [(&str, &str); 8] = [
     ("node/src/engine/log_store.rs", "get_log_reader"),
     ("node/src/engine/log_store.rs", "get_log_state"),
     ("node/src/engine/machine.rs", "get_current_snapshot"),
@@ -48,6 +48,7 @@ const NAMED_BY_OTHERS: [(&str, &str); 7] = [
     ("node/src/service/log.rs", "get_catalogue"),
     ("node/src/service/log.rs", "get_checkpoint"),
     ("node/src/service/log.rs", "get_entry"),
+    ("node/src/service/log.rs", "get_roster"),
 ];
 
 /// Where a path may be named: at these places alone, or everywhere but at these places.

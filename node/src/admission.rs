@@ -51,6 +51,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.LogService/GetCatalogue", Access::Anyone),
     ("/vitrail.v1.LogService/GetCheckpoint", Access::Anyone),
     ("/vitrail.v1.LogService/GetEntry", Access::Anyone),
+    ("/vitrail.v1.LogService/GetRoster", Access::Anyone),
     ("/vitrail.v1.LogService/ProveConsistency", Access::Anyone),
     ("/vitrail.v1.QuoteService/Quote", Access::RecordedTill),
     ("/vitrail.v1.ReplicationService/Cosign", Access::Member),

@@ -1,11 +1,13 @@
 //! The command of the operator: `vitrail-node keygen | init | join | seal-key | reseal | run |
-//! status | rebuild | ceremony | demo`.
+//! status | rebuild | roster | leave | rotate | ceremony | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
 mod demo;
 mod failure;
+mod joining;
 mod members;
+mod rosters;
 mod sealing;
 
 use std::io::{self, Write as _};
@@ -24,14 +26,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::failure::CommandError;
+use self::joining::JoinArgs;
 use self::members::MemberArgs;
+use self::rosters::{LeaveArgs, RosterCommand, RotateArgs};
 use self::sealing::{ResealArgs, SealArgs, SealKeyArgs};
 use crate::ceremony;
 use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
 use crate::config::{Config, Settings};
 use crate::init::{self, Following, Founding, InitError, role_of};
-use crate::join::{self, Joining};
-use crate::server::{Addresses, RunningNode};
+use crate::server::{Addresses, RunningNode, StartError};
 
 /// One member's node of a Vitrail federation.
 #[derive(Debug, Parser)]
@@ -68,7 +71,8 @@ enum Command {
     Keygen(KeygenArgs),
     /// Found a federation: keys, first roster, settings and ledger of its first member.
     Init(InitArgs),
-    /// Set up the node of a member that follows: its folder, from the roster and its key.
+    /// Set up the node of a member: its folder, from the first roster and its key. Who is no member
+    /// yet gets a request too, for the members to sign.
     Join(JoinArgs),
     /// Make the key in a PKCS#11 token that seals a node's shares; it never leaves the token.
     SealKey(SealKeyArgs),
@@ -80,6 +84,13 @@ enum Command {
     Status(MemberArgs),
     /// Fetch a lost ledger from the other members into an empty data folder, and verify all of it.
     Rebuild(MemberArgs),
+    /// Decide who the members are: propose the next roster, sign it, put it in force.
+    #[command(subcommand)]
+    Roster(RosterCommand),
+    /// Write the proposal by which this member leaves.
+    Leave(LeaveArgs),
+    /// Make a new key for this member, and write the proposal by which it takes over.
+    Rotate(RotateArgs),
     /// Make the joint keys together with other members, refresh the shares, publish the outcome.
     #[command(subcommand)]
     Ceremony(CeremonyCommand),
@@ -126,24 +137,6 @@ struct InitArgs {
     /// The incident key of such a member, as `vitrail keygen --incident` prints it.
     #[arg(long, value_name = "NAME=BASE64", value_parser = parse_incident_key)]
     incident: Vec<IncidentKey>,
-}
-
-#[derive(Debug, Args)]
-struct JoinArgs {
-    /// The node's folder; it must not exist, or be empty.
-    #[arg(long, env = "VITRAIL_DIR")]
-    dir: PathBuf,
-    /// File of the federation's first roster, which has this member as following.
-    #[arg(long, value_name = "FILE")]
-    roster: PathBuf,
-    /// Name of the member in the roster.
-    #[arg(long)]
-    name: MemberName,
-    /// File of its key, made with `keygen`.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    #[command(flatten)]
-    sealing: SealArgs,
 }
 
 #[derive(Debug, Args)]
@@ -223,15 +216,23 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
         Command::Keygen(args) => keygen(&args.out, cli.output),
         Command::Init(args) => init(args, cli.output),
-        Command::Join(args) => join(args, cli.output),
+        Command::Join(args) => joining::join(args, cli.output),
         Command::SealKey(args) => sealing::seal_key(args, cli.output),
         Command::Reseal(args) => sealing::reseal(args, cli.output),
         Command::Run(args) => run(args, cli.output),
         Command::Status(args) => members::status(args, cli.output),
         Command::Rebuild(args) => members::rebuild_node(args, cli.output),
+        Command::Roster(command) => wait_for(rosters::roster(command, cli.output)),
+        Command::Leave(args) => wait_for(rosters::leave(args, cli.output)),
+        Command::Rotate(args) => wait_for(rosters::rotate(args, cli.output)),
         Command::Ceremony(command) => ceremony(command, cli.output),
         Command::Demo(args) => demo::demo(&args, cli.output),
     }
+}
+
+fn wait_for(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| CommandError::Runtime(e.kind()))?;
+    runtime.block_on(work)
 }
 
 /// What `keygen` prints.
@@ -299,39 +300,6 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
     print(output, &report, &text)
 }
 
-/// What `join` prints.
-#[derive(Debug, Serialize)]
-struct JoinReport<'a> {
-    dir: &'a Path,
-    origin: &'a str,
-    name: &'a str,
-    roster_hash: String,
-}
-
-fn join(args: JoinArgs, output: Output) -> Result<(), CommandError> {
-    let joining = Joining {
-        name: args.name,
-        roster: args.roster,
-        key: args.key,
-        sealing: args.sealing.sealing(),
-    };
-    let roster = join::join(&args.dir, &joining)?;
-    let report = JoinReport {
-        dir: &args.dir,
-        origin: roster.origin().as_str(),
-        name: joining.name.as_str(),
-        roster_hash: roster.hash().to_base64(),
-    };
-    let text = format!(
-        "{} follows {} in {}\nroster hash  {}\n",
-        report.name,
-        report.origin,
-        report.dir.display(),
-        report.roster_hash,
-    );
-    print(output, &report, &text)
-}
-
 /// What `run` prints once it serves.
 #[derive(Debug, Serialize)]
 struct RunReport<'a> {
@@ -380,11 +348,18 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
         report.origin, report.size, addresses.grpc, addresses.http, addresses.admin,
     );
     let printed = print(output, &report, &text);
+    let mut is_replaced = false;
     if printed.is_ok() {
-        told.await;
+        tokio::select! {
+            () = told => {}
+            () = node.key_replaced() => is_replaced = true,
+        }
     }
     node.stop().await;
-    printed
+    match is_replaced {
+        true => Err(Box::new(StartError::KeyReplaced).into()),
+        false => printed,
+    }
 }
 
 fn ceremony(command: CeremonyCommand, output: Output) -> Result<(), CommandError> {

@@ -11,20 +11,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::ids::MemberName;
-use proto::roster::{Address, Roster};
-use proto::signing::SecretKey;
+use proto::roster::{Address, Member, Roster};
+use proto::signing::{PublicKey, SecretKey};
 use tokio::task::JoinSet;
 
 use crate::peer::Peer;
 use crate::sequencer::Sequencer;
+use crate::snapshot::Snapshot;
 
 /// Pause before a cosignature that did not arrive is sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often it is tried to tell a member that it has left: if its node is away, it finds out when
+/// it comes back.
+const FAREWELLS_MAX: usize = 20;
 
 /// Carries cosignatures until it is told to end.
 pub async fn carry(sequencer: Sequencer, secret: SecretKey, told: impl Future<Output = ()>) {
     let mut told = pin!(told);
     let mut published = sequencer.published();
+    let mut farewells = JoinSet::new();
     loop {
         let roster = sequencer.snapshot().roster().clone();
         let mut carriers = start(&sequencer, &roster, &secret);
@@ -34,7 +40,9 @@ pub async fn carry(sequencer: Sequencer, secret: SecretKey, told: impl Future<Ou
                 () = &mut told => return,
                 changed = published.changed() => if changed.is_err() { return },
             }
-            if places(sequencer.snapshot().roster()) != places(&roster) {
+            let now = sequencer.snapshot();
+            if places(now.roster()) != places(&roster) {
+                bid_farewell(&mut farewells, &roster, &now, &secret);
                 break;
             }
         }
@@ -42,11 +50,34 @@ pub async fn carry(sequencer: Sequencer, secret: SecretKey, told: impl Future<Ou
     }
 }
 
-fn places(roster: &Roster) -> BTreeMap<&MemberName, &Address> {
+fn places(roster: &Roster) -> BTreeMap<&MemberName, (&PublicKey, &Address)> {
     let members = roster.members().iter();
     members
-        .filter_map(|member| Some((&member.name, member.grpc.as_ref()?)))
+        .filter_map(|it| Some((&it.name, (&it.public_key, it.grpc.as_ref()?))))
         .collect()
+}
+
+/// Whoever has left, or has another key now, hears from nobody any more. It is brought the
+/// certificate of the state in which it left, so that its node knows and says so.
+fn bid_farewell(farewells: &mut JoinSet<()>, before: &Roster, now: &Snapshot, secret: &SecretKey) {
+    let roster = now.roster();
+    let same = |it: &Member| roster.member_by_key(&it.public_key).is_some();
+    for member in before.members().iter().filter(|it| !same(it)) {
+        let Some(address) = &member.grpc else {
+            continue;
+        };
+        let peer = Peer::open(member.name.clone(), member.public_key, address, secret);
+        let Ok(peer) = peer else { continue };
+        let certificate = now.checkpoint().clone();
+        farewells.spawn(async move {
+            for _ in 0..FAREWELLS_MAX {
+                if peer.cosign(&certificate).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        });
+    }
 }
 
 fn start(sequencer: &Sequencer, roster: &Arc<Roster>, secret: &SecretKey) -> JoinSet<()> {

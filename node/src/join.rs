@@ -1,12 +1,18 @@
-//! Setting up the node of a member that the first roster has as following: its folder, from the
-//! roster and its key. The ledger comes from the voting members when the node runs.
+//! Setting up the node of a member: its folder, from the first roster and its key. The ledger comes
+//! from the voting members when the node runs. Who is not in the first roster asks to be listed, by
+//! a request for the members.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use proto::identity::PayerNumber;
 use proto::ids::MemberName;
-use proto::roster::{Member, Roster, SignedRoster, SignedRosterError, SuccessionError};
+use proto::incident::IncidentPublicKey;
+use proto::roster::{
+    Address, ChangeError, Member, MemberChange, MemberRequest, Role, Roster, SignedRoster,
+    SignedRosterError, Standing, SuccessionError,
+};
 use proto::signing::{SecretKey, SigningError};
 use thiserror::Error;
 
@@ -26,6 +32,26 @@ pub struct Joining {
     pub key: PathBuf,
     /// How its shares will be sealed on disk.
     pub sealing: Sealing,
+    /// What it asks for, if the first roster does not list it.
+    pub asking: Option<Asking>,
+}
+
+/// The request in the folder of a node whose organisation is no member yet.
+pub const REQUEST_FILE: &str = "request.txt";
+
+/// As what an organisation asks to be listed.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    /// Its role.
+    pub role: Role,
+    /// The number claims are to name it by, if it pays any.
+    pub payer: Option<PayerNumber>,
+    /// Where its gRPC will be reached.
+    pub grpc: Option<Address>,
+    /// Where its pages will be reached.
+    pub http: Option<Address>,
+    /// Its incident key, if it is to look into incidents.
+    pub incident: Option<IncidentPublicKey>,
 }
 
 /// Why a member's node is not set up. Nothing is then left on disk.
@@ -59,9 +85,15 @@ pub enum JoinError {
     /// The key is not one.
     #[error("the key file: {0}")]
     Key(#[from] SigningError),
-    /// The roster has no such member.
+    /// The roster has no such member, and nothing says as what it is to be listed.
     #[error("{0} is not a member of the roster")]
     NotAMember(MemberName),
+    /// The roster has such a member, and it asks to be one.
+    #[error("{0} is a member of the first roster already")]
+    Listed(MemberName),
+    /// No roster could list it so.
+    #[error("the request: {0}")]
+    Request(#[from] Box<ChangeError>),
     /// The roster has another key for the member.
     #[error("the roster has another key for {0}")]
     OtherKey(MemberName),
@@ -78,7 +110,15 @@ pub fn join(dir: &Path, joining: &Joining) -> Result<Roster, JoinError> {
     let (roster, signed) = read_roster(&joining.roster)?;
     let secret = read_key(&joining.key)?;
     let own = roster.member(&joining.name);
-    let own = own.ok_or_else(|| JoinError::NotAMember(joining.name.clone()))?;
+    let own = match (own, &joining.asking) {
+        (Some(own), None) => own,
+        (None, None) => return Err(JoinError::NotAMember(joining.name.clone())),
+        (Some(_), Some(_)) => return Err(JoinError::Listed(joining.name.clone())),
+        (None, Some(asking)) => {
+            ask(dir, joining, asking, &roster, &signed, &secret)?;
+            return Ok(roster);
+        }
+    };
     if own.public_key != secret.public() {
         return Err(JoinError::OtherKey(joining.name.clone()));
     }
@@ -86,9 +126,47 @@ pub fn join(dir: &Path, joining: &Joining) -> Result<Roster, JoinError> {
         return Err(JoinError::Votes(joining.name.clone()));
     }
     in_new_folder(dir, |draft| {
-        write_files(draft, own, &secret, &signed, joining)
+        write_files(draft, own, &secret, &signed, joining, false)
     })?;
     Ok(roster)
+}
+
+/// The folder of an organisation that is no member yet, with the request that its key has signed.
+/// Its node takes part in ordering from the moment that it is listed.
+fn ask(
+    dir: &Path,
+    joining: &Joining,
+    asking: &Asking,
+    first: &Roster,
+    signed: &SignedRoster,
+    secret: &SecretKey,
+) -> Result<(), JoinError> {
+    let member = Member {
+        name: joining.name.clone(),
+        role: asking.role,
+        payer: asking.payer.clone(),
+        standing: Standing::Following,
+        public_key: secret.public(),
+        grpc: asking.grpc.clone(),
+        http: asking.http.clone(),
+    };
+    let join = MemberChange::Join {
+        member: Box::new(member.clone()),
+        incident: asking.incident,
+    };
+    // What no roster could list is not asked for.
+    first.after_changes(&[join]).map_err(Box::new)?;
+    let request = MemberRequest {
+        origin: first.origin().clone(),
+        first_roster: first.hash(),
+        member: member.clone(),
+        incident: asking.incident,
+    };
+    let request = request.sign(secret, None).map_err(InitError::from)?;
+    Ok(in_new_folder(dir, |draft| {
+        write_files(draft, &member, secret, signed, joining, true)?;
+        write_public(&draft.join(REQUEST_FILE), &request.to_text())
+    })?)
 }
 
 fn write_files(
@@ -97,6 +175,7 @@ fn write_files(
     secret: &SecretKey,
     roster: &SignedRoster,
     joining: &Joining,
+    learn: bool,
 ) -> Result<(), InitError> {
     write_secret(&dir.join("node.key"), &secret.to_pem()?)?;
     write_public(&dir.join("roster.txt"), &roster.to_text())?;
@@ -104,6 +183,7 @@ fn write_files(
         name: Some(own.name.as_str().to_owned()),
         grpc: own.grpc.as_ref().map(listening),
         http: own.http.as_ref().map(listening),
+        learn: learn.then_some(true),
         ..Settings::of_sealing(&joining.sealing)
     };
     write_public(&dir.join(CONFIG_FILE), &toml::to_string(&settings)?)
@@ -146,6 +226,7 @@ mod tests {
             roster,
             key,
             sealing: Sealing::default(),
+            asking: None,
         };
         join(&place.join("node"), &joining)
     }

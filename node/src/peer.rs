@@ -7,12 +7,15 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use proto::checkpoint::SignedCheckpoint;
 use proto::ids::{MemberName, TreeSize, UnixSeconds};
-use proto::roster::{Address, Roster};
+use proto::receipt::EntryProof;
+use proto::roster::{Address, Epoch, Roster};
 use proto::signing::{PublicKey, SecretKey};
 use proto::wire::batch::read_cosigned;
 use proto::wire::replication::{Page, read_page};
+use proto::wire::rosters::read_roster;
 use proto::wire::status::{NodeStatus, read_status};
 use proto::wire::v1::engine_service_client::EngineServiceClient;
+use proto::wire::v1::log_service_client::LogServiceClient;
 use proto::wire::v1::replication_service_client::ReplicationServiceClient;
 use proto::wire::{WireError, v1};
 use thiserror::Error;
@@ -56,6 +59,20 @@ pub enum PeerError {
         /// The field that is wrong.
         error: WireError,
     },
+}
+
+impl PeerError {
+    /// Whether the node answered that it has no such thing.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Call {
+                code: Code::NotFound,
+                ..
+            }
+        )
+    }
 }
 
 /// The way to one member's node. Clones share a connection, which is made when it is first used
@@ -225,6 +242,26 @@ impl Peer {
             code: status.code(),
         })?;
         read_status(answer.get_ref()).map_err(|error| PeerError::Answer {
+            member: self.member.clone(),
+            error,
+        })
+    }
+
+    /// Asks for the roster of an epoch, with its place in the log.
+    ///
+    /// # Errors
+    /// [`PeerError`]. Nothing of the answer is verified yet.
+    pub async fn roster(&self, epoch: Epoch) -> Result<(EntryProof, SignedCheckpoint), PeerError> {
+        let mut request = Request::new(v1::GetRosterRequest { epoch: epoch.get() });
+        request.set_timeout(COSIGN_DEADLINE);
+        let mut client = LogServiceClient::new(self.channel.clone());
+        let answered = tokio::time::timeout(COSIGN_DEADLINE, client.get_roster(request)).await;
+        let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        let answer = answered.map_err(|status| PeerError::Call {
+            member: self.member.clone(),
+            code: status.code(),
+        })?;
+        read_roster(answer.get_ref()).map_err(|error| PeerError::Answer {
             member: self.member.clone(),
             error,
         })

@@ -5,6 +5,7 @@
 //! flight finish, and ends the sequencer last, because it answers what is in flight.
 
 mod health;
+mod keys;
 mod opening;
 mod taking_up;
 
@@ -46,13 +47,17 @@ use crate::order::Orderer;
 use crate::protection::ProtectionError;
 use crate::recall;
 use crate::secret_file::SecretFileError;
-use crate::sequencer::{OpenError, Sequencer};
+use crate::sequencer::{Condition, OpenError, Sequencer, StopReason};
 use crate::service::{Services, limited_server};
+use crate::standing;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
 
 /// How long a node that votes alone may take to lead: its log is on its own disk.
 const LEAD_WAIT: Duration = Duration::from_secs(10);
+
+/// How often a running node looks whether its key has been replaced.
+const KEY_LOOK: Duration = Duration::from_millis(200);
 
 /// How long calls in flight get to finish: more than any batch takes, less than the ten seconds
 /// after which service managers lose patience.
@@ -186,6 +191,9 @@ pub enum StartError {
     /// The reflection service refuses the schema.
     #[error("the schema cannot be served by reflection")]
     Reflection,
+    /// The roster in force lists this member with the key that was to take over, and now does.
+    #[error("the new key of this member is in force: start the node again")]
+    KeyReplaced,
     /// The start was broken off.
     #[error("the start was broken off")]
     BrokenOff,
@@ -230,7 +238,10 @@ impl RunningNode {
         let (sequencer, store) = (ready.sequencer.clone(), ready.store.clone());
         let engine = ready.engine.clone();
         let (stop, stopping) = watch::channel(false);
-        let servers = serve(ready, bound, &config, &metrics, &stopping)?;
+        let (watched, name) = (sequencer.clone(), config.name.clone());
+        let watch = standing::watch(watched, name, ready.secret.clone(), told(&stopping));
+        let mut servers = serve(ready, bound, &config, &metrics, &stopping)?;
+        servers.spawn(watch);
         tracing::info!(
             name = %config.name, %origin, size = %sequencer.snapshot().size(),
             grpc = %addresses.grpc, http = %addresses.http, admin = %addresses.admin,
@@ -269,6 +280,14 @@ impl RunningNode {
     #[must_use]
     pub const fn sequencer(&self) -> &Sequencer {
         &self.sequencer
+    }
+
+    /// Completes once the roster in force lists this member with another key than the node runs
+    /// with: the node is to be stopped and started again.
+    pub async fn key_replaced(&self) {
+        while self.sequencer.condition() != Condition::Stopped(StopReason::KeyReplaced) {
+            tokio::time::sleep(KEY_LOOK).await;
+        }
     }
 
     /// How many syncs its store has made.

@@ -21,7 +21,7 @@ use proto::merkle::{ConsistencyProof, InclusionProof, ProveError, Subtrees as _}
 use proto::merkle::{prove_consistency, prove_inclusion};
 use proto::receipt::{EntryProof, RefusalReceipt};
 use proto::refusal::{Refusal, TakenSlot};
-use proto::roster::{Roster, SignedRoster};
+use proto::roster::{Epoch, Roster, SignedRoster};
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::tile::{RightEdge, TileError, TilePath, TileWidth, TiledLog};
@@ -143,6 +143,29 @@ impl Snapshot {
             _ => Err(ReadError::Corrupt {
                 what: "roster entry",
             }),
+        }
+    }
+
+    /// The entry with the roster of this epoch, with its audit path; `None` when the ledger has
+    /// none that it can find.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the entry cannot be read.
+    pub fn prove_roster(&self, epoch: Epoch) -> Result<Option<EntryProof>, ReadError> {
+        match self.store.roster_entry(epoch)? {
+            Some(leaf) => self.prove_entry(leaf),
+            None => Ok(None),
+        }
+    }
+
+    /// The roster before the one in force, as far as it can be found.
+    #[must_use]
+    pub fn roster_before(&self) -> Option<Roster> {
+        let before = self.roster.epoch().get().checked_sub(1)?;
+        let leaf = self.store.roster_entry(Epoch::new(before)).ok()??;
+        match Attestation::read(self.entry(leaf).ok()??.header()) {
+            Ok(Attestation::Roster(signed)) => Some(signed.admitted().clone()),
+            _ => None,
         }
     }
 

@@ -7,9 +7,12 @@ use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::hash::Hash;
 use proto::ids::{MemberName, Origin, TreeSize, UnixSeconds};
 use proto::note::NoteError;
+use proto::roster::Roster;
 use proto::signing::SecretKey;
 use thiserror::Error;
 
+use crate::next_key::NextKey;
+use crate::sequencer::StopReason;
 use crate::store::SignedLock;
 
 /// Cosigns what this node found itself. The sequencer commits each signature with its batch, so
@@ -18,6 +21,8 @@ use crate::store::SignedLock;
 pub struct Witness {
     name: MemberName,
     secret: SecretKey,
+    /// Where the key lies that takes over with the roster that lists it.
+    next: Option<NextKey>,
     last: Option<Signed>,
     /// The latest time signed, in seconds: a clock that is set back would else make a smaller size
     /// the later one, which is evidence against this member. Clones share it.
@@ -60,8 +65,18 @@ impl Witness {
         Self {
             name,
             secret,
+            next: None,
             last: None,
             latest: Arc::default(),
+        }
+    }
+
+    /// The same witness, which signs with the key there what stands under a roster that lists it.
+    #[must_use]
+    pub fn with_next(self, next: NextKey) -> Self {
+        Self {
+            next: Some(next),
+            ..self
         }
     }
 
@@ -113,6 +128,31 @@ impl Witness {
         Self::new(self.name.clone(), self.secret.clone())
     }
 
+    /// Why a node with this key ends its work under a roster; `None` when it goes on.
+    #[must_use]
+    pub fn place_in(&self, roster: &Roster) -> Option<StopReason> {
+        match roster.member(&self.name) {
+            None => Some(StopReason::Left),
+            Some(own) if own.public_key != self.secret.public() => Some(StopReason::KeyReplaced),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether this roster lists the member with the key that has yet to take over.
+    #[must_use]
+    pub fn is_replaced_in(&self, roster: &Roster) -> bool {
+        self.next_in(roster).is_some()
+    }
+
+    /// The key that has yet to take over, if this roster lists it.
+    fn next_in(&self, roster: &Roster) -> Option<SecretKey> {
+        let listed = roster.member(&self.name)?.public_key;
+        match listed == self.secret.public() {
+            true => None,
+            false => self.next.as_ref()?.with(&listed),
+        }
+    }
+
     /// Whether this very checkpoint is the last one settled.
     #[must_use]
     pub fn has_settled(&self, checkpoint: &Checkpoint) -> bool {
@@ -152,6 +192,29 @@ impl Witness {
         checkpoint: Checkpoint,
         at: UnixSeconds,
     ) -> Result<SignedCheckpoint, WitnessError> {
+        self.cosign_with(&self.secret, checkpoint, at)
+    }
+
+    /// The same with the key that this roster lists, if it is the one that has yet to take over.
+    ///
+    /// # Errors
+    /// As [`cosign`](Self::cosign).
+    pub fn cosign_under(
+        &self,
+        roster: &Roster,
+        checkpoint: Checkpoint,
+        at: UnixSeconds,
+    ) -> Result<SignedCheckpoint, WitnessError> {
+        let next = self.next_in(roster);
+        self.cosign_with(next.as_ref().unwrap_or(&self.secret), checkpoint, at)
+    }
+
+    fn cosign_with(
+        &self,
+        secret: &SecretKey,
+        checkpoint: Checkpoint,
+        at: UnixSeconds,
+    ) -> Result<SignedCheckpoint, WitnessError> {
         let asked = Signed::of(&checkpoint);
         if let Some(last) = self.last {
             if asked.size < last.size {
@@ -166,7 +229,7 @@ impl Witness {
         }
         self.not_before(at);
         let at = UnixSeconds::new(self.latest.load(Ordering::Relaxed));
-        let cosignature = checkpoint.cosign(&self.name, &self.secret, at);
+        let cosignature = checkpoint.cosign(&self.name, secret, at);
         Ok(SignedCheckpoint::new(checkpoint, vec![cosignature])?)
     }
 }

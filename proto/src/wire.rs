@@ -10,6 +10,7 @@ pub mod claims;
 pub mod open;
 pub mod quote;
 pub mod replication;
+pub mod rosters;
 pub mod status;
 #[cfg(test)]
 mod tests;

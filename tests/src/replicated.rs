@@ -10,7 +10,7 @@ use proto::attestation::Attestation;
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::{Entry, VerifiedEntry};
 use proto::ids::{MemberName, RequestId};
-use proto::roster::{Roster, RosterParts, SignedRoster, Standing};
+use proto::roster::{Member, MemberChange, Roster, SignedRoster};
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use tokio::task::block_in_place;
@@ -62,35 +62,30 @@ async fn give_votes(nodes: &mut Nodes) {
         &nodes.federation.roster,
     );
     let session = nodes.session("cnam", &secret);
-    match session.home().append(&entry, None).await {
-        Ok(AppendAnswer::Accepted(_)) => {}
-        Ok(AppendAnswer::Refused { reason, .. }) => panic!("refused: {}", reason.code()),
-        Err(error) => panic!("{error}"),
-    }
+    let taken = async {
+        loop {
+            // The leader waits until those that are to vote have caught up.
+            match session.home().append(&entry, None).await {
+                Ok(AppendAnswer::Accepted(_)) => return,
+                Ok(AppendAnswer::Refused { reason, .. }) => panic!("refused: {}", reason.code()),
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+    };
+    let taken = tokio::time::timeout(AGREED_MAX, taken).await;
+    taken.expect("the members are given their votes");
     nodes.federation.roster = roster;
 }
 
 /// The same roster with a vote for every member whose node runs, signed by the founder.
 fn with_votes(nodes: &Nodes) -> SignedRoster {
     let roster = &nodes.federation.roster;
-    let mut members = roster.members().to_vec();
-    for member in &mut members {
-        if nodes.running.contains_key(&member.name) {
-            member.standing = Standing::Voting;
-        }
-    }
-    let next = Roster::new(RosterParts {
-        origin: roster.origin().clone(),
-        epoch: roster.epoch().next().unwrap(),
-        previous: Some(roster.hash()),
-        threshold: roster.threshold(),
-        joint: *roster.joint(),
-        ceremony: roster.ceremony(),
-        members,
-        shares: roster.shares().to_vec(),
-        incident_keys: roster.incident_keys().to_vec(),
-    })
-    .unwrap();
+    let runs = |it: &&Member| nodes.running.contains_key(&it.name) && !it.is_voting();
+    let given = roster.members().iter().filter(runs);
+    let given: Vec<_> = given
+        .map(|it| MemberChange::Vote(it.name.clone()))
+        .collect();
+    let next = roster.after_changes(&given).unwrap();
     let line = next.sign(&cnam(), &nodes.keys[&cnam()]);
     SignedRoster::new(next, vec![line]).unwrap()
 }

@@ -13,9 +13,17 @@ use crate::protection::ProtectionError;
 use crate::protection::token::TokenError;
 use crate::rebuild::RebuildError;
 use crate::reseal::ResealError;
+use crate::roster_change::RosterChangeError;
 use crate::secret_file::SecretFileError;
+use crate::sequencer::OpenError;
 use crate::server::StartError;
 use crate::status::StatusError;
+
+impl From<RosterChangeError> for CommandError {
+    fn from(error: RosterChangeError) -> Self {
+        Self::RosterChange(Box::new(error))
+    }
+}
 
 /// Why a command does not succeed.
 #[derive(Debug, Error)]
@@ -38,6 +46,8 @@ pub(super) enum CommandError {
     Status(#[from] StatusError),
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
+    #[error(transparent)]
+    RosterChange(#[from] Box<RosterChangeError>),
     #[error("the own node's address cannot be dialled")]
     OwnAddress,
     #[error(transparent)]
@@ -60,6 +70,7 @@ impl CommandError {
             }
             Self::Start(error) => start_hint(error),
             Self::Ceremony(error) => error.hint(),
+            Self::RosterChange(error) => error.hint(),
             Self::Status(_) => Some("is a node running? --grpc says where the own one listens"),
             Self::Rebuild(RebuildError::NotEmpty { .. }) => {
                 Some("nothing is rebuilt over a ledger: move the data folder away first")
@@ -101,6 +112,7 @@ impl CommandError {
             | Self::Runtime(_)
             | Self::Output(_) => 2,
             Self::Ceremony(error) => error.exit_code(),
+            Self::RosterChange(error) => error.exit_code(),
             Self::Start(error) => match **error {
                 StartError::Key { .. }
                 | StartError::EvaluatorKey { .. }
@@ -148,6 +160,7 @@ const fn protection_hint(error: &ProtectionError) -> Option<&'static str> {
 
 const fn join_hint(error: &JoinError) -> Option<&'static str> {
     match error {
+        JoinError::NotAMember(_) => Some("--role and --grpc ask the members to list it"),
         JoinError::OtherKey(_) => Some("the key must be the one that the roster was made with"),
         JoinError::Votes(_) => Some("the first voting member's node is made with `init`"),
         _ => None,
@@ -179,6 +192,9 @@ fn start_hint(error: &StartError) -> Option<&'static str> {
             Some("show it to the other members; the node starts once the file is elsewhere")
         }
         StartError::Protection(error) => protection_hint(error),
+        StartError::Ledger(OpenError::NotAMember(_)) => {
+            Some("the roster in force does not list the member, or with another key")
+        }
         StartError::OtherShares { .. } => Some("the evaluator key belongs to another federation"),
         _ => None,
     }

@@ -154,9 +154,7 @@ impl Engine {
         let shown = read_mandate(&message.mandate)?;
         let (vote, applied, manifest) = read_install(message)?;
         self.require_leader(from, &vote, &shown)?;
-        let roster = self.roster();
-        let next = applied.membership.membership();
-        require_members(applied.log_id, next, &self.applied()?, &roster)?;
+        self.require_members(applied.log_id, applied.membership.membership())?;
         let meta = SnapshotMeta::from(applied);
         let snapshot = Snapshot {
             meta,
@@ -180,7 +178,7 @@ impl Engine {
     ) -> Result<v1::EngineTransferResponse, GateError> {
         self.require_me(message.to)?;
         let request = read_transfer(message)?;
-        self.require_seat(from, &request.from_leader().leader_id)?;
+        self.require_own_seat(from, &request.from_leader().leader_id)?;
         let answer = self.raft().handle_transfer_leader(request).await;
         let is_taken = answer.map_err(|_| GateError::Stopped)?.is_ok();
         Ok(v1::EngineTransferResponse { is_taken })
@@ -218,6 +216,11 @@ impl Engine {
     /// A member speaks for its own seat. Before this node knows any seat, for whichever it says.
     fn require_seat(&self, from: &MemberName, leader: &LeaderId) -> Result<(), GateError> {
         self.require_voting(from)?;
+        self.require_own_seat(from, leader)
+    }
+
+    /// The same for one that may have lost its vote: a leader that leaves hands the lead over.
+    fn require_own_seat(&self, from: &MemberName, leader: &LeaderId) -> Result<(), GateError> {
         let membership = self.membership();
         match membership.get_node(&leader.voted_for) {
             Some(seat) if seat.member == *from => Ok(()),
@@ -273,7 +276,7 @@ impl Engine {
             match payload {
                 Payload::Blank => {}
                 Payload::Membership(next) => {
-                    require_members(Some(*log_id), next, &self.applied()?, &self.roster())?;
+                    self.require_members(Some(*log_id), next)?;
                 }
                 Payload::Normal(record) => {
                     let (bytes, term) = (record.bytes().clone(), log_id.leader_id.term);
@@ -286,6 +289,18 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    fn require_members(&self, at: Option<LogId>, next: &Membership) -> Result<(), GateError> {
+        let applied = self.applied()?;
+        let mut votes = applied.membership.membership().voter_ids();
+        let learns = votes.all(|id| id != self.id());
+        let known = Known {
+            applied: &applied,
+            roster: &self.roster(),
+            learns,
+        };
+        require_members(at, next, &known)
     }
 
     /// Follows the leader of a refused batch no more, and keeps the batch. Who hands on what another
@@ -315,15 +330,29 @@ impl Engine {
     }
 }
 
-/// Each voter is a member of the roster; no member votes twice; and no member that has a vote loses
-/// it as long as the roster gives it one. What a leader repeats of what this node has applied is
-/// history: it changes nothing.
+/// What is known here when a membership comes.
+struct Known<'a> {
+    applied: &'a Applied,
+    roster: &'a Roster,
+    /// Whether this node has no vote in what it has applied.
+    learns: bool,
+}
+
+/// Each voter is a member of the roster, or one that has left and votes on in the old set until the
+/// new one is in force beside it; no member votes twice; and no member that has a vote loses it as
+/// long as the roster gives it one. What a leader repeats of what this node has applied is
+/// history: it changes nothing. So is what a node without a vote is told of members that have left
+/// since: whatever it takes, nobody counts it.
 fn require_members(
     at: Option<LogId>,
     next: &Membership,
-    applied: &Applied,
-    roster: &Roster,
+    known: &Known<'_>,
 ) -> Result<(), GateError> {
+    let Known {
+        applied,
+        roster,
+        learns,
+    } = *known;
     let index = |place: Option<LogId>| place.map(|place| place.index);
     if applied.log_id.is_some() && index(at) <= index(applied.log_id) {
         return Ok(());
@@ -331,15 +360,19 @@ fn require_members(
     let stays: BTreeSet<_> = voters(applied.membership.membership())
         .filter(|name| roster.member(name).is_some_and(|it| it.is_voting()))
         .collect();
+    let voted: BTreeSet<_> = applied.membership.membership().voter_ids().collect();
     let sets = next.get_joint_config();
     if sets.is_empty() {
         return Err(GateError::Membership);
     }
-    for set in sets {
+    for (place, set) in sets.iter().enumerate() {
+        let is_old = place + 1 < sets.len();
         let mut members = BTreeSet::new();
         for id in set {
             let seat = next.get_node(id).ok_or(GateError::Membership)?;
-            if roster.member(&seat.member).is_none() || !members.insert(&seat.member) {
+            let has_left = learns || is_old && voted.contains(id);
+            let is_known = roster.member(&seat.member).is_some() || has_left;
+            if !is_known || !members.insert(&seat.member) {
                 return Err(GateError::Membership);
             }
         }

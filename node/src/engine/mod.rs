@@ -30,7 +30,7 @@ mod type_config;
 pub use self::gate::GateError;
 pub use self::log_store::DiskWork;
 pub use self::message::Manifest;
-pub use self::running::{Engine, EngineError};
+pub use self::running::{Engine, EngineError, NotReady, Own};
 
 pub use self::type_config::{
     Applied, CommittedLeaderId, EngineId, Entry, LeaderId, LogId, Membership, Payload, Record,

@@ -11,7 +11,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use proto::roster::Address;
-use proto::signing::SecretKey;
+use proto::signing::{PublicKey, SecretKey};
 use thiserror::Error;
 use tonic::{Code, Request, Status};
 
@@ -63,7 +63,7 @@ pub(super) struct Link {
     to: EngineId,
     seat: Seat,
     links: Links,
-    peer: Option<(Address, Peer)>,
+    peer: Option<(PublicKey, Address, Peer)>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Links {
@@ -80,21 +80,23 @@ impl RaftNetworkFactory<TypeConfig> for Links {
 }
 
 impl Link {
-    /// The way to where the roster in force says that the member is.
+    /// The way to where the roster in force says that the member is, and with which key; of one
+    /// that has just left, the roster before: until it has lost its vote, it may be needed.
     fn peer(&mut self) -> Result<Peer, LinkError> {
         let snapshot = self.links.sequencer.snapshot();
-        let member = snapshot.roster().member(&self.seat.member);
-        let member = member.ok_or(LinkError::NoAddress)?;
+        let member = snapshot.roster().member(&self.seat.member).cloned();
+        let before = || snapshot.roster_before()?.member(&self.seat.member).cloned();
+        let member = member.or_else(before).ok_or(LinkError::NoAddress)?;
         let address = member.grpc.as_ref().ok_or(LinkError::NoAddress)?;
-        if let Some((known, peer)) = &self.peer
-            && known == address
+        if let Some((key, known, peer)) = &self.peer
+            && (key, known) == (&member.public_key, address)
         {
             return Ok(peer.clone());
         }
         let secret = &self.links.secret;
         let peer = Peer::open(member.name.clone(), member.public_key, address, secret);
         let peer = peer.map_err(|_| LinkError::NoAddress)?;
-        self.peer = Some((address.clone(), peer.clone()));
+        self.peer = Some((member.public_key, address.clone(), peer.clone()));
         Ok(peer)
     }
 

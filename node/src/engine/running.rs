@@ -1,5 +1,7 @@
 //! The engine of one running node: started, told who sits where, stopped.
 
+mod seats;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::impls::ProgressResponder;
-use openraft::{ChangeMembers, Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
+use openraft::{Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
 use proto::batch::SignedHeader;
 use proto::ids::MemberName;
 use proto::roster::Roster;
@@ -29,10 +31,12 @@ use super::network::Links;
 use super::{
     Applied, CommittedLeaderId, EngineId, LogId, Membership, Record, Seat, TypeConfig, Vote,
 };
+use crate::next_key::NextKey;
 use crate::order::{Leadership, Lost, Orderer};
-use crate::peer::Peer;
 use crate::sequencer::Sequencer;
 use crate::store::{EngineState, Store, StoreError};
+
+pub use self::seats::NotReady;
 
 /// Heartbeats for which a silent leader is waited for, at least and at most.
 const ELECTION_HEARTBEATS: (u32, u32) = (3, 6);
@@ -46,8 +50,6 @@ const SEAT_CHECK: Duration = Duration::from_millis(500);
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 /// Pause before the engine is asked again whether it has purged an erased salt.
 const FORGET_PAUSE: Duration = Duration::from_millis(100);
-/// By how many records a learner may be behind and still be given a vote.
-const LAG_MAX: u64 = 64;
 
 /// openraft over our types.
 pub(super) type EngineRaft = Raft<TypeConfig, Machine>;
@@ -66,6 +68,17 @@ pub enum EngineError {
     Engine(String),
 }
 
+/// Whose engine it is.
+#[derive(Debug)]
+pub struct Own {
+    /// The member.
+    pub name: MemberName,
+    /// Its key.
+    pub secret: SecretKey,
+    /// Where the key lies that takes over with the roster that lists it.
+    pub next: NextKey,
+}
+
 /// The engine of one running node. Clones share it.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -75,6 +88,8 @@ struct Inner {
     id: EngineId,
     name: MemberName,
     secret: SecretKey,
+    /// Where the key of this member lies that takes over with the roster that lists it.
+    next: NextKey,
     sequencer: Sequencer,
     store: Store,
     leadership: watch::Sender<Leadership>,
@@ -103,11 +118,11 @@ impl Engine {
         state: &EngineState,
         sequencer: Sequencer,
         store: Store,
-        name: MemberName,
-        secret: SecretKey,
+        own: Own,
         data: &Path,
         heartbeat: Duration,
     ) -> Result<Self, EngineError> {
+        let Own { name, secret, next } = own;
         let id = state.id;
         let log = LogStore::new(store.clone(), state, DiskWork::Threads)?;
         let machine = Machine::open(sequencer.clone(), store.clone(), secret.clone())?;
@@ -128,6 +143,7 @@ impl Engine {
             id,
             name,
             secret,
+            next,
             sequencer,
             store,
             leadership: watch::Sender::new(Leadership::Nobody),
@@ -356,119 +372,19 @@ impl Engine {
         }
     }
 
-    async fn ask_for_seat(&self) -> Result<(), EngineError> {
-        let roster = self.roster();
-        let votes = roster
-            .member(&self.0.name)
-            .is_some_and(|own| own.is_voting());
-        let is_seated = match votes {
-            true => self.votes().contains(&self.id()),
-            false => self.membership().get_node(&self.id()).is_some(),
-        };
-        if is_seated {
-            return Ok(());
-        }
-        let peers = Peer::voting(&roster, &self.0.secret).map_err(said)?;
-        for peer in peers {
-            if let Ok(true) = peer.enlist(self.id().get()).await {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// A member asks for a seat for this life of its node. Only a leader gives one.
-    ///
-    /// # Errors
-    /// [`EngineError::Engine`] when the change is not taken now; the member asks again.
-    pub async fn enlist(&self, member: MemberName, id: EngineId) -> Result<bool, EngineError> {
-        if !matches!(*self.0.leadership.borrow(), Leadership::Own { .. }) {
-            return Ok(false);
-        }
-        self.0.enlisted.lock().await.insert(member.clone(), id);
-        let seats = self.membership();
-        if seats.get_node(&id).is_none() {
-            tracing::info!(%member, engine = %id, "a seat in the ordering engine");
-            let added = self.raft().add_learner(id, Seat { member }, false).await;
-            added.map_err(said)?;
-        }
-        Ok(true)
-    }
-
-    /// Gives a vote to each member that has one in the roster, and takes it from the others.
-    async fn give_seats(&self) -> Result<(), EngineError> {
-        let roster = self.roster();
-        let membership = self.membership();
-        if membership.get_joint_config().len() > 1 {
-            return Ok(());
-        }
-        let enlisted = self.0.enlisted.lock().await.clone();
-        let now = self.votes();
-        let wanted = self.wanted(&roster, &membership, &now, &enlisted);
-        if wanted != now && !wanted.is_empty() {
-            tracing::info!(
-                from = now.len(),
-                to = wanted.len(),
-                "voters of the ordering engine"
-            );
-            let change = ChangeMembers::ReplaceAllVoters(wanted);
-            self.raft()
-                .change_membership(change, true)
-                .await
-                .map_err(said)?;
-            return Ok(());
-        }
-        let gone = gone(&roster, &membership, &now, &enlisted);
-        if !gone.is_empty() {
-            let change = ChangeMembers::RemoveNodes(gone);
-            self.raft()
-                .change_membership(change, false)
-                .await
-                .map_err(said)?;
-        }
-        Ok(())
-    }
-
-    /// Of each voting member the newest life that has caught up; until then the one that votes.
-    fn wanted(
-        &self,
-        roster: &Roster,
-        membership: &Membership,
-        now: &BTreeSet<EngineId>,
-        enlisted: &BTreeMap<MemberName, EngineId>,
-    ) -> BTreeSet<EngineId> {
-        let voting = roster.voting_members().filter_map(|member| {
-            let of = |id: &&EngineId| {
-                let seat = membership.get_node(id);
-                seat.is_some_and(|seat| seat.member == member.name)
-            };
-            let newest = enlisted.get(&member.name).filter(of);
-            newest
-                .filter(|id| now.contains(id) || self.has_caught_up(id))
-                .or_else(|| now.iter().find(of))
-                .copied()
-        });
-        voting.collect()
-    }
-
-    fn has_caught_up(&self, id: &EngineId) -> bool {
-        let metrics = self.raft().metrics();
-        let metrics = metrics.borrow_watched();
-        let last = metrics.last_log_index.unwrap_or(0);
-        let matched = metrics
-            .replication
-            .as_ref()
-            .and_then(|it| it.get(id)?.as_ref());
-        matched.is_some_and(|matched| matched.index + LAG_MAX >= last)
-    }
-
     /// Hands the lead to another voter, if this node leads and there is one.
     pub async fn hand_over(&self) {
         if !matches!(*self.0.leadership.borrow(), Leadership::Own { .. }) {
             return;
         }
+        let (roster, membership) = (self.roster(), self.membership());
+        let votes = |id: &EngineId| {
+            let seat = membership.get_node(id);
+            let member = seat.and_then(|seat| roster.member(&seat.member));
+            member.is_some_and(|it| it.is_voting())
+        };
         let others = self.votes().into_iter().filter(|id| *id != self.id());
-        for other in others.filter(|id| self.has_caught_up(id)) {
+        for other in others.filter(votes).filter(|id| self.has_caught_up(id)) {
             if self.raft().trigger().transfer_leader(other).await.is_ok() {
                 return;
             }
@@ -518,27 +434,6 @@ fn leadership(metrics: &RaftMetrics<TypeConfig>) -> Leadership {
             })
         }
     }
-}
-
-/// Seats without a vote whose member has left, or lives on in another seat.
-fn gone(
-    roster: &Roster,
-    membership: &Membership,
-    now: &BTreeSet<EngineId>,
-    enlisted: &BTreeMap<MemberName, EngineId>,
-) -> BTreeSet<EngineId> {
-    let seats = membership.nodes().filter(|(id, _)| !now.contains(id));
-    let gone = seats.filter(|(id, seat)| {
-        roster.member(&seat.member).is_none()
-            || enlisted
-                .get(&seat.member)
-                .is_some_and(|newest| newest != *id)
-            || membership
-                .nodes()
-                .any(|(other, it)| now.contains(other) && it.member == seat.member)
-                && !enlisted.contains_key(&seat.member)
-    });
-    gone.map(|(id, _)| *id).collect()
 }
 
 fn config(heartbeat: Duration) -> Config {

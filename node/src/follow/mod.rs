@@ -14,7 +14,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use proto::ids::TreeSize;
-use proto::signing::SecretKey;
+use proto::roster::Roster;
+use proto::signing::{PublicKey, SecretKey};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
@@ -75,6 +76,20 @@ impl Following {
     /// # Errors
     /// [`FollowEnd::NobodyToFollow`] and [`FollowEnd::Tls`].
     pub fn new(replica: Replica, secret: SecretKey, data: PathBuf) -> Result<Self, FollowEnd> {
+        Self::from(replica, secret, data, None)
+    }
+
+    /// The same for a ledger that has yet to be fetched, from the members of this roster if they
+    /// are known to be others than those of the first.
+    ///
+    /// # Errors
+    /// As [`Following::new`].
+    pub fn from(
+        replica: Replica,
+        secret: SecretKey,
+        data: PathBuf,
+        known: Option<&Roster>,
+    ) -> Result<Self, FollowEnd> {
         let peers = match replica.sequencer() {
             Some(_) => Peer::voting(replica.roster(), &secret)?,
             None => Vec::new(),
@@ -82,7 +97,7 @@ impl Following {
         let peers = match peers.is_empty() {
             // Who has nothing yet, or voted alone, asks everybody: what comes is verified all the
             // same.
-            true => Peer::all(replica.roster(), &secret)?,
+            true => Peer::all(known.unwrap_or(replica.roster()), &secret)?,
             false => peers,
         };
         if peers.is_empty() {
@@ -126,6 +141,20 @@ impl Following {
             if self.failures == 0 && self.size()? == held {
                 return Ok(());
             }
+        }
+    }
+
+    /// Follows until the ledger's roster has this key.
+    ///
+    /// # Errors
+    /// [`FollowEnd`].
+    pub async fn reach_key(&mut self, key: &PublicKey) -> Result<(), FollowEnd> {
+        loop {
+            let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
+            if replica.roster().member_by_key(key).is_some() {
+                return Ok(());
+            }
+            self.step().await?;
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use proto::checkpoint::SignedCheckpoint;
 use proto::ids::UnixSeconds;
+use proto::roster::Roster;
 
 use super::checking::{Chain, Prepared};
 use super::ordering::{Certified, Pending, answer_one};
@@ -97,6 +98,7 @@ impl Worker {
         self.witness.settle_newer(&checkpoint);
         self.chain = Chain::after(header.claimed());
         self.gathering.forget_up_to(checkpoint.size);
+        self.follow_membership(&grown.roster);
         let snapshot = self.publish(grown, certificate.clone());
         if alone {
             self.cosigned.send_replace(Some(certificate.clone()));
@@ -117,6 +119,18 @@ impl Worker {
         }
     }
 
+    /// Whether this member is still listed, and with the key that it has. What a roster in force
+    /// says counts before anything else is signed.
+    pub(super) fn follow_membership(&self, roster: &Roster) {
+        if let Some(reason) = self.witness.place_in(roster) {
+            tracing::warn!(
+                reason = reason.as_str(), epoch = %roster.epoch(),
+                "a roster came into force that ends the work of this node"
+            );
+            self.shared.enter(Condition::Stopped(reason));
+        }
+    }
+
     fn publish(&self, grown: Grown, checkpoint: SignedCheckpoint) -> Arc<Snapshot> {
         let Grown {
             edge, map, roster, ..
@@ -134,10 +148,13 @@ impl Worker {
         self.renewed_at = tokio::time::Instant::now();
         let snapshot = self.shared.snapshot();
         let same = snapshot.checkpoint().claimed().clone();
-        if self.pending.is_some() || self.recalling.is_some() || self.witness.is_past(&same) {
+        let is_listed = self.witness.place_in(snapshot.roster()).is_none();
+        let may_sign = is_listed && !self.witness.is_past(&same);
+        if self.pending.is_some() || self.recalling.is_some() || !may_sign {
             return;
         }
-        match self.witness.cosign(same, clock::now().seconds()) {
+        let now = clock::now().seconds();
+        match self.witness.cosign_under(snapshot.roster(), same, now) {
             Ok(signed) => {
                 self.gathering.add(&signed, snapshot.roster());
                 self.cosigned.send_replace(Some(signed));

@@ -85,6 +85,12 @@ pub enum StopReason {
     /// Another node holds a cosignature of this one that is unknown here.
     #[error("this node has forgotten what it signed, as one from an old backup has")]
     Restored,
+    /// The roster in force does not list this member any more.
+    #[error("this member has left the federation")]
+    Left,
+    /// The roster in force lists this member with another key than the node runs with.
+    #[error("the roster in force has another key for this member than its node runs with")]
+    KeyReplaced,
     /// No voting member can be reached, and this one has no vote.
     #[error("no voting member can be reached")]
     NoWriter,
@@ -104,6 +110,8 @@ impl StopReason {
             Self::Corrupt => "corrupt",
             Self::Contradicted => "contradicted",
             Self::Restored => "restored",
+            Self::Left => "left",
+            Self::KeyReplaced => "key-replaced",
             Self::NoWriter => "no-writer",
             Self::ShuttingDown => "shutting-down",
         }
@@ -335,6 +343,11 @@ impl Sequencer {
     #[must_use]
     pub fn condition(&self) -> Condition {
         self.shared.condition()
+    }
+
+    /// Ends the work of this node for a reason that no batch brought.
+    pub fn end_for(&self, reason: StopReason) {
+        self.shared.enter(Condition::Stopped(reason));
     }
 
     /// Gives the thread its engine; before that nothing is appended.

@@ -82,6 +82,9 @@ pub enum OpenError {
     /// The key is not one of the roster's.
     #[error("this node's key is not that of member {0} in the roster in force")]
     NotAMember(proto::ids::MemberName),
+    /// The roster in force lists the member with the key that was to take over.
+    #[error("the new key of member {0} is in the roster in force")]
+    KeyReplaced(proto::ids::MemberName),
 }
 
 /// Makes entry 0 out of the first roster and commits it.

@@ -425,7 +425,7 @@ impl Worker {
             self.pending = Some(pending);
             return;
         }
-        match self.signed(&pending.checkpoint, alone) {
+        match self.signed(&pending.prepared.grown.roster, &pending.checkpoint, alone) {
             Ok(signed) => {
                 self.gathering.add(&signed, &pending.prepared.grown.roster);
                 if !alone {
@@ -442,12 +442,12 @@ impl Worker {
 
     fn signed(
         &mut self,
+        roster: &Roster,
         checkpoint: &Checkpoint,
         alone: bool,
     ) -> Result<SignedCheckpoint, Failure> {
-        let signed = self
-            .witness
-            .cosign(checkpoint.clone(), clock::now().seconds())?;
+        let now = clock::now().seconds();
+        let signed = self.witness.cosign_under(roster, checkpoint.clone(), now)?;
         if !alone && !self.witness.has_settled(checkpoint) {
             self.store.lock_signature(&SignedLock::of(checkpoint))?;
             self.witness.settle(checkpoint);

@@ -197,12 +197,16 @@ impl Replica {
             return Ok(replica);
         };
         let snapshot = Arc::new(first_snapshot(store, recovered)?);
-        let own = snapshot.roster().member(replica.witness.name());
-        if own.is_none_or(|own| own.public_key != replica.witness.secret().public()) {
-            return Err(OpenError::NotAMember(replica.witness.name().clone()));
-        }
-        // One that no quorum vouches for is a place in between, at which a start goes on.
+        // One that no quorum vouches for is a place in between, at which a start goes on: this
+        // member may have joined later.
         if let Ok(verified) = snapshot.checkpoint().verify(snapshot.roster()) {
+            let (name, roster) = (replica.witness.name().clone(), snapshot.roster());
+            if replica.witness.is_replaced_in(roster) {
+                return Err(OpenError::KeyReplaced(name));
+            }
+            if replica.witness.place_in(roster).is_some() {
+                return Err(OpenError::NotAMember(name));
+            }
             replica.certified = Some(verified);
             replica.publish(&snapshot);
         }
@@ -485,10 +489,18 @@ impl Replica {
     }
 
     fn publish(&mut self, snapshot: &Arc<Snapshot>) {
+        let place = self.witness.place_in(snapshot.roster());
         match &self.shared {
-            Some(shared) => shared.publish(snapshot.clone()),
+            Some(shared) => {
+                if let Some(reason) = place {
+                    tracing::warn!(reason = reason.as_str(), "this node follows no more");
+                    shared.enter(Condition::Stopped(reason));
+                }
+                shared.publish(snapshot.clone());
+            }
             None => {
-                let shared = Shared::new(snapshot.clone(), Condition::Following);
+                let condition = place.map_or(Condition::Following, Condition::Stopped);
+                let shared = Shared::new(snapshot.clone(), condition);
                 self.shared = Some(Arc::new(shared));
             }
         }

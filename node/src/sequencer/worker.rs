@@ -149,10 +149,17 @@ impl Worker {
         let Leadership::Own { term } = self.leadership() else {
             return refuse_all(waiting, Unavailable::NotLeading);
         };
-        if self.recalling.is_some() {
+        if self.recalling.is_some() || !self.may_lead() {
             return refuse_all(waiting, Unavailable::NotLeading);
         }
         self.propose(term, waiting);
+    }
+
+    /// Members follow a leader that votes. One that has lost its vote hands the lead over.
+    fn may_lead(&self) -> bool {
+        let snapshot = self.shared.snapshot();
+        let own = snapshot.roster().member(self.witness.name());
+        own.is_some_and(|own| own.is_voting())
     }
 
     /// Whatever came in while the last batch was on its way, and if that is less than the last

@@ -10,6 +10,7 @@ use proto::signing::SecretKey;
 use tokio::task::spawn_blocking;
 
 use super::StartError;
+use super::keys::Keys;
 use super::taking_up::Ledger;
 use crate::ceremony;
 use crate::clock;
@@ -22,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::protection::Protection;
 use crate::quota::Quotas;
 use crate::secret_file;
-use crate::sequencer::{BatchObserver, Replica, Sequencer};
+use crate::sequencer::{BatchObserver, OpenError, Replica, Sequencer};
 use crate::store::{DISK_WATERMARK_BYTES, Store, StoreError, StoreOptions, SyncMode};
 use crate::witness::Witness;
 
@@ -30,7 +31,7 @@ use crate::witness::Witness;
 pub(super) struct Opened {
     config: Config,
     protection: Protection,
-    secret: SecretKey,
+    keys: Keys,
     store: Store,
     quotas: Arc<Quotas>,
     first: Roster,
@@ -42,7 +43,8 @@ pub(super) struct Opened {
 pub(super) struct Ready {
     pub(super) origin: Origin,
     pub(super) secret: SecretKey,
-    pub(super) evaluator: Arc<Evaluator>,
+    /// None at a member that holds no share.
+    pub(super) evaluator: Option<Arc<Evaluator>>,
     pub(super) store: Store,
     pub(super) quotas: Arc<Quotas>,
     pub(super) sequencer: Sequencer,
@@ -56,19 +58,18 @@ pub(super) struct Ready {
 impl Opened {
     /// Blocks: recovering a ledger of a million entries takes seconds.
     pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
-        let secret = read_key(&config.key)?;
+        let keys = Keys::read(&config.key)?;
         let protection = config.protection().map_err(StartError::Protection)?;
         let first = read_roster(&config.roster)?;
         refuse_evidence(&config.data)?;
         let store = open_store(config)?;
         let quotas = open_quotas(config)?.into();
-        let witness = Witness::new(config.name.clone(), secret.clone());
-        let replica = Replica::open(&store, witness, first.clone())?;
+        let (keys, replica) = replica(config, keys, &store, &first)?;
         let observer = Box::new(move |report: &_| metrics.batch_committed(report));
         Ok(Self {
             config: config.clone(),
             protection,
-            secret,
+            keys,
             store,
             quotas,
             first,
@@ -86,7 +87,7 @@ impl Opened {
             engine,
         } = Ledger::take_up(
             &self.config,
-            &self.secret,
+            &self.keys,
             &self.store,
             self.replica,
             self.observer,
@@ -103,8 +104,8 @@ impl Opened {
             Ok((evaluator, book)) => Ok(Ready {
                 book,
                 origin,
-                secret: self.secret,
-                evaluator: evaluator.into(),
+                secret: self.keys.secret,
+                evaluator: evaluator.map(Arc::new),
                 store: self.store,
                 quotas: self.quotas,
                 sequencer,
@@ -122,23 +123,46 @@ impl Opened {
     }
 }
 
+/// The ledger on the disk. The key that was to take over does, if the ledger has the roster that
+/// lists it.
+fn replica(
+    config: &Config,
+    keys: Keys,
+    store: &Store,
+    first: &Roster,
+) -> Result<(Keys, Replica), StartError> {
+    let witness = |keys: &Keys| {
+        let witness = Witness::new(config.name.clone(), keys.secret.clone());
+        witness.with_next(keys.next_key())
+    };
+    match Replica::open(store, witness(&keys), first.clone()) {
+        Err(OpenError::KeyReplaced(_)) => {
+            let keys = keys.take_over()?;
+            let replica = Replica::open(store, witness(&keys), first.clone())?;
+            Ok((keys, replica))
+        }
+        opened => Ok((keys, opened?)),
+    }
+}
+
 /// The ledger must be the roster file's, and the shares those of the roster in force.
 fn evaluator(
     config: &Config,
     protection: &Protection,
     origin: &Origin,
     sequencer: &Sequencer,
-) -> Result<Evaluator, StartError> {
+) -> Result<Option<Evaluator>, StartError> {
     let snapshot = sequencer.snapshot();
     let roster = snapshot.roster();
     if roster.origin() != origin {
         let (ledger, roster) = (roster.origin().clone(), origin.clone());
         return Err(StartError::OtherLedger { ledger, roster });
     }
-    let published = roster.share(&config.name).ok_or(StartError::OtherShares {
-        member: config.name.clone(),
-    })?;
-    ceremony::share_in_force(config, protection, published)
+    // Who has joined gets its shares in the next key ceremony.
+    let Some(published) = roster.share(&config.name) else {
+        return Ok(None);
+    };
+    ceremony::share_in_force(config, protection, published).map(Some)
 }
 
 /// What this member quotes from, if it is a payer that does.

@@ -7,13 +7,15 @@ use proto::ids::TreeSize;
 use proto::signing::SecretKey;
 use tokio::time::timeout;
 
+use super::keys::Keys;
 use super::{LEAD_WAIT, StartError};
 use crate::config::Config;
-use crate::engine::{Engine, EngineId};
+use crate::engine::{Engine, EngineId, Own};
 use crate::follow::{FollowEnd, Following};
 use crate::order::{Leadership, Orderer as _};
 use crate::recall;
 use crate::sequencer::{BatchObserver, OpenError, Replica, Sequencer};
+use crate::standing;
 use crate::store::{EngineState, SignedLock, Store};
 
 /// A ledger that goes on.
@@ -30,11 +32,13 @@ impl Ledger {
     /// half-fetched ledger is first fetched from the other members, and checked on the way.
     pub(super) async fn take_up(
         config: &Config,
-        secret: &SecretKey,
+        keys: &Keys,
         store: &Store,
         replica: Replica,
         observer: BatchObserver,
     ) -> Result<Self, StartError> {
+        let secret = &keys.secret;
+        let replica = not_replaced(config, keys, replica).await?;
         let replica = fetched(config, secret, replica).await?;
         let own = replica.roster().member(&config.name);
         if !config.learn && own.is_none_or(|own| !own.is_voting()) {
@@ -43,7 +47,7 @@ impl Ledger {
         let state = begin_engine(store, &config.data)?;
         let (replica, state) = remembered(config, secret, store, replica, state).await?;
         let sequencer = replica.into_sequencer(state.lock, observer)?;
-        let engine = start_engine(&state, &sequencer, store, config, secret).await?;
+        let engine = start_engine(&state, &sequencer, store, config, keys).await?;
         Ok(Self {
             sequencer,
             following: None,
@@ -65,6 +69,26 @@ impl Ledger {
     }
 }
 
+/// The same ledger, unless the key that was to take over has done so while this node was away. Then
+/// nobody hears the old one any more: what is missing is fetched with the new one, and the next
+/// start puts it in the old one's place.
+async fn not_replaced(
+    config: &Config,
+    keys: &Keys,
+    replica: Replica,
+) -> Result<Replica, StartError> {
+    let Some(next) = keys.next.as_ref().filter(|_| replica.sequencer().is_some()) else {
+        return Ok(replica);
+    };
+    let newer = standing::in_force(replica.roster(), next).await?;
+    if !newer.is_some_and(|newer| keys.is_replaced_in(&newer)) {
+        return Ok(replica);
+    }
+    let mut following = Following::new(replica, next.clone(), config.data.clone())?;
+    following.reach_key(&next.public()).await?;
+    Err(StartError::KeyReplaced)
+}
+
 /// The ledger, once a quorum has vouched for what is held.
 async fn fetched(
     config: &Config,
@@ -74,7 +98,10 @@ async fn fetched(
     if replica.sequencer().is_some() {
         return Ok(replica);
     }
-    let following = Following::new(replica, secret.clone(), config.data.clone());
+    // Of the members of the first roster some may have left, or be elsewhere.
+    let known = standing::in_force(replica.roster(), secret).await?;
+    let (secret, data) = (secret.clone(), config.data.clone());
+    let following = Following::from(replica, secret, data, known.as_ref());
     let mut following = following.map_err(|end| match end {
         // A founder without its ledger, and nobody to have it from.
         FollowEnd::NobodyToFollow => StartError::Ledger(OpenError::Empty),
@@ -131,12 +158,16 @@ async fn start_engine(
     sequencer: &Sequencer,
     store: &Store,
     config: &Config,
-    secret: &SecretKey,
+    keys: &Keys,
 ) -> Result<Engine, StartError> {
-    let (name, secret) = (config.name.clone(), secret.clone());
+    let own = Own {
+        name: config.name.clone(),
+        secret: keys.secret.clone(),
+        next: keys.next_key(),
+    };
     let (ledger, data) = (sequencer.clone(), &config.data);
     let store = store.clone();
-    let engine = Engine::start(state, ledger, store, name, secret, data, config.heartbeat).await?;
+    let engine = Engine::start(state, ledger, store, own, data, config.heartbeat).await?;
     sequencer.attach(Arc::new(engine.clone()));
     let snapshot = sequencer.snapshot();
     let mut voting = snapshot.roster().voting_members();

@@ -1,5 +1,7 @@
 //! A whole node, from `init` to `stop`, driven from outside over TLS and plain HTTP.
 
+mod rotation;
+
 use std::path::Path;
 use std::time::Duration;
 

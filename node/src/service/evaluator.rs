@@ -1,5 +1,7 @@
 //! `EvaluatorService`: blinded elements under this node's shares.
 
+use std::sync::Arc;
+
 use proto::attestation::{Attestation, GrantState, Look, LookOutcome};
 use proto::hash::{Context, derive};
 use proto::ids::{LeafIndex, RequestId};
@@ -18,7 +20,7 @@ use super::{Services, peer_key};
 use crate::access::alarm::Reading;
 use crate::admission::Admission;
 use crate::clock;
-use crate::evaluator::JointKey;
+use crate::evaluator::{Evaluator, JointKey};
 use crate::quota::{
     CLAIM_CHECK_DAYS_MAX, ClaimCheck, DAY_MS, Limits, Spender, Spending, claim_check, claim_limits,
     node_share, payer_limits,
@@ -59,6 +61,7 @@ impl Evaluation {
         request: &v1::EvaluateRequest,
         caller: Caller,
     ) -> Result<PartialEvaluation, CallError> {
+        let evaluator = self.services.evaluator.as_ref().ok_or(CallError::NoShare)?;
         let (request_id, kind, blinded) = read::evaluate(request)?;
         let unknown = WireError::Value {
             field: "kind",
@@ -82,9 +85,9 @@ impl Evaluation {
             .watch(caller.peer, Reading::Evaluated { people });
         let random = random()?;
         if blinded.len() <= INLINE_ELEMENTS_MAX {
-            return Ok(self.services.evaluator.evaluate(key, &blinded, &random)?);
+            return Ok(evaluator.evaluate(key, &blinded, &random)?);
         }
-        self.evaluate_apart(key, blinded, random).await
+        evaluate_apart(evaluator.clone(), key, blinded, random).await
     }
 
     /// Whether the payer may ask about the claim, with its look on record either way.
@@ -148,18 +151,17 @@ impl Evaluation {
             claim,
         })
     }
+}
 
-    async fn evaluate_apart(
-        &self,
-        key: JointKey,
-        blinded: Vec<BlindedElement>,
-        random: Zeroizing<[u8; SCALAR_RANDOM_BYTES]>,
-    ) -> Result<PartialEvaluation, CallError> {
-        let evaluator = self.services.evaluator.clone();
-        let evaluate = move || evaluator.evaluate(key, &blinded, &random);
-        let evaluated = tokio::task::spawn_blocking(evaluate).await;
-        Ok(evaluated.map_err(|_| CallError::EvaluationLost)??)
-    }
+async fn evaluate_apart(
+    evaluator: Arc<Evaluator>,
+    key: JointKey,
+    blinded: Vec<BlindedElement>,
+    random: Zeroizing<[u8; SCALAR_RANDOM_BYTES]>,
+) -> Result<PartialEvaluation, CallError> {
+    let evaluate = move || evaluator.evaluate(key, &blinded, &random);
+    let evaluated = tokio::task::spawn_blocking(evaluate).await;
+    Ok(evaluated.map_err(|_| CallError::EvaluationLost)??)
 }
 
 /// Who asks.

@@ -91,6 +91,7 @@ impl Ledger {
             sequencer, metrics, ..
         } = &self.0;
         let (entry, payload) = self.check(append, issuer)?;
+        self.require_ready(&entry)?;
         let asked = entry.clone();
         let waiting = metrics.append_waits();
         let decided = sequencer.append(entry, payload).await?;
@@ -130,6 +131,19 @@ impl Ledger {
         // From here the look is in the ledger, whatever happens to this process.
         self.0.watch(peer, Reading::Looked);
         answer
+    }
+
+    /// A roster under which nobody could vouch for anything is not proposed at all: no ledger goes
+    /// on after it. What it says is checked by whoever decides it.
+    fn require_ready(&self, entry: &Entry) -> Result<(), CallError> {
+        if entry.header().kind != Kind::Roster {
+            return Ok(());
+        }
+        let attestation = Attestation::read(entry.header())?;
+        if let (Attestation::Roster(signed), Some(engine)) = (attestation, &self.0.engine) {
+            engine.require_ready(signed.admitted())?;
+        }
+        Ok(())
     }
 
     fn check(

@@ -1,6 +1,8 @@
 //! `LogService`: what a follower of the log asks for.
 
 use proto::ids::{LeafIndex, TreeSize};
+use proto::roster::Epoch;
+use proto::wire::rosters::write_roster;
 use proto::wire::v1::log_service_server::LogService;
 use proto::wire::{v1, write};
 use tonic::{Request, Response, Status, async_trait};
@@ -47,6 +49,18 @@ impl LogService for Log {
             entry: Some(write::proved_entry(&proved)),
             checkpoint: snapshot.checkpoint_text().to_owned(),
         }))
+    }
+
+    async fn get_roster(
+        &self,
+        request: Request<v1::GetRosterRequest>,
+    ) -> Result<Response<v1::GetRosterResponse>, Status> {
+        let snapshot = self.0.snapshot();
+        let epoch = Epoch::new(request.get_ref().epoch);
+        let proved = snapshot.prove_roster(epoch).map_err(CallError::Read)?;
+        let proved = proved.ok_or(CallError::RosterUnknown)?;
+        let answer = write_roster(&proved, snapshot.checkpoint_text());
+        Ok(Response::new(answer))
     }
 
     async fn get_catalogue(

@@ -62,8 +62,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Services {
     /// The ledger.
     pub sequencer: Sequencer,
-    /// The shares of the joint keys.
-    pub evaluator: Arc<Evaluator>,
+    /// The shares of the joint keys, at a member that holds any.
+    pub evaluator: Option<Arc<Evaluator>>,
     /// Who watches for reading that tills do not do.
     pub alarms: Arc<Alarms>,
     /// What each key has spent here.

@@ -19,7 +19,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::access::NotRecorded;
 use crate::admission::AdmissionError;
 use crate::coverage::QuoteError;
-use crate::engine::GateError;
+use crate::engine::{GateError, NotReady};
 use crate::follow::NotIssued;
 use crate::quota::QuotaError;
 use crate::sequencer::Unavailable;
@@ -118,6 +118,15 @@ pub enum CallError {
     /// No coverage could be made.
     #[error(transparent)]
     Quote(#[from] QuoteError),
+    /// This member holds no share of the joint keys, as one that has just joined.
+    #[error("this member holds no share of the joint keys: ask another one")]
+    NoShare,
+    /// The ledger has no roster of this epoch.
+    #[error("the ledger has no roster of this epoch")]
+    RosterUnknown,
+    /// A roster is not taken now: too few of the members that would vote by it could cosign.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     /// The log has no entry of this index.
     #[error("the log has no entry of this index yet")]
     EntryUnknown,
@@ -343,6 +352,30 @@ impl Row {
     }
 }
 
+impl Row {
+    const NO_SHARE: Self = Self::of(
+        Code::FailedPrecondition,
+        "NO_SHARE",
+        "Ce membre ne détient aucune part des clés communes ; adressez-vous à un autre.",
+    );
+    const NOT_READY: Self = Self::of(
+        Code::FailedPrecondition,
+        "MEMBERS_NOT_READY",
+        "Trop peu des membres qui voteraient suivent déjà le registre ; réessayez.",
+    )
+    .retry(RETRY_NOT_LEADING);
+    const ROSTER_UNKNOWN: Self = Self::of(
+        Code::NotFound,
+        "ROSTER_UNKNOWN",
+        "Cette composition n'existe pas dans le registre.",
+    );
+    const ENTRY_UNKNOWN: Self = Self::of(
+        Code::NotFound,
+        "ENTRY_UNKNOWN",
+        "Cette écriture n'existe pas.",
+    );
+}
+
 impl CallError {
     const fn row(&self) -> Row {
         match self {
@@ -402,11 +435,10 @@ impl CallError {
                 "NOT_QUOTING",
                 "Cet organisme n'établit pas de prise en charge sur demande.",
             ),
-            Self::EntryUnknown => Row::of(
-                Code::NotFound,
-                "ENTRY_UNKNOWN",
-                "Cette écriture n'existe pas.",
-            ),
+            Self::NoShare => Row::NO_SHARE,
+            Self::NotReady(_) => Row::NOT_READY,
+            Self::RosterUnknown => Row::ROSTER_UNKNOWN,
+            Self::EntryUnknown => Row::ENTRY_UNKNOWN,
         }
     }
 }
@@ -523,6 +555,9 @@ mod tests {
             CallError::AnswerLost,
             CallError::NoRandomness,
             CallError::EntryUnknown,
+            CallError::NoShare,
+            CallError::RosterUnknown,
+            CallError::NotReady(NotReady::example()),
         ] {
             let (_, details) = status(error);
             let reason = &details.error_info().unwrap().reason;

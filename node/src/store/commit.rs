@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use proto::attestation::Attestation;
 use proto::batch::SignedHeader;
 use proto::checkpoint::SignedCheckpoint;
-use proto::entry::VerifiedEntry;
+use proto::entry::{Kind, VerifiedEntry};
 use proto::ids::{LeafIndex, TreeSize};
 use proto::map::{Bucket, MapUpdate, Prefix};
+use proto::roster::Epoch;
 use proto::seal::{Salt, SealedPayload};
 use proto::tile::{ENTRIES_PER_CHUNK, Tile, TileId, encode_entry};
 
@@ -268,6 +270,18 @@ impl<'a> Writes<'a> {
             .iter()
             .filter(|(leaf, ..)| !erased.contains(leaf))
     }
+
+    /// The rosters among the entries, and where they are.
+    fn rosters(&self) -> impl Iterator<Item = (Epoch, LeafIndex)> + use<'a> {
+        let numbered = (self.first.get()..).zip(self.entries);
+        let rosters = numbered.filter(|(_, entry)| entry.header().kind == Kind::Roster);
+        rosters.filter_map(|(leaf, entry)| match Attestation::read(entry.header()) {
+            Ok(Attestation::Roster(signed)) => {
+                Some((signed.admitted().epoch(), LeafIndex::new(leaf)))
+            }
+            _ => None,
+        })
+    }
 }
 
 fn in_place(writes: &Writes<'_>, tail: &Tail) -> Result<(), StoreError> {
@@ -327,6 +341,9 @@ fn batch_of(
             engine::applied_value(keys::APPLIED, applied)?,
         );
     }
+    for (epoch, leaf) in writes.rosters() {
+        batch.insert(&keys::roster(epoch), &leaf.get().to_be_bytes());
+    }
     let head = [&[FORMAT_VERSION], writes.checkpoint.to_text().as_bytes()].concat();
     batch.insert(keys::HEAD, head);
     if let Some(header) = writes.header {
@@ -366,6 +383,20 @@ fn io_error(error: StoreError) -> io::Error {
 }
 
 impl Store {
+    /// Which entry has the roster of this epoch; `None` when the ledger has none, and for one that
+    /// came into it before this was kept.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn roster_entry(&self, epoch: Epoch) -> Result<Option<LeafIndex>, StoreError> {
+        let value = self.0.database.value(&keys::roster(epoch))?;
+        let leaf = value.map(|bytes| <[u8; 8]>::try_from(bytes.as_ref()));
+        let leaf = leaf
+            .transpose()
+            .map_err(|_| StoreError::Corrupt { what: Stored::Head })?;
+        Ok(leaf.map(|leaf| LeafIndex::new(u64::from_be_bytes(leaf))))
+    }
+
     /// The header of the newest batch in the ledger; none before the first.
     ///
     /// # Errors

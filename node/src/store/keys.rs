@@ -8,6 +8,7 @@
 //! m  prefix                               a bucket of the map
 //! v  leaf, 8 bytes                        sealed payloads of this entry and some after it
 //! q  request id, 16 bytes; issuer, 32     what was answered to a request
+//! r  epoch, 8 bytes                       which entry has the roster of this epoch
 //! x  leaf, 8 bytes                        an erasure whose salt may still be in the vault
 //! a                                       how far the engine's log was applied
 //! s                                       up to where the engine's newest snapshot reaches
@@ -18,6 +19,7 @@
 
 use proto::ids::{LeafIndex, UnixMillis};
 use proto::map::Prefix;
+use proto::roster::Epoch;
 use proto::tile::{ENTRIES_PER_CHUNK, TileId};
 
 use crate::ledger::RequestKey;
@@ -36,7 +38,7 @@ pub(super) const BUCKETS: &[u8] = b"m";
 pub(super) const ERASURES: &[u8] = b"x";
 
 /// What the keys of the ledger begin with: where there is one, there is a head.
-pub(super) const LEDGER: [&[u8]; 6] = [CHUNKS, TILES, BUCKETS, b"v", b"q", ERASURES];
+pub(super) const LEDGER: [&[u8]; 7] = [CHUNKS, TILES, BUCKETS, b"v", b"q", b"r", ERASURES];
 /// The key of how far the engine's log was applied.
 pub(super) const APPLIED: &[u8] = b"a";
 /// The key of the engine's newest snapshot.
@@ -83,6 +85,11 @@ pub(super) fn answers_before(moment: UnixMillis) -> std::ops::Range<Vec<u8>> {
 /// The key that marks an erasure whose salt may still be in the vault.
 pub(super) fn erasure(leaf: LeafIndex) -> [u8; 9] {
     numbered(b'x', leaf.get())
+}
+
+/// The key of which entry has the roster of this epoch.
+pub(super) fn roster(epoch: Epoch) -> [u8; 9] {
+    numbered(b'r', epoch.get())
 }
 
 /// The number in the key of a chunk, payload or erasure.
