@@ -39,6 +39,8 @@ mod verified;
 
 pub mod session;
 
+pub mod rosters;
+
 pub mod view;
 
 pub mod tokens;

@@ -39,6 +39,7 @@ use crate::connection::Observer;
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
 use crate::pos::Pos;
+use crate::rosters::{ROSTER_QUESTION_MAX, Rosters};
 use crate::session::{Session, SessionError, SessionParts};
 use crate::view::{View, ViewError};
 
@@ -257,17 +258,23 @@ impl Profile {
         &self.settings
     }
 
-    /// The federation; by default from `roster.txt`.
+    /// The federation as far as it is known: the roster file, by default `roster.txt`, and the
+    /// rosters after it that were learned.
     ///
     /// # Errors
     /// [`ProfileError::File`] or [`ProfileError::Roster`].
+    pub fn rosters(&self) -> Result<Rosters, ProfileError> {
+        let file = self.settings.roster.as_deref();
+        let trusted = read_roster(file.unwrap_or(Path::new("roster.txt")))?;
+        Ok(Rosters::open(trusted, self.state_folder())?)
+    }
+
+    /// The newest roster that is known.
+    ///
+    /// # Errors
+    /// As [`Profile::rosters`].
     pub fn roster(&self) -> Result<Roster, ProfileError> {
-        read_roster(
-            self.settings
-                .roster
-                .as_deref()
-                .unwrap_or(Path::new("roster.txt")),
-        )
+        Ok(self.rosters()?.newest().clone())
     }
 
     /// The own key; by default from `key.pem`.
@@ -340,9 +347,9 @@ impl Profile {
     /// What has been verified so far.
     ///
     /// # Errors
-    /// [`ProfileError::View`].
-    pub fn view(&self, roster: Roster) -> Result<View, ProfileError> {
-        Ok(View::open(roster, self.state_folder())?)
+    /// [`ProfileError::View`], or as [`Profile::rosters`].
+    pub fn view(&self) -> Result<View, ProfileError> {
+        Ok(View::open_among(&self.rosters()?, self.state_folder())?)
     }
 
     /// A session with the roster, key and addresses of the profile, which compares what nodes show
@@ -352,8 +359,31 @@ impl Profile {
     /// [`ProfileError`], see its variants.
     pub fn session(&self, observer: Option<Arc<dyn Observer>>) -> Result<Session, ProfileError> {
         let session = self.session_without_view(observer)?;
-        let view = self.view(session.roster().clone())?;
+        let view = self.view()?;
         Ok(session.comparing_with(&view))
+    }
+
+    /// The same once the members' nodes were asked for a newer roster, which is kept in the state
+    /// folder. When nobody answers within [`ROSTER_QUESTION_MAX`], what is known has to do.
+    ///
+    /// # Errors
+    /// As [`Profile::session`].
+    pub async fn open_session(&self) -> Result<Session, ProfileError> {
+        let session = self.learned(None).await?;
+        let view = self.view()?;
+        Ok(session.comparing_with(&view))
+    }
+
+    /// A session under the newest roster that the members' nodes show.
+    async fn learned(&self, observer: Option<Arc<dyn Observer>>) -> Result<Session, ProfileError> {
+        let session = self.session_without_view(observer.clone())?;
+        let mut rosters = self.rosters()?;
+        let asked = tokio::time::timeout(ROSTER_QUESTION_MAX, rosters.learn(&session)).await;
+        match asked {
+            Ok(Ok(true)) => self.session_without_view(observer),
+            // What it is asked for next says why it does not answer.
+            Ok(Ok(false) | Err(_)) | Err(_) => Ok(session),
+        }
     }
 
     fn session_without_view(
@@ -383,7 +413,12 @@ impl Profile {
             })?;
             addresses.insert(name(member, "addresses")?, address);
         }
-        let (roster, secret) = (self.roster()?, self.secret()?);
+        let (rosters, secret) = (self.rosters()?, self.secret()?);
+        let roster = rosters.newest().clone();
+        // Who has left is asked no more, and stands in no profile's way.
+        let has_left = |name: &MemberName| roster.member(name).is_none() && rosters.ever_had(name);
+        let home = home.filter(|name| !has_left(name));
+        addresses.retain(|name, _| !has_left(name));
         let session = Session::open(SessionParts {
             roster,
             secret,
@@ -405,8 +440,22 @@ impl Pos {
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Self, ProfileError> {
         let session = profile.session_without_view(observer)?;
-        let view = profile.view(session.roster().clone())?;
+        let view = profile.view()?;
         let till = Self::new(session, profile.catalogue()?, view);
+        Ok(till.keeping_receipt_in(profile.state_folder()))
+    }
+
+    /// The same once the members' nodes were asked for a newer roster, as
+    /// [`Profile::open_session`] does.
+    ///
+    /// # Errors
+    /// [`ProfileError`], see its variants.
+    pub async fn open_anew(
+        profile: &Profile,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<Self, ProfileError> {
+        let session = profile.learned(observer).await?;
+        let till = Self::new(session, profile.catalogue()?, profile.view()?);
         Ok(till.keeping_receipt_in(profile.state_folder()))
     }
 }

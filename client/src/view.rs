@@ -11,11 +11,11 @@ use std::time::Duration;
 use proto::checkpoint::{
     CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
 };
-use proto::follower::{Advance, FollowError, Follower, FreshnessError};
+use proto::follower::{AdoptError, Advance, FollowError, Follower, FreshnessError};
 use proto::ids::{MemberName, TreeSize, UnixSeconds};
 use proto::merkle::ConsistencyProof;
 use proto::note::NOTE_BYTES_MAX;
-use proto::roster::Roster;
+use proto::roster::{Roster, SignedRoster, SuccessionError};
 use thiserror::Error;
 
 use crate::connection::{CallError, Connection};
@@ -23,6 +23,7 @@ use crate::contradiction::Contradiction;
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
 use crate::nodes::{Attempted, Manner, Verdict};
+use crate::rosters::Rosters;
 use crate::seen::Seen;
 use crate::session::Session;
 use crate::system;
@@ -42,6 +43,9 @@ pub enum ViewError {
     /// What is stored does not verify under the roster.
     #[error("the stored checkpoint: {0}")]
     Stored(#[from] CheckpointError),
+    /// A roster that was learned does not follow the one before it.
+    #[error(transparent)]
+    Roster(#[from] SuccessionError),
     /// Nobody gave a newer checkpoint.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -70,7 +74,7 @@ impl Failure for ViewError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::File(error) => error.kind(),
-            Self::StoredText(_) | Self::Stored(_) => FailureKind::Malformed,
+            Self::StoredText(_) | Self::Stored(_) | Self::Roster(_) => FailureKind::Malformed,
             Self::Call(error) => error.kind(),
             Self::Follow {
                 reason: FollowError::Rollback { .. },
@@ -114,9 +118,11 @@ impl Attempted for ViewError {
             } => Verdict::Failed(Some(Duration::ZERO)),
             Self::Stale { .. } => Verdict::Failed(None),
             Self::Follow { .. } => Verdict::Lied,
-            Self::File(_) | Self::StoredText(_) | Self::Stored(_) | Self::Contradicted(_) => {
-                Verdict::Final
-            }
+            Self::File(_)
+            | Self::StoredText(_)
+            | Self::Stored(_)
+            | Self::Roster(_)
+            | Self::Contradicted(_) => Verdict::Final,
         }
     }
 }
@@ -125,6 +131,8 @@ impl Attempted for ViewError {
 #[derive(Debug)]
 pub struct View {
     follower: Follower,
+    /// The rosters that follow the follower's, until a checkpoint under the last of them comes.
+    successors: Vec<SignedRoster>,
     folder: Option<PathBuf>,
     seen: Arc<Seen>,
 }
@@ -142,6 +150,7 @@ impl View {
     pub fn new(roster: Roster) -> Self {
         Self {
             follower: Follower::new(roster),
+            successors: Vec::new(),
             folder: None,
             seen: Arc::default(),
         }
@@ -152,12 +161,31 @@ impl View {
     /// # Errors
     /// [`ViewError`] when what is stored cannot be read, or does not verify under the roster.
     pub fn open(roster: Roster, folder: &Path) -> Result<Self, ViewError> {
+        Self::open_among(&Rosters::new(roster), folder)
+    }
+
+    /// The same where several rosters are known: what is stored verifies under that of its time,
+    /// and the next checkpoint is asked for under the newest.
+    ///
+    /// # Errors
+    /// As [`View::open`], when it verifies under none of them.
+    pub fn open_among(rosters: &Rosters, folder: &Path) -> Result<Self, ViewError> {
+        let newest = || rosters.newest().clone();
         let follower = match files::read(&folder.join(FILE_NAME), NOTE_BYTES_MAX) {
-            Ok(bytes) => Follower::resume(roster, &SignedCheckpoint::parse(&bytes)?)?,
-            Err(FileError::Missing { .. }) => Follower::new(roster),
+            Ok(bytes) => {
+                let stored = SignedCheckpoint::parse(&bytes)?;
+                let mut known = rosters.newest_first().cloned();
+                let resumed = known.find_map(|it| Follower::resume(it, &stored).ok());
+                match resumed {
+                    Some(follower) => follower,
+                    None => Follower::resume(newest(), &stored)?,
+                }
+            }
+            Err(FileError::Missing { .. }) => Follower::new(newest()),
             Err(error) => return Err(error.into()),
         };
         Ok(Self {
+            successors: rosters.after(follower.roster()).to_vec(),
             seen: Arc::new(Seen::new(follower.latest(), Some(folder))),
             follower,
             folder: Some(folder.to_owned()),
@@ -181,12 +209,13 @@ impl View {
     /// # Errors
     /// [`ViewError`]; the view stays as it was.
     pub async fn advance(&mut self, session: &Session) -> Result<Advance, ViewError> {
-        let (held, seen) = (&self.follower, &self.seen);
+        let (held, seen, successors) = (&self.follower, &self.seen, &self.successors);
         let asked = session.ask(Manner::READ, |connection| async move {
             let (signed, consistency) = newest(&connection, held).await?;
             let now = system::now().seconds();
             let member = connection.member();
-            let candidate = follow(held, seen, member, signed, consistency.as_ref(), now)?;
+            let shown = (signed, consistency);
+            let candidate = follow(held, successors, seen, member, shown, now)?;
             let fresh = candidate.follower.require_fresh(now);
             fresh.map_err(|reason| ViewError::Stale {
                 member: member.clone(),
@@ -227,6 +256,8 @@ impl View {
             files::create_folder(folder)?;
             files::replace(&folder.join(FILE_NAME), signed.to_text().as_bytes())?;
         }
+        self.successors
+            .retain(|it| it.admitted().epoch() > follower.roster().epoch());
         self.follower = follower;
         if let Some(latest) = self.follower.latest() {
             self.seen.advance(latest);
@@ -265,14 +296,23 @@ async fn newest(
 /// What the view becomes with this checkpoint of a member's node.
 fn follow(
     held: &Follower,
+    successors: &[SignedRoster],
     seen: &Seen,
     member: &MemberName,
-    signed: SignedCheckpoint,
-    consistency: Option<&ConsistencyProof>,
+    (signed, consistency): (SignedCheckpoint, Option<ConsistencyProof>),
     now: UnixSeconds,
 ) -> Result<Candidate, ViewError> {
     let mut follower = held.clone();
-    match follower.advance(&signed, consistency, now) {
+    let consistency = consistency.as_ref();
+    let advanced = match successors.is_empty() {
+        true => follower.advance(&signed, consistency, now),
+        false => match follower.adopt(successors, &signed, consistency, now) {
+            Ok(advance) => Ok(advance),
+            Err(AdoptError::Follow(error)) => Err(error),
+            Err(AdoptError::Succession(error)) => return Err(error.into()),
+        },
+    };
+    match advanced {
         Ok(advance) => Ok(Candidate {
             signed,
             follower,
@@ -303,7 +343,14 @@ mod tests {
     /// Gives the view a checkpoint as a member's node shows it.
     fn show(view: &mut View, signed: SignedCheckpoint, now: UnixSeconds) -> Result<(), ViewError> {
         let member = "amc".parse().unwrap();
-        let candidate = follow(&view.follower, &view.seen, &member, signed, None, now)?;
+        let candidate = follow(
+            &view.follower,
+            &[],
+            &view.seen,
+            &member,
+            (signed, None),
+            now,
+        )?;
         view.keep(candidate).map(|_| ())
     }
 

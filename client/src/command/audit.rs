@@ -35,7 +35,7 @@ pub(super) async fn audit(args: AuditArgs) -> Answer {
     })?;
     let roster = profile.roster()?;
     let source = HttpSource::new(&address(&profile, &roster)?)?;
-    let mut view = profile.view(roster.clone())?;
+    let mut view = profile.view()?;
     let mut auditor = Auditor::new(source, roster);
     if let Some(seen) = view.follower().latest() {
         auditor = auditor.having_seen(seen);

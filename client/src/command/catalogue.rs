@@ -201,14 +201,14 @@ async fn publish(args: PublishArgs) -> Answer {
         let name = CataloguePath(catalogue.hash()).file_name();
         files::replace(&folder.join(name), catalogue.to_text().as_bytes())?;
     }
-    let issued = catalogue::publish(&profile.session(None)?, &catalogue).await?;
+    let issued = catalogue::publish(&profile.open_session().await?, &catalogue).await?;
     Ok(Box::new(till::keep(&profile, "catalogue", &issued)?))
 }
 
 async fn status(args: StatusArgs) -> Answer {
     let profile = args.settings.load(Settings::default())?;
     let own = profile.catalogue()?.hash();
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let named = catalogue::named(&session, None).await?;
     Ok(Box::new(StatusReport::new(&named, own)))
 }
@@ -218,7 +218,7 @@ async fn fetch(args: FetchArgs) -> Answer {
         http: args.http,
         ..Settings::default()
     })?;
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let source = HttpSource::new(&address(&profile, session.roster())?)?;
     let named = catalogue::named(&session, args.entry.map(LeafIndex::new)).await?;
     let catalogue = catalogue::fetch(&source, named.notice.hash).await?;

@@ -55,7 +55,11 @@ pub(super) async fn run(command: ContractsCommand) -> Answer {
 
 /// `vitrail contracts import`
 async fn import(args: ImportArgs) -> Answer {
-    let session = args.settings.load(Settings::default())?.session(None)?;
+    let session = args
+        .settings
+        .load(Settings::default())?
+        .open_session()
+        .await?;
     let files = ImportFiles {
         list: args.list,
         out: args.out,

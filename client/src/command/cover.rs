@@ -34,7 +34,7 @@ pub(super) async fn cover(args: CoverArgs) -> Answer {
         ..Settings::default()
     };
     let profile = args.settings.load(more)?;
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let role = session.own_member().ok_or(InsurerError::NotAPayer)?.role;
     let file = coverage_file::read(&files::read(&args.file, FILE_BYTES_MAX)?, role)?;
     let insurer = Insurer::open(session, profile.catalogue_entry()?).await?;

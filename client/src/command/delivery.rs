@@ -209,7 +209,7 @@ pub(super) async fn deliver(args: DeliverArgs) -> Answer {
     let profile = load(args.settings, args.receipts).await?;
     let claim = args.claim.index()?;
     let insured = card::read(&args.card)?;
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let first = |index: u64| LeafIndex::new(index);
     let what = HandingOver {
         slots: args.slots,
@@ -249,7 +249,7 @@ pub(super) async fn settle(args: SettleArgs) -> Answer {
         ),
     };
     let profile = load(payment.settings, payment.receipts).await?;
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let contract = contract(&payment.member, &session)?;
     let answer = Settled {
         outcome,
@@ -264,7 +264,7 @@ pub(super) async fn settle(args: SettleArgs) -> Answer {
 pub(super) async fn status(args: StatusArgs) -> Answer {
     let profile = args.settings.load(client::profile::Settings::default())?;
     let profile = client::device::renewed(profile).await?;
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let opened = session.open_entry(args.entry.index()?).await?;
     Ok(Box::new(StatusReport::new(&opened, session.roster())))
 }

@@ -62,7 +62,11 @@ pub(super) struct OpenArgs {
 
 /// `vitrail disclose`
 pub(super) async fn disclose(args: DiscloseArgs) -> Answer {
-    let session = args.settings.load(Settings::default())?.session(None)?;
+    let session = args
+        .settings
+        .load(Settings::default())?
+        .open_session()
+        .await?;
     let card = args.card.as_deref().map(card::read).transpose()?;
     let contracts = args.contracts.filter(|_| card.is_none());
     let contracts = contracts.map(|path| own_contracts(&path, &session));

@@ -35,7 +35,7 @@ pub(super) async fn erase(args: EraseArgs) -> Answer {
         (Some(path), _) => named(path)?,
         (None, index) => LeafIndex::new(index.unwrap_or_default()),
     };
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let issued = erasure::erase(&session, erased).await?;
     Ok(Box::new(keep(&profile, "erasure", &issued)?))
 }

@@ -120,7 +120,11 @@ fn incident_key(args: &KeygenArgs, method: Method) -> Answer {
 
 /// `vitrail grant`
 pub(super) async fn grant(args: GrantArgs) -> Answer {
-    let session = args.settings.load(Settings::default())?.session(None)?;
+    let session = args
+        .settings
+        .load(Settings::default())?
+        .open_session()
+        .await?;
     let grant = Grant {
         till: args.till,
         finess: args.finess,
@@ -138,7 +142,11 @@ pub(super) async fn grant(args: GrantArgs) -> Answer {
 
 /// `vitrail revoke`
 pub(super) async fn revoke(args: RevokeArgs) -> Answer {
-    let session = args.settings.load(Settings::default())?.session(None)?;
+    let session = args
+        .settings
+        .load(Settings::default())?
+        .open_session()
+        .await?;
     let issued = federation::revoke(&session, args.till).await?;
     Ok(Box::new(IssueReport::new("revocation", &issued, None)))
 }

@@ -125,7 +125,7 @@ pub(super) async fn run(command: ClaimsCommand) -> Answer {
 /// `vitrail claims list`
 async fn list(args: ListArgs) -> Answer {
     let profile = args.settings.load(Settings::default())?;
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let first = LeafIndex::new(args.from);
     let own = own(&session, &args.contracts, UnixMillis::new(0), first).await?;
     Ok(Box::new(ClaimsReport::new(
@@ -137,7 +137,11 @@ async fn list(args: ListArgs) -> Answer {
 /// `vitrail claims check`
 async fn check(args: CheckArgs) -> Answer {
     let insured = card::read(&args.card)?;
-    let session = args.settings.load(Settings::default())?.session(None)?;
+    let session = args
+        .settings
+        .load(Settings::default())?
+        .open_session()
+        .await?;
     let claim = LeafIndex::new(args.claim);
     let checked = office::check_keys(&session, insured.person(), claim).await?;
     Ok(Box::new(CheckedReport::new(&checked)))
@@ -146,7 +150,7 @@ async fn check(args: CheckArgs) -> Answer {
 /// `vitrail statements`
 pub(super) async fn statements(args: StatementsArgs) -> Answer {
     let profile = args.settings.load(Settings::default())?;
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let (since, first) = (args.day.start(), LeafIndex::new(0));
     let own = own(&session, &args.contracts, since, first).await?;
     let statement = office::statement(&own.listing, &own.contracts, args.day);
@@ -156,7 +160,7 @@ pub(super) async fn statements(args: StatementsArgs) -> Answer {
 /// `vitrail settle --file`
 pub(super) async fn settle_file(file: &Path, args: SettleFileArgs) -> Answer {
     let profile = load(args.settings, args.receipts).await?;
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let read = office::read_settle_file(&files::read(file, SETTLE_FILE_BYTES_MAX)?)?;
     let networks = args.networks.as_deref().map(office::read_networks);
     let networks = networks.transpose()?;

@@ -118,7 +118,7 @@ async fn send(args: SendArgs) -> Answer {
 /// A session with the till's key, renewed if it is due.
 async fn open(profile: Profile) -> Result<(Session, Profile), Failed> {
     let profile = device::renewed(profile).await?;
-    Ok((profile.session(None)?, profile))
+    Ok((profile.open_session().await?, profile))
 }
 
 /// Queues a claim and sends it at once if that goes. Whatever happens after the first step, the

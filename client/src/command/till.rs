@@ -154,7 +154,7 @@ impl Failure for ReceiptFileError {
 pub(super) async fn check(args: CheckArgs) -> Answer {
     let profile = device::renewed(args.settings.load(Settings::default())?).await?;
     let insured = args.sale.insured()?;
-    let pos = Pos::open(&profile, None)?;
+    let pos = Pos::open_anew(&profile, None).await?;
     let quote = match quote(&pos, &insured, &args.sale, &profile).await? {
         Ok(quote) => quote,
         Err(refused) => return Ok(Box::new(refused)),
@@ -212,14 +212,14 @@ pub(super) async fn claim(args: ClaimArgs) -> Answer {
             Some(folder) => queue::claim(folder, draft, profile).await?,
             None => {
                 let profile = device::renewed(profile).await?;
-                send(draft, &profile, &profile.session(None)?).await?
+                send(draft, &profile, &profile.open_session().await?).await?
             }
         };
         return Ok(Box::new(ClaimReport { quote: None, claim }));
     }
     let profile = device::renewed(profile).await?;
     let insured = args.sale.insured()?;
-    let pos = Pos::open(&profile, None)?;
+    let pos = Pos::open_anew(&profile, None).await?;
     let quote = match quote(&pos, &insured, &args.sale, &profile).await? {
         Ok(quote) => quote,
         Err(refused) => return Ok(Box::new(refused)),
@@ -252,7 +252,7 @@ pub(super) async fn release(args: ReleaseArgs) -> Answer {
         (None, index) => LeafIndex::new(index.unwrap_or_default()),
     };
     // A payer that releases has no catalogue, so no till is opened.
-    let session = profile.session(None)?;
+    let session = profile.open_session().await?;
     let slots = match &args.card {
         Some(path) => {
             session

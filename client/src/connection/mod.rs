@@ -18,12 +18,13 @@ use proto::ids::{CoverageKey, LeafIndex, MemberName, RequestId, SlotKey, TreeSiz
 use proto::merkle::ConsistencyProof;
 use proto::oprf::{BlindedElement, PartialEvaluation};
 use proto::receipt::EntryProof;
-use proto::roster::Address;
+use proto::roster::{Address, Epoch};
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::wire::access::{self, RecordsAsked, RecordsPage};
 use proto::wire::open::{self, OpenAnswer};
 use proto::wire::quote::{self, QuoteAnswer, QuoteAsked};
+use proto::wire::rosters::read_roster;
 use proto::wire::{AppendAnswer, StateAnswer, WireError, read, v1, write};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
@@ -289,6 +290,20 @@ impl Connection {
             Ok((entry, read::checkpoint(&answer.checkpoint)?))
         };
         read().map_err(|e| self.unreadable(e))
+    }
+
+    /// Asks for the roster of an epoch, with the place of its entry.
+    ///
+    /// # Errors
+    /// [`CallError`], [`CallError::NotFound`] when there is none. Nothing is verified yet.
+    pub async fn roster(&self, epoch: Epoch) -> Result<(EntryProof, SignedCheckpoint), CallError> {
+        let request = v1::GetRosterRequest { epoch: epoch.get() };
+        let channel = &self.channel;
+        let answer = self.call("vitrail.v1.LogService/GetRoster", request, |request| {
+            let mut client = v1::log_service_client::LogServiceClient::new(channel.clone());
+            async move { client.get_roster(request).await }
+        });
+        read_roster(&answer.await?).map_err(|e| self.unreadable(e))
     }
 
     /// Asks which catalogue is in force.
