@@ -125,6 +125,15 @@ impl NodeProcess {
         self.child.wait().unwrap()
     }
 
+    /// How it ended by itself, if it has.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    #[must_use]
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// The body of a page, for the status 200.
     ///
     /// # Errors
