@@ -94,6 +94,9 @@ impl Engine {
             answer,
             AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_)
         );
+        if is_durable {
+            self.hear();
+        }
         let ballot = match is_durable && !shown.is_empty() {
             true => self.mandates().ballot(&leader, from),
             false => Vec::new(),

@@ -16,6 +16,7 @@
 mod catching_up;
 mod distrust;
 mod gate;
+mod leadership;
 mod log_store;
 mod machine;
 mod mandate;

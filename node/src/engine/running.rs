@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::impls::ProgressResponder;
-use openraft::{Config, Raft, RaftMetrics, ServerState, SnapshotPolicy};
+use openraft::{Config, Raft, SnapshotPolicy};
 use proto::batch::SignedHeader;
 use proto::ids::MemberName;
 use proto::roster::Roster;
@@ -24,6 +24,7 @@ use tokio::task::spawn_blocking;
 
 use super::catching_up::catch_up;
 use super::distrust::Distrust;
+use super::leadership::{LOOK, leadership};
 use super::log_store::{DiskWork, LogStore};
 use super::machine::Machine;
 use super::mandate::Mandates;
@@ -40,6 +41,9 @@ pub use self::seats::NotReady;
 
 /// Heartbeats for which a silent leader is waited for, at least and at most.
 const ELECTION_HEARTBEATS: (u32, u32) = (3, 6);
+/// Heartbeats for which a leader that no majority answers falls silent, so that those who still
+/// hear it elect another: long enough for its lease and one election.
+const QUIET_HEARTBEATS: u32 = 15;
 /// Batches kept after a snapshot, for members that are a little behind.
 const RECORDS_KEPT: u64 = 64;
 /// Batches after which what is applied is a snapshot again, and older records go.
@@ -95,6 +99,8 @@ struct Inner {
     leadership: watch::Sender<Leadership>,
     mandates: Mandates,
     distrust: Distrust,
+    /// When a leader was heard last; from the start on, a while is given to one.
+    heard_at: Lock<Instant>,
     /// The folder of this node's data.
     data: PathBuf,
     /// The newest life of each member that has asked this node for a seat.
@@ -149,6 +155,7 @@ impl Engine {
             leadership: watch::Sender::new(Leadership::Nobody),
             mandates,
             distrust: Distrust::default(),
+            heard_at: Lock::new(Instant::now()),
             data: data.to_owned(),
             enlisted: Mutex::default(),
             stop: watch::Sender::new(false),
@@ -204,6 +211,24 @@ impl Engine {
 
     pub(super) fn distrust(&self) -> &Distrust {
         &self.0.distrust
+    }
+
+    /// A leader was heard.
+    pub(super) fn hear(&self) {
+        let mut heard_at = self
+            .0
+            .heard_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *heard_at = Instant::now();
+    }
+
+    fn heard_at(&self) -> Instant {
+        *self
+            .0
+            .heard_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far this node's ledger is, and the membership there: a majority has it.
@@ -267,7 +292,7 @@ impl Engine {
         let mut stop = self.0.stop.subscribe();
         let mut metrics = self.raft().metrics();
         loop {
-            let leadership = leadership(&metrics.borrow_watched());
+            let leadership = leadership(&metrics.borrow_watched(), self.heard_at());
             self.0.leadership.send_if_modified(|known| {
                 let changed = *known != leadership;
                 *known = leadership;
@@ -275,6 +300,7 @@ impl Engine {
             });
             let goes_on = tokio::select! {
                 changed = metrics.changed() => changed.is_ok(),
+                () = tokio::time::sleep(LOOK) => true,
                 _ = stop.changed() => false,
             };
             if !goes_on {
@@ -421,21 +447,6 @@ impl Orderer for Engine {
     }
 }
 
-fn leadership(metrics: &RaftMetrics<TypeConfig>) -> Leadership {
-    let term = metrics.current_term;
-    let applied = metrics.last_applied.map(|applied| applied.leader_id.term);
-    match (metrics.state, metrics.current_leader) {
-        (ServerState::Leader, _) if applied == Some(term) => Leadership::Own { term },
-        (ServerState::Leader, _) | (_, None) => Leadership::Nobody,
-        (_, Some(leader)) => {
-            let seat = metrics.membership_config.membership().get_node(&leader);
-            seat.map_or(Leadership::Nobody, |seat| {
-                Leadership::Member(seat.member.clone())
-            })
-        }
-    }
-}
-
 fn config(heartbeat: Duration) -> Config {
     let (least, most) = ELECTION_HEARTBEATS;
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -449,6 +460,7 @@ fn config(heartbeat: Duration) -> Config {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
         max_in_snapshot_log_to_keep: RECORDS_KEPT,
         enable_pre_vote: Some(true),
+        quorum_loss_probe_interval: Some(millis(heartbeat * QUIET_HEARTBEATS)),
         // A leader that starts again has forgotten what it signed in its term: it is elected anew.
         enable_leader_restore: Some(false),
         ..Config::default()

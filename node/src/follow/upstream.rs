@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::entry::VerifiedEntry;
 use proto::hash::Hash;
-use proto::ids::TreeSize;
+use proto::ids::{MemberName, TreeSize};
 use proto::receipt::Receipt;
 use proto::refusal::Reason;
 use proto::seal::{Salt, SealedPayload};
@@ -16,12 +16,13 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::ledger::Outcome;
 use crate::order::Leadership;
 use crate::peer::Peer;
 use crate::sequencer::{Condition, Decided, Sequencer, StopReason, Unavailable};
-use crate::service::CallError;
+use crate::service::{CallError, NOT_LEADING};
 
 /// How long an entry that nobody takes is offered again: an election takes about a second.
 const ELECTION_WAIT: Duration = Duration::from_secs(3);
@@ -93,25 +94,29 @@ impl Upstream {
     }
 
     /// Asks whoever is known to lead, or without an engine each in turn, until an election may well
-    /// be over.
+    /// be over, or this node leads.
     async fn forward(&self, append: &v1::AppendRequest) -> Result<v1::AppendResponse, Status> {
         let until = Instant::now() + ELECTION_WAIT;
         let unreachable = Unavailable::Stopped(StopReason::NoWriter);
         let mut last = CallError::from(unreachable).into();
         loop {
             for peer in self.leading() {
-                match peer.forward(append.clone()).await {
+                let answered = tokio::select! {
+                    answered = peer.forward(append.clone()) => answered,
+                    () = self.no_longer_led_by(peer.member()) => break,
+                };
+                match answered {
                     Ok(answer) => return Ok(answer),
                     Err(status) if is_out_of_reach(&status) => {
                         tracing::debug!(member = %peer.member(), code = ?status.code(), "not passed on");
-                        if !status.details().is_empty() {
+                        if says_why(&status) {
                             last = *status;
                         }
                     }
                     Err(status) => return Err(*status),
                 }
             }
-            if Instant::now() >= until {
+            if Instant::now() >= until || self.leads() {
                 return Err(last);
             }
             self.wait_for_news().await;
@@ -128,6 +133,17 @@ impl Upstream {
             Some(Leadership::Nobody | Leadership::Own { .. }) => peers.clear(),
         }
         peers
+    }
+
+    /// Returns when this member is no longer known to lead; a node without an engine never knows.
+    async fn no_longer_led_by(&self, member: &MemberName) {
+        if let Some(mut leadership) = self.leadership.clone() {
+            let leads = |it: &Leadership| matches!(it, Leadership::Member(it) if it == member);
+            if leadership.wait_for(|it| !leads(it)).await.is_ok() {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 
     /// Returns when somebody else leads, or after a pause.
@@ -235,6 +251,12 @@ fn size_with(answer: &v1::AppendResponse) -> Option<TreeSize> {
         }
         _ => None,
     }
+}
+
+/// Whether an answer tells whoever asks us more than that nobody leads.
+fn says_why(status: &Status) -> bool {
+    let told = status.get_details_error_info();
+    told.is_some_and(|told| told.reason != NOT_LEADING)
 }
 
 /// Whether another node may do better: there was no answer, or one that says so.

@@ -4,6 +4,7 @@
 //! what comes in meanwhile makes the next one. What the engine hands over goes before what is
 //! waiting to be proposed, because others wait for this member's cosignature.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +107,9 @@ impl Worker {
     }
 
     async fn next(&mut self, ticks: &mut Interval) -> Event {
-        let takes = self.flight.is_none() && self.pending.is_none();
+        // Who does not lead answers at once, whatever is still on its way.
+        let leads = self.shared.condition() == Condition::Writing;
+        let takes = !leads || self.is_free();
         let ends = self.stops_at.unwrap_or_else(|| Instant::now() + STOP_MAX);
         tokio::select! {
             biased;
@@ -149,7 +152,7 @@ impl Worker {
         let Leadership::Own { term } = self.leadership() else {
             return refuse_all(waiting, Unavailable::NotLeading);
         };
-        if self.recalling.is_some() || !self.may_lead() {
+        if self.recalling.is_some() || !self.is_free() || !self.may_lead() {
             return refuse_all(waiting, Unavailable::NotLeading);
         }
         self.propose(term, waiting);
@@ -184,20 +187,38 @@ impl Worker {
         batch
     }
 
-    fn leadership(&mut self) -> Leadership {
-        let leadership = self.leadership.as_mut();
-        leadership.map_or(Leadership::Nobody, |it| it.borrow_and_update().clone())
+    /// Whether no batch is on its way.
+    const fn is_free(&self) -> bool {
+        self.flight.is_none() && self.pending.is_none()
+    }
+
+    fn leadership(&self) -> Leadership {
+        let leadership = self.leadership.as_ref();
+        leadership.map_or(Leadership::Nobody, |it| it.borrow().clone())
     }
 
     /// Who leads has changed: what this node is asked to append goes there from now on.
     fn follow_leadership(&mut self) {
         let leads = matches!(self.leadership(), Leadership::Own { .. });
+        if !leads {
+            self.let_go();
+        }
         let condition = match self.shared.condition() {
             Condition::Stopped(_) => return,
             _ if leads => Condition::Writing,
             _ => Condition::Following,
         };
         self.shared.enter(condition);
+    }
+
+    /// Who waits here asks elsewhere, with the same bytes. The batch itself stays on its way: it may
+    /// have its place already.
+    fn let_go(&mut self) {
+        let flight = self.flight.as_mut().map(|it| &mut it.waiting);
+        let pending = self.pending.as_mut().map(|it| &mut it.waiting);
+        for waiting in flight.into_iter().chain(pending) {
+            refuse_all(mem::take(waiting), Unavailable::NotLeading);
+        }
     }
 
     fn tick(&mut self) {

@@ -71,13 +71,20 @@ impl Ledger {
         issuer: &PublicKey,
     ) -> Result<v1::AppendResponse, Status> {
         let upstream = &self.0.upstream;
-        if !upstream.leads() {
+        if upstream.leads() {
+            match self.append(append, issuer).await {
+                Err(CallError::Unavailable(Unavailable::NotLeading)) => {}
+                answered => return Ok(answered?),
+            }
+        } else {
             self.check(append, issuer)?;
-            return upstream.append(message).await;
         }
-        match self.append(append, issuer).await {
-            Err(CallError::Unavailable(Unavailable::NotLeading)) => upstream.append(message).await,
-            answered => Ok(answered?),
+        match upstream.append(message).await {
+            Err(_) if upstream.leads() => {
+                let append = read::append(message, issuer).map_err(CallError::Malformed)?;
+                Ok(self.append(append, issuer).await?)
+            }
+            answered => answered,
         }
     }
 

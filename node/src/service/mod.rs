@@ -31,7 +31,7 @@ use tonic::transport::Server;
 
 pub use self::gate::{Gate, GateLayer};
 pub use self::replication::NEWS_WAIT;
-pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN};
+pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN, NOT_LEADING};
 use crate::access::Recorder;
 use crate::access::alarm::{Alarms, Reading};
 use crate::clock;

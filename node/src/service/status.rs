@@ -22,11 +22,13 @@ use crate::coverage::QuoteError;
 use crate::engine::{GateError, NotReady};
 use crate::follow::NotIssued;
 use crate::quota::QuotaError;
-use crate::sequencer::Unavailable;
+use crate::sequencer::{StopReason, Unavailable};
 use crate::snapshot::ReadError;
 
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "vitrail";
+/// The reason of a node that was asked to append, does not lead, and does not pass on.
+pub const NOT_LEADING: &str = "NOT_LEADING";
 /// Longest deadline that a call may ask for: beyond it the caller has long asked again, and the
 /// first call only keeps its place in the queue.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(60);
@@ -328,6 +330,15 @@ impl Row {
         }
     }
 
+    const fn cut_off() -> Self {
+        Self::of(
+            Code::Unavailable,
+            "CUT_OFF",
+            "Ce serveur est coupé de la fédération ; un autre serveur peut répondre.",
+        )
+        .retry(RETRY_STOPPED)
+    }
+
     const fn of_unavailable(error: Unavailable) -> Self {
         match error {
             Unavailable::QueueFull => Self::of(
@@ -336,6 +347,7 @@ impl Row {
                 "Trop de demandes sont en attente ; réessayez dans un instant.",
             )
             .retry(RETRY_QUEUE_FULL),
+            Unavailable::Stopped(StopReason::NoWriter) => Self::cut_off(),
             Unavailable::Stopped(_) => Self::of(
                 Code::Unavailable,
                 "WRITES_STOPPED",
@@ -344,7 +356,7 @@ impl Row {
             .retry(RETRY_STOPPED),
             Unavailable::NotLeading => Self::of(
                 Code::Unavailable,
-                "NOT_LEADING",
+                NOT_LEADING,
                 "Un autre serveur reçoit les écritures ; réessayez dans un instant.",
             )
             .retry(RETRY_NOT_LEADING),
@@ -409,12 +421,7 @@ impl CallError {
                 Row::malformed("payload")
             }
             Self::Evaluate(_) => Row::malformed("blinded"),
-            Self::CutOff => Row::of(
-                Code::Unavailable,
-                "CUT_OFF",
-                "Ce serveur est coupé de la fédération ; un autre serveur peut répondre.",
-            )
-            .retry(RETRY_STOPPED),
+            Self::CutOff => Row::cut_off(),
             Self::Contradicted => Row::of(
                 Code::Unavailable,
                 "LEDGER_CONTRADICTED",
@@ -471,7 +478,6 @@ mod tests {
     use proto::ids::TreeSize;
 
     use super::*;
-    use crate::sequencer::StopReason;
 
     fn status(error: CallError) -> (Status, ErrorDetails) {
         let status = Status::from(error);
@@ -525,6 +531,14 @@ mod tests {
             Some(RETRY_STOPPED)
         );
         assert!(stopped.message().contains("the disk is full"));
+        let (cut_off, details) = status(Unavailable::Stopped(StopReason::NoWriter).into());
+        assert_eq!(cut_off.code(), Code::Unavailable);
+        assert_eq!(details.error_info().unwrap().reason, "CUT_OFF");
+        assert!(
+            cut_off
+                .message()
+                .contains("no voting member can be reached")
+        );
     }
 
     #[test]
