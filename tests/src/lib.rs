@@ -41,6 +41,12 @@ pub mod endless;
 
 pub mod world;
 
+pub mod partition;
+
+pub mod linear;
+
+pub mod contest;
+
 pub mod raw;
 pub mod replicated;
 

@@ -92,6 +92,16 @@ impl Dealt {
     }
 }
 
+/// The names of the first so many members.
+///
+/// # Panics
+/// When there are not so many.
+#[must_use]
+pub fn names(count: u16) -> Vec<MemberName> {
+    let members = MEMBERS[..usize::from(count)].iter();
+    members.map(|(name, ..)| name.parse().unwrap()).collect()
+}
+
 /// A free port of the loopback. Somebody else may take it before it is used; then a test fails
 /// that is repeated.
 fn free_address() -> SocketAddr {

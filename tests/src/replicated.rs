@@ -31,9 +31,17 @@ const AGREED_MAX: Duration = Duration::from_secs(60);
 /// When anything of it fails.
 pub async fn all_voting(dir: &Path, count: u16, threshold: u16) -> Nodes {
     let mut nodes = Nodes::found(dir, count, threshold, &BTreeMap::new());
-    nodes.start_all(&["--learn"]);
-    give_votes(&mut nodes).await;
+    give_votes(&mut nodes, &[]).await;
     nodes
+}
+
+/// Starts every node of a young federation with these flags, and gives each member a vote.
+///
+/// # Panics
+/// When anything of it fails.
+pub async fn give_votes(nodes: &mut Nodes, flags: &[&str]) {
+    nodes.start_all(&[&["--learn"], flags].concat());
+    let_vote(nodes).await;
 }
 
 /// Founds a federation of four members, and gives a vote to those named, the founder among them;
@@ -47,12 +55,12 @@ pub async fn voting(dir: &Path, names: &[&str], flags: &[&str]) -> Nodes {
     for name in names {
         nodes.start(&name.parse().unwrap(), &flags);
     }
-    give_votes(&mut nodes).await;
+    let_vote(&mut nodes).await;
     nodes
 }
 
 /// A vote for each member whose node runs.
-async fn give_votes(nodes: &mut Nodes) {
+async fn let_vote(nodes: &mut Nodes) {
     let signed = with_votes(nodes);
     let roster = signed.verify_successor(&nodes.federation.roster).unwrap();
     let secret = nodes.keys[&cnam()].clone();
