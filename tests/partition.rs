@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use client::connection::CallError;
+use client::federation;
 use client::session::Session;
 use client::system;
 use node::engine::EngineId;
@@ -21,6 +22,7 @@ use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use tests::binary::scratch_folder;
 use tests::contest::Contest;
+use tests::federation::{fresh_key, grant};
 use tests::nodes::{Nodes, names};
 use tests::partition::{Left, Wires};
 use tests::replicated::{give_votes, leader, reaches};
@@ -32,8 +34,10 @@ const MEMBERS: u16 = 4;
 /// How long a cut lasts, unless the environment asks for longer.
 const CUT: Duration = Duration::from_secs(4);
 const CUT_ASKED: &str = "VITRAIL_TEST_CUT_SECONDS";
-/// A node that has not heard for so long of the federation refuses tills.
+/// A node that has not heard of the federation for so long refuses tills, where that is looked at.
 const FRESH_FOR_S: u64 = 6;
+/// Pause between two grants: members are not refused, so that what they write keeps all fresh.
+const GRANT_PAUSE: Duration = Duration::from_millis(500);
 /// Longest wait for what must come, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -56,6 +60,7 @@ struct World {
     ground: Ground,
     till: SecretKey,
     contest: Contest,
+    fresh_for_s: Option<u64>,
     shown: Mutex<BTreeMap<TreeSize, String>>,
     _folder: tempfile::TempDir,
 }
@@ -79,6 +84,20 @@ async fn answered(session: Session, claim: Prepared) -> (AppendAnswer, Duration)
     timeout(PATIENCE, asked).await.expect("there is an answer")
 }
 
+/// What a node shows now.
+async fn newest(session: &Session) -> SignedCheckpoint {
+    reaches(session, 0).await
+}
+
+/// Grants keys all the time, through whichever node takes it.
+async fn grant_on(sessions: Vec<Session>) {
+    for session in sessions.iter().cycle() {
+        let granted = federation::grant(session, grant(&fresh_key()));
+        let _ = timeout(ELECTIONS, granted).await;
+        sleep(GRANT_PAUSE).await;
+    }
+}
+
 fn accepted(answer: AppendAnswer) -> LeafIndex {
     match answer {
         AppendAnswer::Accepted(receipt) => receipt.proved.index,
@@ -94,16 +113,19 @@ fn holder(answer: AppendAnswer) -> LeafIndex {
 }
 
 impl World {
-    async fn new(flags: &[&str]) -> Self {
+    /// `fresh_for_s` says after how long a node that hears nothing refuses tills, if that matters.
+    async fn new(fresh_for_s: Option<u64>) -> Self {
+        let fresh_for = fresh_for_s.map(|it| ["--fresh-for-s".to_owned(), it.to_string()]);
+        let flags: Vec<_> = fresh_for.iter().flatten().map(String::as_str).collect();
         let folder = scratch_folder();
         let (wires, mut nodes) = Wires::found(folder.path(), MEMBERS, 2).await;
-        give_votes(&mut nodes, flags).await;
+        give_votes(&mut nodes, &flags).await;
         let founder = nodes.node("cnam");
         let ground = Ground::lay(&nodes.federation, founder).await;
         let mut tills = nodes.federation.grant_tills(founder, 5).await;
         let till = tills.pop().unwrap();
-        let newest = nodes.session("cnam", &till).home().checkpoint().await;
-        let size = newest.unwrap().claimed().size.get();
+        let laid = newest(&nodes.session("cnam", &till)).await;
+        let size = laid.claimed().size.get();
         for member in nodes.keys.keys() {
             reaches(&nodes.session(member.as_str(), &till), size).await;
         }
@@ -114,6 +136,7 @@ impl World {
             ground,
             till,
             contest,
+            fresh_for_s,
             shown: Mutex::default(),
             _folder: folder,
         }
@@ -128,6 +151,15 @@ impl World {
     fn member_at(&self, member: &MemberName) -> Session {
         self.nodes
             .session(member.as_str(), &self.nodes.keys[member])
+    }
+
+    /// The ways of the optician federation to all nodes.
+    fn opticians(&self) -> Vec<Session> {
+        let key = &self.nodes.federation.opticians;
+        let members = self.nodes.keys.keys();
+        members
+            .map(|it| self.nodes.session(it.as_str(), key))
+            .collect()
     }
 
     fn claim(&self) -> Prepared {
@@ -193,9 +225,9 @@ impl World {
     /// Waits until the cut has lasted as long as it should. One that hears nothing shows what it
     /// had, with its age, and at last refuses tills.
     async fn stay_cut(&self, member: &MemberName, left: Left, began: Instant) {
-        if left == Left::Nothing {
+        if let Some(fresh_for_s) = self.fresh_for_s.filter(|_| left == Left::Nothing) {
             let own = self.member_at(member);
-            let shown = own.home().checkpoint().await.unwrap();
+            let shown = newest(&own).await;
             let refused = async {
                 let before = self.tills_refused(member);
                 while self.tills_refused(member) == before {
@@ -204,11 +236,11 @@ impl World {
                 }
             };
             timeout(PATIENCE, refused).await.expect("tills are refused");
-            let still = own.home().checkpoint().await.unwrap();
+            let still = newest(&own).await;
             assert_eq!(still.claimed(), shown.claimed(), "it writes nothing");
             let verified = still.verify(&self.nodes.federation.roster).unwrap();
             let age = system::now().seconds().get() - verified.time().get();
-            assert!(age >= FRESH_FOR_S, "{age} s");
+            assert!(age >= fresh_for_s, "{age} s");
         }
         sleep(cut_time().saturating_sub(began.elapsed())).await;
     }
@@ -222,8 +254,8 @@ impl World {
     /// Returns once every node has what the leader has now, under the same roots.
     async fn catch_up(&self) -> Duration {
         let began = Instant::now();
-        let newest = leader(&self.nodes).await;
-        let newest = self.member_at(&newest).home().checkpoint().await.unwrap();
+        let leads = leader(&self.nodes).await;
+        let newest = newest(&self.member_at(&leads)).await;
         for member in names(MEMBERS) {
             let size = newest.claimed().size.get();
             let reached = reaches(&self.member_at(&member), size).await;
@@ -249,7 +281,7 @@ impl World {
             loop {
                 let mut states = BTreeSet::new();
                 for member in names(MEMBERS) {
-                    let newest = self.member_at(&member).home().checkpoint().await.unwrap();
+                    let newest = newest(&self.member_at(&member)).await;
                     self.show(&newest);
                     states.insert(newest.claimed().to_text());
                 }
@@ -290,20 +322,29 @@ impl World {
     }
 }
 
+/// Four nodes at a time are enough for one machine.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_that_is_cut_off_says_so_and_the_others_go_on() {
-    let fresh_for = FRESH_FOR_S.to_string();
-    let world = World::new(&["--fresh-for-s", &fresh_for]).await;
+async fn who_is_cut_off_says_so_and_the_others_go_on_whoever_led() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let world = World::new(Some(FRESH_FOR_S)).await;
+    let granting = tokio::spawn(grant_on(world.opticians()));
     for left in [Left::Nothing, Left::Hearing, Left::BeingHeard] {
         let follower = world.follower().await;
         world.cut_off(&follower, left).await;
+        let leads = leader(&world.nodes).await;
+        world.cut_off(&leads, left).await;
     }
+    granting.abort();
+    let _ = granting.await;
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_halves_neither_writes_and_what_was_on_its_way_is_ordered_when_they_meet() {
-    let world = World::new(&[]).await;
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let world = World::new(None).await;
     let leads = leader(&world.nodes).await;
     let members = names(MEMBERS);
     let other = members.iter().find(|name| **name != leads).unwrap();
@@ -327,12 +368,12 @@ async fn of_two_halves_neither_writes_and_what_was_on_its_way_is_ordered_when_th
     sleep(SETTLED).await;
     let mut shown = Vec::new();
     for member in &members {
-        let checkpoint = world.member_at(member).home().checkpoint().await.unwrap();
+        let checkpoint = newest(&world.member_at(member)).await;
         shown.push((member, checkpoint.claimed().size));
     }
     sleep(cut_time().saturating_sub(began.elapsed())).await;
     for (member, size) in shown {
-        let still = world.member_at(member).home().checkpoint().await.unwrap();
+        let still = newest(&world.member_at(member)).await;
         assert_eq!(still.claimed().size, size, "{member} has written alone");
     }
 

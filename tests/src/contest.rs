@@ -30,7 +30,7 @@ const ROUND: Duration = Duration::from_secs(2);
 const ANSWER_MAX: Duration = Duration::from_millis(2_500);
 const NODES_ASKED: usize = 3;
 /// Pause of a caller between two calls.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(150);
 
 /// One slot, and what was said about it.
 struct Round {

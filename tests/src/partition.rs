@@ -8,9 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use proto::ids::MemberName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -36,6 +36,15 @@ pub enum Left {
     Hearing,
     /// It is heard, and does not hear.
     BeingHeard,
+}
+
+/// Who is behind a connection, as the system says.
+#[derive(Debug)]
+struct Diallers {
+    /// The folders of the nodes, which their processes were given.
+    folders: BTreeMap<PathBuf, MemberName>,
+    /// What is known of the processes that run.
+    processes: Mutex<BTreeMap<PathBuf, MemberName>>,
 }
 
 /// The wires of one federation. They last as long as the runtime.
@@ -65,14 +74,17 @@ impl Wires {
         let folders = members
             .iter()
             .map(|it| (nodes.folder(it.as_str()), it.clone()));
-        let folders: Arc<BTreeMap<_, _>> = Arc::new(folders.collect());
+        let diallers = Arc::new(Diallers {
+            folders: folders.collect(),
+            processes: Mutex::default(),
+        });
         let wires = Self {
             members,
             cut: Arc::new(watch::Sender::new(BTreeSet::new())),
         };
         for (member, listener) in listeners {
             let node = nodes.listens[&member];
-            tokio::spawn(wires.clone().lead(listener, member, node, folders.clone()));
+            tokio::spawn(wires.clone().lead(listener, member, node, diallers.clone()));
         }
         (wires, nodes)
     }
@@ -82,15 +94,14 @@ impl Wires {
         listener: TcpListener,
         to: MemberName,
         node: SocketAddr,
-        folders: Arc<BTreeMap<PathBuf, MemberName>>,
+        diallers: Arc<Diallers>,
     ) {
         let front = listener.local_addr().unwrap();
         while let Ok((near, dialler)) = listener.accept().await {
-            let (wires, to, folders) = (self.clone(), to.clone(), folders.clone());
+            let (wires, to, diallers) = (self.clone(), to.clone(), diallers.clone());
             tokio::spawn(async move {
-                let who = spawn_blocking(move || who_dials(dialler, front, &folders));
-                let from = who.await.unwrap();
-                let Ok(far) = TcpStream::connect(node).await else {
+                let who = spawn_blocking(move || diallers.who(dialler, front));
+                let (Ok(from), Ok(far)) = (who.await, TcpStream::connect(node).await) else {
                     return;
                 };
                 for end in [&near, &far] {
@@ -152,35 +163,47 @@ impl Wires {
     }
 }
 
-/// The member whose node holds the other end of a connection; `None` when it is no node's.
-fn who_dials(
-    dialler: SocketAddr,
-    front: SocketAddr,
-    folders: &BTreeMap<PathBuf, MemberName>,
-) -> Option<MemberName> {
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let socket = format!("socket:[{}]", inode(&table, dialler, front)?);
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    let mut nodes =
-        processes.filter_map(|it| Some((it.path(), folders.get(&folder(&it.path())?)?)));
-    let holder = nodes.find(|(process, _)| holds(process, &socket));
-    holder.map(|(_, member)| member.clone())
+impl Diallers {
+    /// The member whose node holds the other end of a connection; `None` when it is no node's.
+    /// Nodes dial often while they are cut off, so what is known of processes is looked at first.
+    fn who(&self, from: SocketAddr, to: SocketAddr) -> Option<MemberName> {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let socket = format!("socket:[{}]", inode(&table, from, to)?);
+        let holder = |known: &BTreeMap<PathBuf, MemberName>| {
+            let mut known = known.iter();
+            let holder = known.find(|(process, _)| holds(process, &socket));
+            holder.map(|(_, member)| member.clone())
+        };
+        let known = self.processes.lock().unwrap().clone();
+        if let Some(member) = holder(&known) {
+            return Some(member);
+        }
+        if holds(Path::new("/proc/self"), &socket) {
+            return None;
+        }
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let nodes = processes.filter_map(|it| {
+            let member = self.folders.get(&folder(&it.path())?)?;
+            Some((it.path(), member.clone()))
+        });
+        let nodes: BTreeMap<_, _> = nodes.collect();
+        self.processes.lock().unwrap().clone_from(&nodes);
+        holder(&nodes)
+    }
 }
 
 /// The number of the socket at `from` that is connected to `to`, in the table of the system.
 fn inode(table: &str, from: SocketAddr, to: SocketAddr) -> Option<&str> {
-    let rows = table.lines().skip(1);
-    let mut rows = rows.map(|row| row.split_whitespace().collect::<Vec<_>>());
-    let row = rows.find(|row| address(row[1]) == Some(from) && address(row[2]) == Some(to));
-    row.map(|row| row[9])
+    let ends = format!(" {} {} ", address(from)?, address(to)?);
+    let row = table.lines().find(|row| row.contains(&ends))?;
+    row.split_whitespace().nth(9)
 }
 
 /// An address as the table has it: the bytes in the order of the machine, then the port.
-fn address(text: &str) -> Option<SocketAddr> {
-    let (ip, port) = text.split_once(':')?;
-    let ip = u32::from_str_radix(ip, 16).ok()?.to_ne_bytes();
-    let port = u16::from_str_radix(port, 16).ok()?;
-    Some(SocketAddrV4::new(Ipv4Addr::from(ip), port).into())
+fn address(of: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(of) = of else { return None };
+    let ip = u32::from_ne_bytes(of.ip().octets());
+    Some(format!("{ip:08X}:{:04X}", of.port()))
 }
 
 /// The folder that a process was given, if it was given one.

@@ -55,7 +55,9 @@ pub async fn voting(dir: &Path, names: &[&str], flags: &[&str]) -> Nodes {
     for name in names {
         nodes.start(&name.parse().unwrap(), &flags);
     }
-    let_vote(&mut nodes).await;
+    if names.len() > 1 {
+        let_vote(&mut nodes).await;
+    }
     nodes
 }
 

@@ -42,8 +42,8 @@ pub use self::seats::NotReady;
 /// Heartbeats for which a silent leader is waited for, at least and at most.
 const ELECTION_HEARTBEATS: (u32, u32) = (3, 6);
 /// Heartbeats for which a leader that no majority answers falls silent, so that those who still
-/// hear it elect another: long enough for its lease and one election.
-const QUIET_HEARTBEATS: u32 = 15;
+/// hear it elect another: long enough for its lease and several elections, also on a busy machine.
+const QUIET_HEARTBEATS: u32 = 50;
 /// Batches kept after a snapshot, for members that are a little behind.
 const RECORDS_KEPT: u64 = 64;
 /// Batches after which what is applied is a snapshot again, and older records go.
