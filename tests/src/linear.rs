@@ -300,7 +300,7 @@ mod tests {
             let moment = 10 * id as u64 + 10;
             let asked = match below(2) {
                 0 => Asked::Claim,
-                _ => Asked::Release(below(id as u64 + 1) as usize),
+                _ => Asked::Release(usize::try_from(below(id as u64 + 1)).unwrap()),
             };
             let (at, answered_at) = (moment - below(25).min(moment), moment + below(25));
             let yes = call(at, answered_at, asked, Told::Accepted);

@@ -134,6 +134,7 @@ impl Federation {
             roster: self.houses[cast::CNAM].dir.join("roster.txt"),
             key: cast::key_file(&self.dir, name),
             sealing: Sealing::default(),
+            asking: None,
         };
         join(&self.houses[name].dir, &joining)?;
         Ok(())
