@@ -46,7 +46,9 @@ impl Gathering {
                 self.lines.insert(member.name.clone(), line);
             }
         }
-        if voting >= roster.quorum() {
+        // A quorum signs together, or one member after the other says the same.
+        let said = self.voting_lines(checkpoint, roster).count();
+        if voting.max(said) >= roster.quorum() {
             self.vouched = self.vouched.max(checkpoint.size);
         }
     }

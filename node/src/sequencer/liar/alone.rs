@@ -208,6 +208,34 @@ async fn an_old_batch_is_taken_from_a_later_leader() {
     assert!(matches!(fault, BatchFault::Dated));
 }
 
+/// A member that is behind gets a batch that appends nothing after the one that made its state. The
+/// others have signed larger states by then: what certifies this one is what it has published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_behind_goes_on_over_a_batch_that_appends_nothing() {
+    let world = World::new(4).await;
+    let (leader, late) = (name("cnam"), name("amc"));
+    let mut others: Vec<_> = world.nodes.keys().cloned().collect();
+    others.retain(|it| *it != late);
+    let mut batches = Vec::new();
+    for slot in [1, 1, 2] {
+        let made = world.made(&leader, &[claimed(slot)], 2, Lies::default());
+        world.order(&made, &others).await;
+        world.meet(&others).await;
+        batches.push(made);
+    }
+    assert_eq!(batches[0].checkpoint(), batches[1].checkpoint());
+    for made in &batches {
+        world.asked(made, &late, 2).await.unwrap();
+    }
+    for made in &batches[..2] {
+        let sequencer = &world.nodes[&late].sequencer;
+        let done = sequencer.ordered(made.record.clone(), engine::Applied::default());
+        let done = tokio::time::timeout(Duration::from_secs(20), done).await;
+        done.expect("it is certified").unwrap().unwrap();
+    }
+    assert_eq!(*world.nodes[&late].checkpoint(), batches[1].checkpoint());
+}
+
 /// A number far ahead under a size that is long past must not move a member's chain: everything
 /// after it would pass for held.
 #[tokio::test(flavor = "multi_thread")]
