@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod blocking;
 pub mod ceremony;
 pub mod clock;
 pub mod command;
@@ -37,6 +38,8 @@ pub mod secret_file;
 pub mod sequencer;
 pub mod server;
 pub mod service;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
 pub mod standing;
 pub mod status;

@@ -19,7 +19,6 @@ use proto::wire::v1::log_service_client::LogServiceClient;
 use proto::wire::v1::replication_service_client::ReplicationServiceClient;
 use proto::wire::{WireError, v1};
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -94,8 +93,7 @@ pub fn channel(key: PublicKey, address: &Address, secret: &SecretKey) -> Result<
     let dial = tower::service_fn(move |_: http::Uri| {
         let (connector, name, address) = (connector.clone(), name.clone(), address.clone());
         async move {
-            let tcp = TcpStream::connect(address).await?;
-            tcp.set_nodelay(true)?;
+            let tcp = connect(address).await?;
             connector.connect(name, tcp).await.map(TokioIo::new)
         }
     });
@@ -105,6 +103,16 @@ pub fn channel(key: PublicKey, address: &Address, secret: &SecretKey) -> Result<
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE);
     Ok(endpoint.connect_with_connector_lazy(dial))
+}
+
+#[cfg(test)]
+use crate::simulation::network::connect;
+
+#[cfg(not(test))]
+async fn connect(address: String) -> std::io::Result<tokio::net::TcpStream> {
+    let tcp = tokio::net::TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
 }
 
 impl Peer {

@@ -7,6 +7,8 @@
 mod health;
 mod keys;
 mod opening;
+#[cfg(test)]
+mod simulated;
 mod taking_up;
 
 use std::future::Future;
@@ -26,11 +28,16 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use self::opening::{Opened, Ready};
 pub(crate) use self::opening::{open_empty, read_key, read_roster};
+#[cfg(test)]
+pub(crate) use self::simulated::SimulatedNode;
 use crate::access::Recorder;
 use crate::access::alarm::Alarms;
 use crate::admission::admit;
@@ -51,7 +58,7 @@ use crate::sequencer::{Condition, OpenError, Sequencer, StopReason};
 use crate::service::{Services, limited_server};
 use crate::standing;
 use crate::store::{Store, StoreError};
-use crate::tls::{self, TlsError};
+use crate::tls::{self, IsKnown, PeerStream, TlsError, Transport};
 
 /// How long a node that votes alone may take to lead: its log is on its own disk.
 const LEAD_WAIT: Duration = Duration::from_secs(10);
@@ -364,10 +371,40 @@ fn serve(
     metrics: &Arc<Metrics>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<JoinSet<()>, StartError> {
+    let (sequencer, store) = (ready.sequencer.clone(), ready.store.clone());
+    let (reporter, health) = health::service();
+    let incoming = |tls, is_known| tls::accept(bound.grpc, tls, is_known, metrics.clone());
+    let checked = health.clone();
+    let mut servers = serve_grpc(ready, incoming, checked, config, metrics, stopping)?;
+
+    let admin = limited_server()
+        .add_service(reflection()?)
+        .add_service(health);
+    let incoming = TcpIncoming::from(bound.admin);
+    let admin = admin.serve_with_incoming_shutdown(incoming, told(stopping));
+    servers.spawn(ended("admin", admin));
+
+    let pages = pages(&sequencer, store, config, metrics).router();
+    let pages = axum::serve(PageListener::new(bound.http), pages);
+    let pages = pages.with_graceful_shutdown(told(stopping));
+    servers.spawn(ended("http", pages.into_future()));
+
+    servers.spawn(health::report(reporter, sequencer, told(stopping)));
+    Ok(servers)
+}
+
+/// The services over TLS, and all that a node does by itself.
+fn serve_grpc<T: Transport>(
+    ready: Ready,
+    incoming: impl FnOnce(TlsAcceptor, IsKnown) -> ReceiverStream<io::Result<PeerStream<T>>>,
+    health: HealthServer<HealthService>,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    stopping: &watch::Receiver<bool>,
+) -> Result<JoinSet<()>, StartError> {
     let Ready {
         secret,
         evaluator,
-        store,
         quotas,
         sequencer,
         following,
@@ -397,34 +434,19 @@ fn serve(
         fresh_for: config.fresh_for,
         metrics: metrics.clone(),
     };
-    let (reporter, health) = health::service();
 
-    let incoming = tls::accept(bound.grpc, acceptor, is_known, metrics.clone());
+    let incoming = incoming(acceptor, is_known);
     let routes = services.routes();
     let grpc = limited_server().layer(services.gate()).add_routes(routes);
-    let grpc = grpc.add_service(health.clone());
+    let grpc = grpc.add_service(health);
     let grpc = grpc.serve_with_incoming_shutdown(incoming, told(stopping));
     servers.spawn(ended("grpc", grpc));
-
-    let admin = limited_server()
-        .add_service(reflection()?)
-        .add_service(health);
-    let incoming = TcpIncoming::from(bound.admin);
-    let admin = admin.serve_with_incoming_shutdown(incoming, told(stopping));
-    servers.spawn(ended("admin", admin));
-
-    let pages = pages(&sequencer, store, config, metrics).router();
-    let pages = axum::serve(PageListener::new(bound.http), pages);
-    let pages = pages.with_graceful_shutdown(told(stopping));
-    servers.spawn(ended("http", pages.into_future()));
-
     if let Some(following) = following {
         servers.spawn(following.run(told(stopping)));
     }
     if engine.is_some() {
         cosign(&sequencer, &secret, &mut servers, stopping);
     }
-    servers.spawn(health::report(reporter, sequencer, told(stopping)));
     Ok(servers)
 }
 

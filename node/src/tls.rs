@@ -22,6 +22,9 @@ use rustls::{
 };
 use thiserror::Error;
 
+pub(crate) use self::accept::Transport;
+#[cfg(test)]
+pub(crate) use self::accept::let_in;
 pub use self::accept::{
     CONNECTIONS_MAX, CONNECTIONS_PER_KEY_MAX, HANDSHAKE_DEADLINE, IsKnown, PeerKey, PeerStream,
     STRANGERS_MAX, accept,

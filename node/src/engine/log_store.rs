@@ -34,6 +34,18 @@ pub enum DiskWork {
     Inline,
 }
 
+impl DiskWork {
+    /// How this node waits: on threads, unless it is simulated.
+    #[must_use]
+    pub fn of_this_node() -> Self {
+        #[cfg(test)]
+        if crate::simulation::is_on() {
+            return Self::Inline;
+        }
+        Self::Threads
+    }
+}
+
 /// The engine's log and vote.
 #[derive(Debug)]
 pub struct LogStore {

@@ -20,7 +20,6 @@ use proto::signing::SecretKey;
 use proto::wire::status::SeatStatus;
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
-use tokio::task::spawn_blocking;
 
 use super::catching_up::catch_up;
 use super::distrust::Distrust;
@@ -32,6 +31,7 @@ use super::network::Links;
 use super::{
     Applied, CommittedLeaderId, EngineId, LogId, Membership, Record, Seat, TypeConfig, Vote,
 };
+use crate::blocking::blocking;
 use crate::next_key::NextKey;
 use crate::order::{Leadership, Lost, Orderer};
 use crate::sequencer::Sequencer;
@@ -130,7 +130,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let Own { name, secret, next } = own;
         let id = state.id;
-        let log = LogStore::new(store.clone(), state, DiskWork::Threads)?;
+        let log = LogStore::new(store.clone(), state, DiskWork::of_this_node())?;
         let machine = Machine::open(sequencer.clone(), store.clone(), secret.clone())?;
         let origin = sequencer.snapshot().roster().origin().clone();
         let mandates = Mandates::new(id, name.clone(), secret.clone(), origin, state.vote);
@@ -390,7 +390,7 @@ impl Engine {
             return true;
         }
         let store = self.0.store.clone();
-        let purged = spawn_blocking(move || store.forget_purged()).await;
+        let purged = blocking(move || store.forget_purged()).await;
         match purged {
             Ok(Ok(purged)) => purged >= Some(place),
             // A store that fails takes no writes until the node is started again.

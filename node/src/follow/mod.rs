@@ -17,9 +17,9 @@ use proto::ids::TreeSize;
 use proto::roster::Roster;
 use proto::signing::{PublicKey, SecretKey};
 use thiserror::Error;
-use tokio::task::spawn_blocking;
 
 pub use self::upstream::{NotIssued, Upstream};
+use crate::blocking::blocking;
 use crate::clock;
 use crate::peer::{Peer, PeerError};
 use crate::sequencer::{Applied, ApplyError, Replica, Sequencer, StopReason};
@@ -228,7 +228,7 @@ impl Following {
         // Hashes, signatures and syncs: not on a thread that answers calls. Nothing is cancelled
         // halfway either: the thread goes on to the end.
         let mut replica = self.replica.take().ok_or(FollowEnd::BrokenOff)?;
-        let applying = spawn_blocking(move || {
+        let applying = blocking(move || {
             let applied = replica.apply(page, clock::now().seconds());
             (replica, applied)
         });

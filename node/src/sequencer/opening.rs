@@ -1,6 +1,7 @@
 //! Founding a ledger, and taking up one that is on disk.
 
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use proto::attestation::{Attestation, ShapeError, State, roster_index};
 use proto::checkpoint::{Checkpoint, CheckpointError};
@@ -275,14 +276,23 @@ fn start(store: Store, witness: Witness, observer: BatchObserver, begun: Begun) 
     };
     // What is on disk may be hours old: readers get a fresh cosignature from the start.
     worker.renew();
-    // Hashes, signatures and syncs: not on a thread that answers calls.
-    let runtime = Handle::current();
-    let thread = std::thread::spawn(move || runtime.block_on(worker.run()));
+    let thread = set_to_work(worker);
     Sequencer {
         inbox,
         control,
         cosigned: own_cosignature,
         shared,
-        thread: Arc::new(Mutex::new(Some(thread))),
+        thread: Arc::new(Mutex::new(thread)),
     }
+}
+
+/// Hashes, signatures and syncs: not on a thread that answers calls. A simulation has one thread.
+fn set_to_work(worker: Worker) -> Option<JoinHandle<()>> {
+    let runtime = Handle::current();
+    #[cfg(test)]
+    if crate::simulation::is_on() {
+        tokio::spawn(worker.run());
+        return None;
+    }
+    Some(std::thread::spawn(move || runtime.block_on(worker.run())))
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::ids::Origin;
+#[cfg(test)]
+use proto::ids::TreeSize;
 use proto::roster::{Roster, SignedRoster};
 use proto::signing::SecretKey;
 use tokio::task::spawn_blocking;
@@ -17,6 +19,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::coverage::{Book, Watched};
 use crate::engine::Engine;
+#[cfg(test)]
+use crate::engine::EngineId;
 use crate::evaluator::Evaluator;
 use crate::follow::{Following, evidence};
 use crate::metrics::Metrics;
@@ -76,6 +80,15 @@ impl Opened {
             replica,
             observer,
         })
+    }
+
+    /// The largest size of which the data folder knows that this node has signed it.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> TreeSize {
+        let lock = EngineId::draw().map(|fresh| self.store.begin_engine(fresh));
+        let lock = lock.ok().and_then(Result::ok).and_then(|state| state.lock);
+        let locked = lock.map_or(TreeSize::new(0), |lock| lock.size);
+        locked.max(self.replica.size())
     }
 
     /// Waits until there is a ledger to serve, which a new member first has to fetch, and checks

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::ledger::Ledger;
 use super::status::CallError;
+use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::sequencer::{Condition, Sequencer, Unavailable};
 use crate::snapshot::{ReadError, Snapshot};
@@ -40,7 +41,7 @@ impl ReplicationService for Replication {
         self.wait_for_news(size, cosigned_at).await;
         let snapshot = self.sequencer.snapshot();
         // Thousands of entries may come from the disk.
-        let read = tokio::task::spawn_blocking(move || page(&snapshot, size)).await;
+        let read = blocking(move || page(&snapshot, size)).await;
         let page = read.map_err(|_| CallError::AnswerLost)?;
         Ok(Response::new(page.map_err(CallError::Read)?))
     }

@@ -17,8 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::{Connected, TcpIncoming};
 
 use crate::metrics::Metrics;
@@ -50,13 +50,13 @@ pub type IsKnown = Arc<dyn Fn(&PublicKey) -> bool + Send + Sync>;
 pub struct PeerKey(pub PublicKey, pub Option<IpAddr>);
 
 /// One accepted connection.
-pub struct PeerStream {
-    tls: TlsStream<TcpStream>,
+pub struct PeerStream<T = TcpStream> {
+    tls: TlsStream<T>,
     peer: PeerKey,
     _place: Place,
 }
 
-impl fmt::Debug for PeerStream {
+impl<T> fmt::Debug for PeerStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeerStream")
             .field("peer", &self.peer)
@@ -64,7 +64,7 @@ impl fmt::Debug for PeerStream {
     }
 }
 
-impl Connected for PeerStream {
+impl<T: Unpin> Connected for PeerStream<T> {
     type ConnectInfo = PeerKey;
 
     fn connect_info(&self) -> PeerKey {
@@ -79,10 +79,25 @@ pub fn accept(
     is_known: IsKnown,
     metrics: Arc<Metrics>,
 ) -> ReceiverStream<io::Result<PeerStream>> {
-    let (finished, stream) = mpsc::channel(FINISHED_MAX);
     let incoming = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(TCP_KEEPALIVE));
+    let incoming = incoming.map(|tcp| {
+        let tcp = tcp?;
+        let from = tcp.peer_addr().ok().map(|address| address.ip());
+        Ok((tcp, from))
+    });
+    let_in(incoming, tls, is_known, metrics)
+}
+
+/// Lets in what comes, each with where it comes from, until the stream is dropped.
+pub(crate) fn let_in<T: Transport>(
+    incoming: impl Stream<Item = io::Result<(T, Option<IpAddr>)>> + Send + Unpin + 'static,
+    tls: TlsAcceptor,
+    is_known: IsKnown,
+    metrics: Arc<Metrics>,
+) -> ReceiverStream<io::Result<PeerStream<T>>> {
+    let (finished, stream) = mpsc::channel(FINISHED_MAX);
     let door = Door {
         tls,
         is_known,
@@ -92,10 +107,15 @@ pub fn accept(
     ReceiverStream::new(stream)
 }
 
-async fn accept_loop(
-    mut incoming: TcpIncoming,
+/// What TLS runs over.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for T {}
+
+async fn accept_loop<T: Transport>(
+    mut incoming: impl Stream<Item = io::Result<(T, Option<IpAddr>)>> + Unpin,
     door: Arc<Door>,
-    finished: mpsc::Sender<io::Result<PeerStream>>,
+    finished: mpsc::Sender<io::Result<PeerStream<T>>>,
 ) {
     loop {
         let next = async {
@@ -112,10 +132,10 @@ async fn accept_loop(
                 tracing::warn!(kind = ?error.kind(), "a connection could not be accepted");
                 sleep(ACCEPT_BACKOFF).await;
             }
-            Some((permit, Ok(tcp))) => {
+            Some((permit, Ok((tcp, from)))) => {
                 let (door, finished) = (door.clone(), finished.clone());
                 tokio::spawn(async move {
-                    if let Some(stream) = door.let_in(tcp, permit).await {
+                    if let Some(stream) = door.let_in(tcp, from, permit).await {
                         // Fails only when the server has stopped, and the connection with it.
                         let _ = finished.send(Ok(stream)).await;
                     }
@@ -132,8 +152,12 @@ struct Door {
 }
 
 impl Door {
-    async fn let_in(&self, tcp: TcpStream, permit: OwnedSemaphorePermit) -> Option<PeerStream> {
-        let address = tcp.peer_addr().ok().map(|address| address.ip());
+    async fn let_in<T: Transport>(
+        &self,
+        tcp: T,
+        from: Option<IpAddr>,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<PeerStream<T>> {
         let handshake = timeout(HANDSHAKE_DEADLINE, self.tls.accept(tcp)).await;
         let tls = match handshake {
             Ok(Ok(tls)) => tls,
@@ -147,14 +171,14 @@ impl Door {
         match self.places.take(key, (self.is_known)(&key), permit) {
             Some(place) => Some(PeerStream {
                 tls,
-                peer: PeerKey(key, address),
+                peer: PeerKey(key, from),
                 _place: place,
             }),
             None => self.turn_away("too many connections of one key, or of strangers"),
         }
     }
 
-    fn turn_away(&self, why: &'static str) -> Option<PeerStream> {
+    fn turn_away<T>(&self, why: &'static str) -> Option<PeerStream<T>> {
         self.places.metrics.connection_refused();
         tracing::debug!(why, "connection refused");
         None
@@ -224,7 +248,7 @@ impl Drop for Place {
     }
 }
 
-impl AsyncRead for PeerStream {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for PeerStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -234,7 +258,7 @@ impl AsyncRead for PeerStream {
     }
 }
 
-impl AsyncWrite for PeerStream {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PeerStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
