@@ -35,7 +35,7 @@ const MEMBERS: [&str; 4] = ["cnam", "alpha", "beta", "opticians"];
 /// Tills there, each with a connection to every node.
 const TILLS_OF_FOUR: usize = 16;
 /// Claims through four nodes, unless the environment asks for more.
-const CLAIMS_OF_FOUR: usize = 400;
+const CLAIMS_OF_FOUR: usize = 200;
 const CLAIMS_ASKED: &str = "VITRAIL_TEST_ONE_SLOT_CLAIMS";
 /// The leader is killed when one claim of so many is answered.
 const ANSWERED_BEFORE_KILL: usize = 4;
