@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::engine::Applied;
 use crate::order::{Leadership, Lost, Orderer};
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Condition, Sequencer};
 
 /// The key of whoever has this name.
 pub(crate) fn secret(name: &str) -> SecretKey {
@@ -99,13 +99,16 @@ pub(crate) struct Alone {
 }
 
 impl Alone {
-    /// Gives the sequencer such an engine; it leads from now on.
+    /// Gives the sequencer such an engine; it leads when this returns.
     pub(crate) fn lead(sequencer: &Sequencer) {
         let leadership = watch::channel(Leadership::Own { term: 1 }).1;
         sequencer.attach(Arc::new(Self {
             sequencer: sequencer.clone(),
             leadership,
         }));
+        while sequencer.condition() == Condition::Following {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
     }
 }
 

@@ -195,6 +195,14 @@ impl Upstream {
         self.issue_elsewhere(entry, payload).await
     }
 
+    /// Why nobody takes an entry: what has stopped this node, if something has.
+    fn stop_reason(&self) -> StopReason {
+        match self.sequencer.condition() {
+            Condition::Stopped(reason) => reason,
+            Condition::Writing | Condition::Following => StopReason::NoWriter,
+        }
+    }
+
     async fn issue_elsewhere(
         &self,
         entry: &VerifiedEntry,
@@ -204,7 +212,7 @@ impl Upstream {
         let answer = self.forward(&append).await.map_err(|status| {
             NotIssued::from(match status.code() {
                 Code::ResourceExhausted => Unavailable::QueueFull,
-                _ => Unavailable::Stopped(StopReason::NoWriter),
+                _ => Unavailable::Stopped(self.stop_reason()),
             })
         })?;
         let read = read::append_answer(answer, entry).map_err(|_| NotIssued::Unproved)?;
