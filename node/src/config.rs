@@ -33,8 +33,8 @@ pub const FRESH_FOR_S_MAX: u64 = 60;
 pub const HEARTBEAT_MS_DEFAULT: u64 = 100;
 /// The shortest time between two heartbeats: below it a busy machine looks like a dead leader.
 pub const HEARTBEAT_MS_MIN: u64 = 20;
-/// The longest: beyond it writes would be away for longer than tills wait.
-pub const HEARTBEAT_MS_MAX: u64 = 2_000;
+/// The longest: six of them stay within the two seconds of silence after which no leader is known.
+pub const HEARTBEAT_MS_MAX: u64 = 300;
 /// The largest delay before a sync that can be asked for: beyond it every deadline has passed.
 pub const SYNC_DELAY_MS_MAX: u64 = 10_000;
 
