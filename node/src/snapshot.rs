@@ -12,7 +12,7 @@ use proto::attestation::{
     Attestation, GrantState, State, catalogue_index, coverage_index, grant_index, roster_index,
     slot_index,
 };
-use proto::checkpoint::SignedCheckpoint;
+use proto::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
 use proto::entry::Entry;
 use proto::hash::Hash;
 use proto::ids::{CoverageKey, Finess, LeafIndex, SlotKey, TreeSize, UnixSeconds};
@@ -89,13 +89,26 @@ impl Snapshot {
         }
     }
 
-    /// The same state under a newer cosignature.
-    pub(crate) fn renewed(&self, checkpoint: SignedCheckpoint) -> Self {
-        let (edge, crown) = (self.edge.clone(), self.crown.clone());
-        Self::new(
-            checkpoint,
-            edge,
-            crown,
+    /// The state under a checkpoint that was verified against this roster: nobody need do it again.
+    pub(crate) fn certified(
+        certificate: &VerifiedCheckpoint,
+        edge: RightEdge,
+        crown: Crown,
+        roster: Arc<Roster>,
+        store: Store,
+    ) -> Self {
+        Self {
+            vouched_at: OnceLock::from(Some(certificate.time())),
+            ..Self::new(certificate.signed().clone(), edge, crown, roster, store)
+        }
+    }
+
+    /// The same state under a newer certificate.
+    pub(crate) fn renewed(&self, certificate: &VerifiedCheckpoint) -> Self {
+        Self::certified(
+            certificate,
+            self.edge.clone(),
+            self.crown.clone(),
             self.roster.clone(),
             self.store.clone(),
         )

@@ -4,7 +4,11 @@
 //! never two of one size. [`SignedCheckpoint`] is what arrives; only [`SignedCheckpoint::verify`]
 //! makes a [`VerifiedCheckpoint`], and everything that is proved to a user is proved against one.
 
+mod cosigned;
+
 use thiserror::Error;
+
+pub use self::cosigned::Cosigned;
 
 use crate::hash::Hash;
 use crate::ids::{MemberName, Origin, TreeSize, UnixSeconds};

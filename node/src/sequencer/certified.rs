@@ -46,7 +46,7 @@ impl Worker {
         let Some(pending) = self.pending.take() else {
             return;
         };
-        self.commit(pending, certificate.signed());
+        self.commit(pending, &certificate);
         if let Some(asked) = self.asked.take() {
             self.check_ahead(asked);
         }
@@ -62,7 +62,7 @@ impl Worker {
     }
 
     /// Makes a certified batch durable in the ledger, publishes it, and answers.
-    fn commit(&mut self, pending: Pending, certificate: &SignedCheckpoint) {
+    fn commit(&mut self, pending: Pending, certificate: &VerifiedCheckpoint) {
         let Pending {
             prepared,
             checkpoint,
@@ -95,7 +95,7 @@ impl Worker {
             &commit,
             &grown,
             &payloads,
-            certificate,
+            certificate.signed(),
             Some(&placed),
         );
         if let Err(error) = committed {
@@ -109,9 +109,10 @@ impl Worker {
         self.chain = Chain::after(header.claimed());
         self.gathering.forget_up_to(checkpoint.size);
         self.follow_membership(&grown.roster);
-        let snapshot = self.publish(grown, certificate.clone());
+        let snapshot = self.publish(grown, certificate);
         if alone {
-            self.cosigned.send_replace(Some(certificate.clone()));
+            self.cosigned
+                .send_replace(Some(certificate.signed().clone()));
         }
         if !commit.erased.is_empty() {
             self.shared.erased.send_replace(place.log_id);
@@ -141,12 +142,13 @@ impl Worker {
         }
     }
 
-    fn publish(&self, grown: Grown, checkpoint: SignedCheckpoint) -> Arc<Snapshot> {
+    fn publish(&self, grown: Grown, certificate: &VerifiedCheckpoint) -> Arc<Snapshot> {
         let Grown {
             edge, map, roster, ..
         } = grown;
         let crown = map.crown().clone();
-        let snapshot = Snapshot::new(checkpoint, edge, crown, roster, self.store.clone());
+        let store = self.store.clone();
+        let snapshot = Snapshot::certified(certificate, edge, crown, roster, store);
         let snapshot = Arc::new(snapshot);
         self.shared.publish(snapshot.clone());
         snapshot
@@ -188,7 +190,7 @@ impl Worker {
             return;
         }
         if let Some(certificate) = self.gathering.certificate(same, roster) {
-            let renewed = snapshot.renewed(certificate.signed().clone());
+            let renewed = snapshot.renewed(&certificate);
             self.shared.publish(Arc::new(renewed));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
+use proto::checkpoint::{Checkpoint, Cosigned, SignedCheckpoint, VerifiedCheckpoint};
 use proto::ids::{MemberName, TreeSize, UnixSeconds};
 use proto::note::NoteSignature;
 use proto::roster::Roster;
@@ -10,7 +10,7 @@ use proto::roster::Roster;
 /// The newest cosignature of each member, each checked when it came in.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    lines: BTreeMap<MemberName, (Checkpoint, NoteSignature)>,
+    lines: BTreeMap<MemberName, Cosigned>,
     /// What certifies a state, as the next batch brought it. A member that is a few batches behind
     /// finds here what the others no longer send.
     brought: BTreeMap<TreeSize, SignedCheckpoint>,
@@ -31,19 +31,13 @@ impl Gathering {
         }
         let mut voting = 0;
         for line in signed.cosignatures() {
-            let Ok(member) = checkpoint.verify_cosignature(line, roster) else {
+            let Ok((cosigned, member)) = Cosigned::verify(checkpoint, line, roster) else {
                 continue;
             };
             voting += usize::from(member.is_voting());
-            let order = |size: TreeSize, line: &NoteSignature| {
-                let time = line.time().map_or(0, UnixSeconds::get);
-                (size.get(), time)
-            };
             let held = self.lines.get(&member.name);
-            let held = held.map(|(checkpoint, line)| order(checkpoint.size, line));
-            if held.is_none_or(|held| held <= order(checkpoint.size, line)) {
-                let line = (checkpoint.clone(), line.clone());
-                self.lines.insert(member.name.clone(), line);
+            if held.is_none_or(|held| order(held) <= order(&cosigned)) {
+                self.lines.insert(member.name.clone(), cosigned);
             }
         }
         // A quorum signs together, or one member after the other says the same.
@@ -72,14 +66,12 @@ impl Gathering {
         checkpoint: &Checkpoint,
         roster: &Roster,
     ) -> Option<VerifiedCheckpoint> {
-        let lines: Vec<_> = self.voting_lines(checkpoint, roster).cloned().collect();
-        if lines.len() < roster.quorum() {
+        let gathered = VerifiedCheckpoint::gather(checkpoint, self.lines.values(), roster);
+        gathered.ok().or_else(|| {
             let brought = self.brought.get(&checkpoint.size)?;
             let brought = brought.verify(roster).ok()?;
-            return (brought.signed().claimed() == checkpoint).then_some(brought);
-        }
-        let signed = SignedCheckpoint::new(checkpoint.clone(), lines).ok()?;
-        signed.verify(roster).ok()
+            (brought.signed().claimed() == checkpoint).then_some(brought)
+        })
     }
 
     /// The latest moment at or after which a quorum of this roster has cosigned the checkpoint.
@@ -99,18 +91,18 @@ impl Gathering {
         checkpoint: &'a Checkpoint,
         roster: &'a Roster,
     ) -> impl Iterator<Item = &'a NoteSignature> {
-        let lines = self.lines.iter().filter(move |(name, (signed, _))| {
-            signed == checkpoint && roster.member(name).is_some_and(|it| it.is_voting())
-        });
-        lines.map(|(_, (_, line))| line)
+        let lines = self.lines.values();
+        lines
+            .filter(|it| it.counts_for(checkpoint, roster))
+            .map(Cosigned::line)
     }
 
     /// The newest cosignature of each member, each under its own checkpoint.
     pub(super) fn newest(&self) -> Vec<SignedCheckpoint> {
-        let lines = self.lines.values();
-        let signed = lines.map(|(checkpoint, line)| {
-            SignedCheckpoint::new(checkpoint.clone(), vec![line.clone()]).ok()
-        });
+        let signed = self
+            .lines
+            .values()
+            .map(|it| SignedCheckpoint::new(it.checkpoint().clone(), vec![it.line().clone()]).ok());
         signed.flatten().collect()
     }
 
@@ -118,4 +110,10 @@ impl Gathering {
     pub(super) const fn vouched(&self) -> TreeSize {
         self.vouched
     }
+}
+
+/// By size, and of one size by the time of the cosignature.
+fn order(cosigned: &Cosigned) -> (u64, u64) {
+    let time = cosigned.line().time().map_or(0, UnixSeconds::get);
+    (cosigned.checkpoint().size.get(), time)
 }
