@@ -290,16 +290,19 @@ impl Engine {
     /// Tells the sequencer whose turn it is, as often as it changes.
     async fn watch_leadership(self) {
         let mut stop = self.0.stop.subscribe();
-        let mut metrics = self.raft().metrics();
+        let (mut metrics, mut roles) = (self.raft().metrics(), self.raft().server_metrics());
         loop {
             let leadership = leadership(&metrics.borrow_watched(), self.heard_at());
             self.0.leadership.send_if_modified(|known| {
                 let changed = *known != leadership;
-                *known = leadership;
+                *known = leadership.clone();
                 changed
             });
+            // Each batch changes the metrics; who leads need not look that often.
+            let leads = matches!(leadership, Leadership::Own { .. });
             let goes_on = tokio::select! {
-                changed = metrics.changed() => changed.is_ok(),
+                changed = metrics.changed(), if !leads => changed.is_ok(),
+                changed = roles.changed(), if leads => changed.is_ok(),
                 () = tokio::time::sleep(LOOK) => true,
                 _ = stop.changed() => false,
             };
