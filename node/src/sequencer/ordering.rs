@@ -1,8 +1,9 @@
 //! The way of a batch through the federation, as one member sees it.
 //!
 //! ```text
-//! leader:       collect -> decide -> grow -> sign header -> propose
-//! every member: check -> (ordered) -> lock -> cosign -> gather a quorum -> commit -> publish
+//! leader:       collect -> decide -> grow -> sign header -> propose -> write salts ahead
+//! every member: check -> write salts ahead -> (ordered) -> lock -> cosign -> gather a quorum
+//!               -> commit -> publish
 //! leader:       answer
 //! ```
 //!
@@ -23,7 +24,7 @@ use proto::wire::batch::{BatchRecord, record_bytes};
 use tokio::sync::oneshot;
 
 use super::checking::{BatchFault, Chain, Prepared, appended, check};
-use super::steps::{Failure, grow};
+use super::steps::{Failure, grow, write_salts};
 use super::worker::{Worker, refuse_all};
 use super::{Condition, Control, Decided, StopReason, Unavailable, Waiting};
 use crate::clock;
@@ -140,6 +141,7 @@ impl Worker {
                     prepared_in: started.elapsed(),
                 });
                 self.hand_over(term, record, header);
+                self.write_ahead(self.flight.as_ref().map(|flight| &flight.held));
             }
             Err(failure) => {
                 self.fail(&failure);
@@ -223,7 +225,23 @@ impl Worker {
             return;
         }
         let opinion = self.opinion(record, &checking);
+        let is_sound = opinion.as_ref().is_ok_and(|it| *it == Opinion::Sound);
         let _ = checking.answer.send(opinion);
+        if is_sound {
+            self.write_ahead(self.checked.as_ref());
+        }
+    }
+
+    /// While the engine makes a record durable, this thread does the same for its salts. What fails
+    /// here fails again when the batch is committed, which says so.
+    fn write_ahead(&self, held: Option<&Held<Prepared>>) {
+        let Some(Held { made, .. }) = held else {
+            return;
+        };
+        let first = self.shared.snapshot().size().next_index();
+        if let Err(error) = write_salts(&self.store, first, made) {
+            tracing::warn!(%error, "salts are not written ahead of their batch");
+        }
     }
 
     fn opinion(&mut self, record: BatchRecord, asked: &Checking) -> Result<Opinion, BatchFault> {

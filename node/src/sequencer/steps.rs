@@ -14,10 +14,11 @@ use proto::tile::{RightEdge, Tile, TileId};
 use thiserror::Error;
 
 use super::StopReason;
+use super::checking::Prepared;
 use crate::engine::Applied;
 use crate::ledger::Commit;
 use crate::snapshot::{ReadError, Snapshot, unreadable_map};
-use crate::store::{Store, StoreError, Writes};
+use crate::store::{Salts, Store, StoreError, Writes};
 use crate::witness::WitnessError;
 
 /// What a batch makes of log and map, in memory.
@@ -116,6 +117,25 @@ fn map_changes(commit: &Commit) -> Result<BTreeMap<MapIndex, Option<MapValue>>, 
             Ok((*index, value))
         })
         .collect()
+}
+
+/// Makes the salts of a batch durable ahead of its commit.
+pub(super) fn write_salts(
+    store: &Store,
+    first: LeafIndex,
+    batch: &Prepared,
+) -> Result<(), StoreError> {
+    let payloads = batch.payloads.iter();
+    let payloads: Vec<_> = payloads
+        .map(|(leaf, sealed, salt)| (*leaf, sealed, salt))
+        .collect();
+    store.write_ahead(&Salts {
+        first,
+        size: batch.grown.edge.size(),
+        log_root: batch.grown.edge.root(),
+        payloads: &payloads,
+        erased: &batch.commit.erased,
+    })
 }
 
 pub(super) fn commit_batch(

@@ -43,7 +43,7 @@ use proto::seal::{Salt, SealedPayload};
 use proto::tile::{Tile, TileId, TileSource, parse_bundle};
 use thiserror::Error;
 
-pub use self::commit::Writes;
+pub use self::commit::{Salts, Writes};
 pub use self::disk::{BALLAST_BYTES, DISK_WATERMARK_BYTES, SyncMode};
 pub use self::engine::{EngineState, RecordSpan, SignedLock};
 pub use self::recover::{RecoverError, Recovered};

@@ -29,8 +29,6 @@ use super::reserve::Ahead;
 const SALT_BYTES: usize = 32;
 /// How much is written ahead: room for 32,768 entries.
 const STEP_BYTES: u64 = 1024 * 1024;
-/// Most bytes that are written with one call: the salts of a common batch.
-const RUN_BYTES: usize = 8 * 1024;
 /// What lies where no salt is.
 const NO_SALT: [u8; SALT_BYTES] = [0; SALT_BYTES];
 
@@ -117,30 +115,32 @@ impl Vault {
             .ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
-    /// Writes salts in the order of their leaves, those of neighbours with one call. They are
-    /// durable after the next sync.
+    /// Writes the salts of a batch, and zeros for its entries that have none: a batch that was
+    /// written here and got no place may have left others. They are durable after the next sync.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a salt of an entry outside of the batch.
     pub(super) fn write<'a>(
         &self,
+        first: LeafIndex,
+        size: TreeSize,
         salts: impl Iterator<Item = (LeafIndex, &'a Salt)>,
     ) -> io::Result<()> {
-        let mut run = Run::default();
+        let outside = || io::Error::from(ErrorKind::InvalidInput);
+        let count = size.get().checked_sub(first.get()).ok_or_else(outside)?;
+        let count = usize::try_from(count).map_err(|_| outside())?;
+        let mut bytes = Zeroizing::new(vec![NO_SALT; count]);
         for (leaf, salt) in salts {
-            let at = offset(leaf)?;
-            if at != run.end() || run.bytes.len() >= RUN_BYTES {
-                self.write_run(&run)?;
-                run = Run::at(at);
-            }
-            run.bytes.extend_from_slice(salt.as_bytes());
+            let place = leaf.get().checked_sub(first.get()).ok_or_else(outside)?;
+            let place = usize::try_from(place).map_err(|_| outside())?;
+            *bytes.get_mut(place).ok_or_else(outside)? = *salt.as_bytes();
         }
-        self.write_run(&run)
-    }
-
-    fn write_run(&self, run: &Run) -> io::Result<()> {
-        while run.end() > self.end.load(Ordering::Relaxed) {
-            self.end
-                .store(self.ahead.lengthen(STEP_BYTES)?, Ordering::Relaxed);
+        let (at, end) = (offset(first)?, offset(size.next_index())?);
+        while end > self.end.load(Ordering::Relaxed) {
+            let end = self.ahead.lengthen(STEP_BYTES)?;
+            self.end.store(end, Ordering::Relaxed);
         }
-        self.file.write_all_at(&run.bytes, run.at)
+        self.file.write_all_at(bytes.as_flattened(), at)
     }
 
     /// The salt of an entry's payload, if there is one.
@@ -155,25 +155,6 @@ impl Vault {
     /// Overwrites a salt. It is gone from the disk after the next sync.
     pub(super) fn erase(&self, leaf: LeafIndex) -> io::Result<()> {
         self.file.write_all_at(&NO_SALT, offset(leaf)?)
-    }
-}
-
-/// Salts of neighbours, on their way to the file.
-#[derive(Default)]
-struct Run {
-    at: u64,
-    bytes: Zeroizing<Vec<u8>>,
-}
-
-impl Run {
-    fn at(at: u64) -> Self {
-        // Reserved at once: a vector that grows would leave copies behind that nobody wipes.
-        let bytes = Zeroizing::new(Vec::with_capacity(RUN_BYTES));
-        Self { at, bytes }
-    }
-
-    fn end(&self) -> u64 {
-        self.at + self.bytes.len() as u64
     }
 }
 
@@ -194,7 +175,10 @@ mod tests {
         let leaf = LeafIndex::new(1000);
         assert!(vault.read(leaf).unwrap().is_none());
         let salt = Salt::from_bytes([7; 32]);
-        vault.write([(leaf, &salt)].into_iter()).unwrap();
+        let after = TreeSize::new(1001);
+        vault
+            .write(leaf, after, [(leaf, &salt)].into_iter())
+            .unwrap();
         assert_eq!(vault.read(leaf).unwrap().unwrap().as_bytes(), &[7; 32]);
         assert!(vault.read(LeafIndex::new(999)).unwrap().is_none());
         assert!(vault.read(LeafIndex::new(1001)).unwrap().is_none());
@@ -203,23 +187,28 @@ mod tests {
     }
 
     #[test]
-    fn salts_of_neighbours_and_of_others_read_back_alike() {
+    fn a_batch_leaves_its_own_salts_and_no_others() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(dir.path()).unwrap();
-        // More than one call holds, a gap, and more than is written ahead.
-        let leaves = (0..300).chain(310..313).chain([STEP_BYTES / 8]);
+        let (first, size) = (LeafIndex::new(7), TreeSize::new(7 + STEP_BYTES / 8));
         let salt = |leaf: u64| Salt::from_bytes([u8::try_from(leaf % 251 + 1).unwrap(); 32]);
-        let salts: Vec<_> = leaves
-            .map(|leaf| (LeafIndex::new(leaf), salt(leaf)))
-            .collect();
-        vault
-            .write(salts.iter().map(|(leaf, salt)| (*leaf, salt)))
-            .unwrap();
-        for (leaf, salt) in &salts {
-            let read = vault.read(*leaf).unwrap().unwrap();
-            assert_eq!(read.as_bytes(), salt.as_bytes(), "{leaf}");
+        let write = |leaves: &[u64]| {
+            let salts: Vec<_> = leaves
+                .iter()
+                .map(|it| (LeafIndex::new(*it), salt(*it)))
+                .collect();
+            vault.write(first, size, salts.iter().map(|(leaf, salt)| (*leaf, salt)))
+        };
+        let last = size.get() - 1;
+        // The first got no place, the second did.
+        write(&[7, 8, 9, last - 1]).unwrap();
+        write(&[8, 300, last]).unwrap();
+        for leaf in first.get()..size.get() {
+            let read = vault.read(LeafIndex::new(leaf)).unwrap();
+            let want = [8, 300, last].contains(&leaf).then(|| salt(leaf));
+            assert!(read == want, "{leaf}");
         }
-        assert!(vault.read(LeafIndex::new(305)).unwrap().is_none());
+        assert!(write(&[6]).is_err() && write(&[last + 1]).is_err());
     }
 
     #[test]

@@ -95,7 +95,11 @@ fn an_erasure_that_a_crash_interrupts_is_carried_out_at_the_next_start() {
         .store
         .0
         .vault
-        .write([(LeafIndex::new(3), &Salt::from_bytes(SALT))].into_iter())
+        .write(
+            LeafIndex::new(3),
+            TreeSize::new(4),
+            [(LeafIndex::new(3), &Salt::from_bytes(SALT))].into_iter(),
+        )
         .unwrap();
     let crashed = tempfile::tempdir().unwrap();
     copy(&folder.path(), crashed.path());
@@ -137,4 +141,52 @@ fn an_entry_whose_salt_was_not_synced_is_not_committed() {
     });
     assert!(matches!(refused, Err(StoreError::SyncFailed(_))));
     assert_eq!(recovered(&ledger.store).unwrap(), Some(ledger.roots()));
+}
+
+#[test]
+fn the_salts_of_a_batch_that_got_no_place_go_with_the_next() {
+    const LOST: [u8; 32] = *b"a salt of a batch without place.";
+    let folder = Folder::new();
+    let mut ledger = with_two_payloads(&folder);
+    let (payload, salt) = sealed(LOST);
+    let next = ledger.edge.size().next_index();
+    let payloads = [(next, &payload, &salt)];
+    let lost = Salts {
+        payloads: &payloads,
+        ..ledger.next_salts(1)
+    };
+    ledger.store.write_ahead(&lost).unwrap();
+    assert!(contains(&folder.path(), &LOST));
+    ledger.claims(2);
+    assert!(!contains(&folder.path(), &LOST));
+}
+
+#[test]
+fn what_is_written_ahead_is_synced_once() {
+    let folder = Folder::new();
+    let mut ledger = Ledger::new(folder.open());
+    let before = ledger.store.syncs();
+    ledger.claims(3);
+    assert_eq!(ledger.store.syncs() - before, 2);
+    let salts = ledger.next_salts(2);
+    for _ in 0..2 {
+        ledger.store.write_ahead(&salts).unwrap();
+        assert_eq!(ledger.store.syncs() - before, 3);
+    }
+    ledger.claims(2);
+    assert_eq!(ledger.store.syncs() - before, 4);
+    assert_eq!(recovered(&ledger.store).unwrap(), Some(ledger.roots()));
+}
+
+#[test]
+fn a_node_that_wrote_ahead_and_lost_power_opens_without_the_batch() {
+    let folder = Folder::new();
+    let mut ledger = Ledger::new(folder.open());
+    ledger.claims(3);
+    let salts = ledger.next_salts(2);
+    ledger.store.write_ahead(&salts).unwrap();
+    let crashed = tempfile::tempdir().unwrap();
+    copy(&folder.path(), crashed.path());
+    let store = Store::open(crashed.path(), OPTIONS).unwrap();
+    assert_eq!(recovered(&store).unwrap(), Some(ledger.roots()));
 }

@@ -136,6 +136,22 @@ impl Ledger {
         Ok(())
     }
 
+    /// What the vault gets of a next batch of so many claims.
+    fn next_salts(&self, claims: u64) -> Salts<'static> {
+        let first = self.edge.size().next_index();
+        let indexes = first.get()..first.get() + claims;
+        let leaves: Vec<Hash> = indexes.map(|at| self.claim(at).leaf_hash()).collect();
+        let mut edge = self.edge.clone();
+        let _ = edge.append_all(&leaves);
+        Salts {
+            first,
+            size: edge.size(),
+            log_root: edge.root(),
+            payloads: &[],
+            erased: &[],
+        }
+    }
+
     fn checkpoint(&self, edge: &RightEdge, map: &MapUpdate) -> SignedCheckpoint {
         let checkpoint = Checkpoint {
             origin: origin(),
