@@ -16,8 +16,10 @@ use client::session::Session;
 use client::system;
 use node::engine::EngineId;
 use node::store::{Store, StoreOptions};
+use proto::attestation::CLOCK_SKEW_MS_MAX;
 use proto::checkpoint::SignedCheckpoint;
 use proto::ids::{LeafIndex, MemberName, TreeSize};
+use proto::refusal::Reason;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use tests::binary::scratch_folder;
@@ -87,6 +89,12 @@ async fn answered(session: Session, claim: Prepared) -> (AppendAnswer, Duration)
         }
     };
     timeout(PATIENCE, asked).await.expect("there is an answer")
+}
+
+/// Whether what was claimed then is refused for its age by now, or may be soon.
+fn is_too_old(began: Instant) -> bool {
+    let margin = Duration::from_secs(20);
+    began.elapsed() + margin > Duration::from_millis(CLOCK_SKEW_MS_MAX)
 }
 
 /// What a node shows now.
@@ -215,6 +223,11 @@ impl World {
         let healed = Instant::now();
         let used_in = self.all_write(std::iter::once(member)).await;
         let caught_up_in = self.catch_up().await;
+        // What was asked before is too old by now, if it has no place.
+        let here = match is_too_old(began) {
+            true => self.ground.claim(&self.till, &contested),
+            false => here,
+        };
         let (here, _) = answered(self.till_at(member), here).await;
         match there {
             AppendAnswer::Accepted(receipt) => assert_eq!(holder(here), receipt.proved.index),
@@ -389,8 +402,17 @@ async fn of_two_halves_neither_writes_and_what_was_on_its_way_is_ordered_when_th
     let used_in = world.all_write(members.iter()).await;
     for (member, claim) in claims {
         let (answer, _) = answered(world.till_at(member), claim).await;
-        assert!(places.insert(accepted(answer)), "one place for one claim");
+        match answer {
+            AppendAnswer::Refused { reason, .. } if is_too_old(began) => {
+                assert_eq!(reason, Reason::ClockSkew);
+            }
+            answer => assert!(places.insert(accepted(answer)), "one place for one claim"),
+        }
     }
+    assert!(
+        !places.is_empty(),
+        "what the leader had taken has its place"
+    );
     let caught_up_in = world.catch_up().await;
     println!(
         "two and two for {lasted:.1?}: both refuse in {refused_in:.1?}; healed, all write in \
