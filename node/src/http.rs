@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod listener;
+mod receipt_page;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ impl Pages {
             .route("/tile/{*path}", get(tile))
             .route("/catalogue/{hash}", get(catalogue::text))
             .route("/metrics", get(metrics))
+            .route("/recu", get(receipt_page::html))
             .route(
                 "/livez",
                 get(async || page(StatusCode::OK, TEXT, NO_CACHE, "ok\n")),

@@ -357,12 +357,10 @@ impl RefusalReceipt {
             (Reason::SlotReserved, SlotStatus::Reserved) => true,
             (Reason::SlotHeld, SlotStatus::Held) => early.is_none(),
             (Reason::EarlyRenewalTooSoon, SlotStatus::Held) => {
-                let delivered_on = match Attestation::read(holder.header())? {
-                    Attestation::Delivery(delivery) => {
-                        delivery.handover.delivered_on(holder.header().issued_at)
-                    }
-                    _ => return Err(self.not_the_holder()),
+                let Ok(Attestation::Delivery(delivery)) = Attestation::read(holder.header()) else {
+                    return Err(self.not_the_holder());
                 };
+                let delivered_on = delivery.handover.delivered_on(holder.header().issued_at);
                 early.is_some_and(|early| self.earliest_day() < early.opens_on(delivered_on))
             }
             _ => false,

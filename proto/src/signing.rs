@@ -462,6 +462,26 @@ mod tests {
         }
     }
 
+    /// The same twelve in a file, for implementations that cannot make them.
+    #[test]
+    fn the_speccheck_file_has_these_twelve() {
+        let lines = speccheck().map(|attack| {
+            let signature = [attack.r, attack.s].concat();
+            let fields = [&attack.public[..], &attack.message, &signature].map(hex::encode);
+            let verdict = if attack.verdict().is_ok() {
+                "yes"
+            } else {
+                "no"
+            };
+            format!("{},{verdict}\n", fields.join(","))
+        });
+        let file = include_str!("../../tests/cases/speccheck.csv");
+        assert_eq!(
+            format!("key,message,signature,valid\n{}", lines.concat()),
+            file
+        );
+    }
+
     #[test]
     fn the_nineteen_values_of_y_from_p_on_are_refused_though_some_decompress() {
         let mut decompressed = 0;

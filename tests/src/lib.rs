@@ -55,3 +55,5 @@ pub mod engine_liar;
 pub mod soft_token;
 
 pub mod terminal;
+
+pub mod judge;

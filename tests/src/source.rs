@@ -119,8 +119,8 @@ impl Source {
     }
 }
 
-/// Every Rust file under these folders, in the order of their paths, without `target` folders
-/// and without files that only `#[cfg(test)]` modules reach.
+/// Every Rust file under these folders, in the order of their paths, without `target` and
+/// `node_modules` folders, and without files that only `#[cfg(test)]` modules reach.
 ///
 /// # Errors
 /// A folder or file that cannot be read.
@@ -151,7 +151,7 @@ fn collect(root: &Path, folder: &str, paths: &mut Vec<String>) -> io::Result<()>
         let name = item.file_name().to_string_lossy().into_owned();
         let path = format!("{folder}/{name}");
         match item.file_type()?.is_dir() {
-            true if name == "target" => {}
+            true if name == "target" || name == "node_modules" => {}
             true => collect(root, &path, paths)?,
             false => paths.push(path),
         }
