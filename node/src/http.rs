@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod listener;
+mod overview;
 mod receipt_page;
 
 use std::fmt::Write as _;
@@ -24,6 +25,7 @@ use proto::tile::{TilePath, TileWidth};
 pub use self::listener::{IDLE_MAX, PAGE_CONNECTIONS_MAX, PageListener};
 use crate::clock;
 use crate::metrics::{Metrics, Reading};
+use crate::overview::Watch;
 use crate::sequencer::{Condition, Sequencer};
 use crate::snapshot::{ReadError, Snapshot};
 use crate::store::Store;
@@ -50,6 +52,8 @@ pub struct Pages {
     pub fresh_for: Duration,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What an operator sees at a glance.
+    pub watch: Arc<Watch>,
 }
 
 impl Pages {
@@ -62,6 +66,9 @@ impl Pages {
             .route("/catalogue/{hash}", get(catalogue::text))
             .route("/metrics", get(metrics))
             .route("/recu", get(receipt_page::html))
+            .route("/etat", get(overview::html))
+            .route("/etat.json", get(overview::json))
+            .route("/etat.css", get(overview::style))
             .route(
                 "/livez",
                 get(async || page(StatusCode::OK, TEXT, NO_CACHE, "ok\n")),

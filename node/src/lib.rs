@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod next_key;
 pub mod order;
+pub mod overview;
 pub mod peer;
 pub mod protection;
 pub mod quota;

@@ -44,13 +44,15 @@ use crate::admission::admit;
 use crate::clock;
 use crate::config::Config;
 use crate::cosigning;
-use crate::coverage::{BookError, Quoter, Watched, reload};
+use crate::coverage::{self, BookError, Quoter, reload};
 use crate::engine::{Engine, EngineError};
 use crate::evaluator::EvaluatorKeyError;
 use crate::follow::{FollowEnd, Upstream};
 use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
 use crate::order::Orderer;
+use crate::overview::pace::{self, Pace};
+use crate::overview::{Watch, Watched};
 use crate::protection::ProtectionError;
 use crate::recall;
 use crate::secret_file::SecretFileError;
@@ -371,7 +373,9 @@ fn serve(
     metrics: &Arc<Metrics>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<JoinSet<()>, StartError> {
-    let (sequencer, store) = (ready.sequencer.clone(), ready.store.clone());
+    let sequencer = ready.sequencer.clone();
+    let watched = watched(&ready, config, metrics);
+    let pace = pace::watch(watched.pace.clone(), sequencer.clone(), told(stopping));
     let (reporter, health) = health::service();
     let incoming = |tls, is_known| tls::accept(bound.grpc, tls, is_known, metrics.clone());
     let checked = health.clone();
@@ -384,7 +388,8 @@ fn serve(
     let admin = admin.serve_with_incoming_shutdown(incoming, told(stopping));
     servers.spawn(ended("admin", admin));
 
-    let pages = pages(&sequencer, store, config, metrics).router();
+    servers.spawn(pace);
+    let pages = pages(watched, config).router();
     let pages = axum::serve(PageListener::new(bound.http), pages);
     let pages = pages.with_graceful_shutdown(told(stopping));
     servers.spawn(ended("http", pages.into_future()));
@@ -471,7 +476,7 @@ fn upstream(sequencer: &Sequencer, secret: &SecretKey, engine: Option<&Engine>) 
 /// Has the payer's files read again whenever they change.
 fn keep_reading(
     quoter: Quoter,
-    watched: Watched,
+    watched: coverage::Watched,
     metrics: &Arc<Metrics>,
     servers: &mut JoinSet<()>,
     stopping: &watch::Receiver<bool>,
@@ -491,14 +496,33 @@ fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, StartEr
         .map_err(|_| StartError::Reflection)
 }
 
+/// What the operator's page is made from.
+fn watched(ready: &Ready, config: &Config, metrics: &Arc<Metrics>) -> Watched {
+    let sequencer = ready.sequencer.clone();
+    Watched {
+        pace: Arc::new(Pace::new(
+            clock::now().seconds(),
+            sequencer.snapshot().size(),
+        )),
+        sequencer,
+        engine: ready.engine.clone(),
+        store: ready.store.clone(),
+        metrics: metrics.clone(),
+        name: config.name.clone(),
+        has_share: ready.evaluator.is_some(),
+        fresh_for: config.fresh_for,
+    }
+}
+
 /// What plain HTTP serves.
-fn pages(sequencer: &Sequencer, store: Store, config: &Config, metrics: &Arc<Metrics>) -> Pages {
+fn pages(watched: Watched, config: &Config) -> Pages {
     Pages {
-        sequencer: sequencer.clone(),
-        store,
+        sequencer: watched.sequencer.clone(),
+        store: watched.store.clone(),
         catalogues: config.catalogues.clone(),
         fresh_for: config.fresh_for,
-        metrics: metrics.clone(),
+        metrics: watched.metrics.clone(),
+        watch: Arc::new(Watch::new(watched)),
     }
 }
 

@@ -212,7 +212,9 @@ impl Tapped {
                 node.page(&path).unwrap();
             }
         }
-        for path in ["/roster", "/metrics", "/livez", "/readyz?verbose"] {
+        let facts = ["/roster", "/metrics", "/livez", "/readyz?verbose"];
+        let views = ["/etat", "/etat?lang=en", "/etat.json", "/etat.css", "/recu"];
+        for path in facts.into_iter().chain(views) {
             node.page(path).unwrap();
         }
     }

@@ -48,7 +48,8 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    const ALL: [Self; 4] = [Self::Unclaimed, Self::Mass, Self::Night, Self::TwoAddresses];
+    /// Every pattern.
+    pub const ALL: [Self; 4] = [Self::Unclaimed, Self::Mass, Self::Night, Self::TwoAddresses];
 
     /// The word for it in metrics and in the log.
     #[must_use]

@@ -82,6 +82,15 @@ pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// How much room there is on the disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// What is free.
+    pub free: u64,
+    /// Below this nothing is written any more.
+    pub watermark: u64,
+}
+
 /// Watches the free space of the disk.
 #[derive(Debug)]
 pub(super) struct FreeSpace {
@@ -97,6 +106,12 @@ impl FreeSpace {
             watermark,
             measured: Mutex::default(),
         }
+    }
+
+    /// What there is.
+    pub(super) fn measured(&self) -> io::Result<DiskSpace> {
+        let (free, watermark) = (self.bytes()?, self.watermark);
+        Ok(DiskSpace { free, watermark })
     }
 
     /// Refuses when there is less than the watermark.

@@ -44,7 +44,7 @@ use proto::tile::{Tile, TileId, TileSource, parse_bundle};
 use thiserror::Error;
 
 pub use self::commit::{Salts, Writes};
-pub use self::disk::{BALLAST_BYTES, DISK_WATERMARK_BYTES, SyncMode};
+pub use self::disk::{BALLAST_BYTES, DISK_WATERMARK_BYTES, DiskSpace, SyncMode};
 pub use self::engine::{EngineState, RecordSpan, SignedLock};
 pub use self::recover::{RecoverError, Recovered};
 
@@ -292,6 +292,14 @@ impl Store {
             tiles: Mutex::new(Generations::new(TILES_CACHED)),
             entries: Mutex::new(Generations::new(ENTRIES_CACHED)),
         })))
+    }
+
+    /// How much room there is on its disk, measured a fraction of a second ago at most.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn disk_space(&self) -> io::Result<DiskSpace> {
+        self.0.free_space.measured()
     }
 
     /// How many syncs were made since it was opened.

@@ -1,0 +1,167 @@
+//! The pages of a node, over a real federation: what the operator sees of a member that is stopped
+//! and comes back, and, where there is a browser, how the pages work in it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a scenario fails where it stands"
+)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::judge::{both_kinds, in_repository, is_installed, page, succeeds};
+use tests::nodes::Nodes;
+use tests::process::NodeProcess;
+use tests::replicated::all_voting;
+use tests::workload::{Ground, fresh_slots};
+
+const PURPOSE: &str = "the pages in a browser";
+/// Where Debian puts it.
+const CHROMIUM: &str = "/usr/bin/chromium";
+/// What takes longer to be seen hangs: a member that is gone is told after ten seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+const POLL: Duration = Duration::from_millis(500);
+
+/// A browser that tries the pages; with `VITRAIL_TEST_IMAGES` it puts pictures into that folder.
+struct Browser {
+    images: Option<OsString>,
+}
+
+impl Browser {
+    /// `None`, and a word about what is skipped, where something of it is missing.
+    fn new() -> Option<Self> {
+        let installed = in_repository("tests/pages/node_modules/axe-core").exists();
+        if !is_installed("node") || !installed {
+            println!("skipped: {PURPOSE}: needs node, and npm ci in tests/pages");
+            return None;
+        }
+        if !is_installed(CHROMIUM) {
+            println!("skipped: {PURPOSE}: needs {CHROMIUM} (package chromium)");
+            return None;
+        }
+        let images = std::env::var_os("VITRAIL_TEST_IMAGES");
+        Some(Self { images })
+    }
+
+    fn run(&self, program: &str, arguments: &[&Path]) {
+        let mut node = Command::new("node");
+        node.arg(in_repository("tests/pages").join(program));
+        node.arg(CHROMIUM).args(arguments);
+        succeeds(node.args(&self.images));
+    }
+}
+
+/// What the operator's page says, once it says this.
+fn seen(node: &NodeProcess, is_so: impl Fn(&Value) -> bool) -> Value {
+    let started = Instant::now();
+    loop {
+        let json = node.page("/etat.json").unwrap();
+        let seen: Value = serde_json::from_slice(&json).unwrap();
+        if is_so(&seen) {
+            return seen;
+        }
+        assert!(started.elapsed() < PATIENCE, "still: {seen:#}");
+        std::thread::sleep(POLL);
+    }
+}
+
+fn member<'a>(seen: &'a Value, name: &str) -> &'a Value {
+    let members = seen["members"].as_array().unwrap();
+    members.iter().find(|it| it["name"] == name).unwrap()
+}
+
+fn has_alarm(seen: &Value, code: &str) -> bool {
+    let alarms = seen["alarms"].as_array().unwrap();
+    alarms.iter().any(|alarm| alarm["code"] == code)
+}
+
+/// Everybody is there and has what there is.
+fn is_whole(seen: &Value) -> bool {
+    let members = seen["members"].as_array().unwrap();
+    let all = members
+        .iter()
+        .all(|it| it["present"] == true && it["behind"] == 0);
+    all && seen["may_fail"] == 1 && !has_alarm(seen, "member-away")
+}
+
+/// The files of `vitrail receipt verify`, one of them spoiled, for the receipt page.
+async fn give_receipts(nodes: &Nodes, ground: &Ground, folder: &Path) {
+    let founder = nodes.node("cnam");
+    let tills = nodes.federation.grant_tills(founder, 2).await;
+    let sessions: Vec<_> = tills
+        .iter()
+        .map(|till| nodes.session("cnam", till))
+        .collect();
+    let [receipt, refusal] = both_kinds(&sessions, ground, &tills).await;
+    let bad = spoiled_path(&receipt);
+    fs::create_dir(folder).unwrap();
+    for (name, text) in [("receipt", &receipt), ("refusal", &refusal), ("bad", &bad)] {
+        fs::write(folder.join(name).with_extension("txt"), text).unwrap();
+    }
+    fs::write(folder.join("roster.txt"), founder.page("/roster").unwrap()).unwrap();
+}
+
+/// A receipt of which one hash of the path is another.
+fn spoiled_path(receipt: &str) -> String {
+    let place = receipt.find("path ").unwrap() + "path ".len();
+    let mut bytes = receipt.as_bytes().to_vec();
+    bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_show_receipts_and_a_member_that_is_stopped_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut nodes = all_voting(dir.path(), 4, 2).await;
+    let ground = Ground::lay(&nodes.federation, nodes.node("cnam")).await;
+    let files = dir.path().join("given");
+    give_receipts(&nodes, &ground, &files).await;
+    let browser = Browser::new();
+    let address = format!("http://{}", nodes.node("cnam").addresses.http);
+    if let Some(browser) = &browser {
+        browser.run("recu.mjs", &[&page(), &files, Path::new(&address)]);
+    }
+    let look = |state: &str| {
+        if let Some(browser) = &browser {
+            browser.run("etat.mjs", &[Path::new(&address), Path::new(state)]);
+        }
+    };
+
+    let whole = seen(nodes.node("cnam"), is_whole);
+    assert_eq!(
+        (&whole["quorum"], &whole["alarms"]),
+        (&3.into(), &Value::Array(vec![]))
+    );
+    assert_eq!(whole["shares"]["own"], true);
+    let appended = whole["appended"].as_array().unwrap();
+    assert!(appended.iter().any(|count| count.as_u64() > Some(0)));
+    look("whole");
+
+    nodes.kill("beta");
+    let till = nodes
+        .federation
+        .grant_tills(nodes.node("cnam"), 1)
+        .await
+        .remove(0);
+    let claim = ground.claim(&till, &fresh_slots(1));
+    let session = nodes.session("cnam", &till);
+    let payload = Some((&claim.payload, &claim.salt));
+    session.home().append(&claim.entry, payload).await.unwrap();
+    let is_away = |seen: &Value| member(seen, "beta")["present"] == false;
+    let without = seen(nodes.node("cnam"), is_away);
+    assert!(
+        member(&without, "beta")["behind"].as_u64() > Some(0),
+        "{without:#}"
+    );
+    assert_eq!(without["may_fail"], 0);
+    assert!(has_alarm(&without, "member-away") && has_alarm(&without, "nobody-may-fail"));
+    look("away");
+
+    nodes.start(&"beta".parse().unwrap(), &[]);
+    seen(nodes.node("cnam"), is_whole);
+    seen(nodes.node("beta"), is_whole);
+}
