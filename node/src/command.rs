@@ -1,8 +1,9 @@
 //! The command of the operator: `vitrail-node keygen | init | join | seal-key | reseal | run |
-//! status | rebuild | roster | leave | rotate | ceremony | demo`.
+//! status | rebuild | backup | restore | roster | leave | rotate | ceremony | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
+mod backups;
 mod demo;
 mod failure;
 mod joining;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::backups::{BackupArgs, RestoreArgs};
 use self::failure::CommandError;
 use self::joining::JoinArgs;
 use self::members::MemberArgs;
@@ -35,6 +37,7 @@ use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
 use crate::config::{Config, Settings};
 use crate::init::{self, Following, Founding, InitError, role_of};
 use crate::server::{Addresses, RunningNode, StartError};
+use crate::service_manager;
 
 /// One member's node of a Vitrail federation.
 #[derive(Debug, Parser)]
@@ -84,6 +87,12 @@ enum Command {
     Status(MemberArgs),
     /// Fetch a lost ledger from the other members into an empty data folder, and verify all of it.
     Rebuild(MemberArgs),
+    /// Bring a backup of the running node up to date: verified, without keys; from the second time
+    /// on only what is new is fetched.
+    Backup(BackupArgs),
+    /// Put a backup in the place of a lost data folder; the node then signs nothing before it has
+    /// caught up with what it had signed.
+    Restore(RestoreArgs),
     /// Decide who the members are: propose the next roster, sign it, put it in force.
     #[command(subcommand)]
     Roster(RosterCommand),
@@ -222,6 +231,8 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Run(args) => run(args, cli.output),
         Command::Status(args) => members::status(args, cli.output),
         Command::Rebuild(args) => members::rebuild_node(args, cli.output),
+        Command::Backup(args) => backups::backup(args, cli.output),
+        Command::Restore(args) => backups::restore(args, cli.output),
         Command::Roster(command) => wait_for(rosters::roster(command, cli.output)),
         Command::Leave(args) => wait_for(rosters::leave(args, cli.output)),
         Command::Rotate(args) => wait_for(rosters::rotate(args, cli.output)),
@@ -335,7 +346,9 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
     // A new member waits for the ledger before it serves, and may be told to stop meanwhile.
     let node = tokio::select! {
         () = &mut told => return Ok(()),
-        started = RunningNode::start(config) => started.map_err(Box::new)?,
+        started = service_manager::starting(RunningNode::start(config)) => {
+            started.map_err(Box::new)?
+        }
     };
     let addresses = node.addresses();
     let report = RunReport {
@@ -348,6 +361,11 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
         report.origin, report.size, addresses.grpc, addresses.http, addresses.admin,
     );
     let printed = print(output, &report, &text);
+    service_manager::serving(&format!(
+        "serving {} from {} entries on",
+        report.origin, report.size
+    ));
+    let alive = tokio::spawn(service_manager::keep_alive(node.sequencer().clone()));
     let mut is_replaced = false;
     if printed.is_ok() {
         tokio::select! {
@@ -355,6 +373,8 @@ async fn run_until_told(config: Config, output: Output) -> Result<(), CommandErr
             () = node.key_replaced() => is_replaced = true,
         }
     }
+    alive.abort();
+    service_manager::stopping();
     node.stop().await;
     match is_replaced {
         true => Err(Box::new(StartError::KeyReplaced).into()),

@@ -1,4 +1,5 @@
-//! What an operator sets, and where: flag > environment > `node.toml` > default.
+//! What an operator sets, and where: flag > environment > the machine's file, if `--config` names one
+//! > `node.toml` in the node's folder > default.
 
 use std::fs;
 use std::io;
@@ -47,6 +48,11 @@ const fn loopback(port: u16) -> SocketAddr {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// File with settings of this machine; they win over those in the node's folder. A package keeps
+    /// it in /etc.
+    #[arg(long, env = "VITRAIL_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
     /// This node's member name in the roster.
     #[arg(long, env = "VITRAIL_NAME")]
     pub name: Option<String>,
@@ -229,7 +235,10 @@ impl Settings {
     /// # Errors
     /// The file cannot be read, or a line of it is not a setting.
     pub fn read(dir: &Path) -> Result<Self, ConfigError> {
-        let path = dir.join(CONFIG_FILE);
+        Self::read_file(dir.join(CONFIG_FILE))
+    }
+
+    fn read_file(path: PathBuf) -> Result<Self, ConfigError> {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) => {
@@ -279,6 +288,7 @@ impl Settings {
     #[must_use]
     pub fn over(self, next: Self) -> Self {
         Self {
+            config: self.config.or(next.config),
             name: self.name.or(next.name),
             key: self.key.or(next.key),
             evaluator_key: self.evaluator_key.or(next.evaluator_key),
@@ -306,12 +316,17 @@ impl Settings {
 }
 
 impl Config {
-    /// The settings of the node in this folder, under what flags and environment say.
+    /// The settings of the node in this folder, under those of the machine, under what flags and
+    /// environment say.
     ///
     /// # Errors
     /// [`ConfigError`], see its variants.
     pub fn load(dir: &Path, flags: Settings) -> Result<Self, ConfigError> {
-        Self::complete(dir, flags.over(Settings::read(dir)?))
+        let machine = match flags.config.clone() {
+            Some(path) => Settings::read_file(path)?,
+            None => Settings::default(),
+        };
+        Self::complete(dir, flags.over(machine).over(Settings::read(dir)?))
     }
 
     /// Reads the credential, passphrase or PIN that seals the node's shares, or asks for it. A file
@@ -431,6 +446,27 @@ mod tests {
         assert_eq!(config.admin, ADMIN_DEFAULT);
         assert_eq!(config.name.as_str(), "cnam");
         assert_eq!(config.data, dir.path().join("data"));
+    }
+
+    #[test]
+    fn the_file_of_the_machine_wins_over_that_of_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = "name = \"cnam\"\nseal = \"none\"\nhttp = \"127.0.0.2:2\"\ncache_mib = 7\n";
+        fs::write(dir.path().join(CONFIG_FILE), folder).unwrap();
+        let machine = dir.path().join("machine.toml");
+        fs::write(&machine, "http = \"127.0.0.3:3\"\ngrpc = \"127.0.0.3:4\"\n").unwrap();
+        let flags = Settings {
+            config: Some(machine.clone()),
+            grpc: Some("127.0.0.4:4".parse().unwrap()),
+            ..Settings::default()
+        };
+        let config = Config::load(dir.path(), flags.clone()).unwrap();
+        assert_eq!(config.http, "127.0.0.3:3".parse().unwrap());
+        assert_eq!(config.grpc, "127.0.0.4:4".parse().unwrap());
+        assert_eq!(config.cache_bytes, 7 << 20);
+        fs::remove_file(machine).unwrap();
+        let missing = Config::load(dir.path(), flags).unwrap_err();
+        assert!(matches!(missing, ConfigError::Read { .. }));
     }
 
     #[test]

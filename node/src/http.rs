@@ -6,6 +6,7 @@
 mod catalogue;
 mod listener;
 mod overview;
+mod reading;
 mod receipt_page;
 
 use std::fmt::Write as _;
@@ -24,7 +25,7 @@ use proto::tile::{TilePath, TileWidth};
 
 pub use self::listener::{IDLE_MAX, PAGE_CONNECTIONS_MAX, PageListener};
 use crate::clock;
-use crate::metrics::{Metrics, Reading};
+use crate::metrics::Metrics;
 use crate::overview::Watch;
 use crate::sequencer::{Condition, Sequencer};
 use crate::snapshot::{ReadError, Snapshot};
@@ -46,6 +47,8 @@ pub struct Pages {
     pub sequencer: Sequencer,
     /// Its store, for the count of its syncs.
     pub store: Store,
+    /// The data folder, which knows when it was backed up last.
+    pub data: PathBuf,
     /// The folder of the catalogues that are served.
     pub catalogues: PathBuf,
     /// How old a checkpoint may be before tills are refused.
@@ -75,16 +78,6 @@ impl Pages {
             )
             .route("/readyz", get(readyz))
             .with_state(self)
-    }
-
-    fn reading(&self) -> Reading {
-        let snapshot = self.sequencer.snapshot();
-        Reading {
-            size: snapshot.size(),
-            checkpoint_age: checkpoint_age(&snapshot),
-            store_state: self.sequencer.condition().as_str(),
-            syncs: self.store.syncs(),
-        }
     }
 }
 
@@ -150,7 +143,7 @@ fn cache_of(path: &TilePath) -> &'static str {
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
-    let text = pages.metrics.to_text(&pages.reading());
+    let text = pages.metrics.to_text(&reading::of(&pages).await);
     page(StatusCode::OK, OPEN_METRICS, NO_CACHE, text)
 }
 

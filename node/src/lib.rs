@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod backup;
 pub mod blocking;
 pub mod ceremony;
 pub mod clock;
@@ -34,11 +35,13 @@ pub mod quota;
 pub mod rebuild;
 pub mod recall;
 pub mod reseal;
+pub mod restore;
 pub mod roster_change;
 pub mod secret_file;
 pub mod sequencer;
 pub mod server;
 pub mod service;
+pub mod service_manager;
 #[cfg(test)]
 mod simulation;
 pub mod snapshot;

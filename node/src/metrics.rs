@@ -35,7 +35,14 @@ pub struct Metrics {
     appends_waiting: Gauge,
     log_entries: Gauge<u64, AtomicU64>,
     checkpoint_age: Gauge<f64, AtomicU64>,
+    vouched_entries: Gauge<u64, AtomicU64>,
     store_state: Family<StateLabels, Gauge>,
+    recalling: Gauge,
+    members: Family<MembersLabels, Gauge>,
+    disk_free: Gauge<u64, AtomicU64>,
+    disk_watermark: Gauge<u64, AtomicU64>,
+    last_backup: Gauge<f64, AtomicU64>,
+    last_backup_entries: Gauge<u64, AtomicU64>,
     connections: Gauge,
     connections_refused: Counter,
     cut_off: Counter,
@@ -60,12 +67,56 @@ impl Drop for Waiting {
 pub struct Reading {
     /// The number of entries of the newest published state.
     pub size: TreeSize,
+    /// The largest number of entries that a quorum is known to vouch for.
+    pub vouched: TreeSize,
+    /// Whether this node has yet to hear what it had signed.
+    pub recalling: bool,
+    /// The voting members, at a node that takes part in ordering.
+    pub members: Option<Members>,
+    /// The room on the disk.
+    pub disk: Option<Room>,
+    /// The last backup.
+    pub backup: Option<LastBackup>,
     /// How old its checkpoint is; `None` when its cosignatures do not verify.
     pub checkpoint_age: Option<Duration>,
     /// `writing`, or why writes are stopped.
     pub store_state: &'static str,
     /// How many syncs the store has made.
     pub syncs: u64,
+}
+
+/// How many members vote, must cosign, and did so lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Members {
+    /// How many vote.
+    pub voting: usize,
+    /// How many of them make a quorum.
+    pub quorum: usize,
+    /// How many of them have cosigned lately, as far as this node has heard, itself included.
+    pub cosigning: usize,
+}
+
+/// The room on the disk of the ledger, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What is free.
+    pub free: u64,
+    /// Below what writes stop.
+    pub watermark: u64,
+}
+
+/// The last backup of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastBackup {
+    /// When it was done, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// How many entries it has.
+    pub entries: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MembersLabels {
+    are: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -125,7 +176,14 @@ impl Metrics {
             appends_waiting: Gauge::default(),
             log_entries: Gauge::default(),
             checkpoint_age: Gauge::default(),
+            vouched_entries: Gauge::default(),
             store_state: Family::default(),
+            recalling: Gauge::default(),
+            members: Family::default(),
+            disk_free: Gauge::default(),
+            disk_watermark: Gauge::default(),
+            last_backup: Gauge::default(),
+            last_backup_entries: Gauge::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             cut_off: Counter::default(),
@@ -135,7 +193,12 @@ impl Metrics {
             contracts_refused: Counter::default(),
         };
         metrics.register_ledger();
+        metrics.register_member();
         metrics.register_edges();
+        // From the start, so that the first alarm is an increase.
+        for pattern in Pattern::ALL {
+            drop(metrics.alarms.get_or_create(&pattern.into()));
+        }
         metrics
     }
 
@@ -171,6 +234,26 @@ impl Metrics {
         registry.register_with_unit("checkpoint_age", "Age of the newest checkpoint", s, age);
         let state = self.store_state.clone();
         registry.register("store_state", "1 for the state that the store is in", state);
+    }
+
+    fn register_member(&mut self) {
+        let registry = &mut self.registry;
+        let help = "Entries that a quorum is known to vouch for";
+        registry.register("vouched_entries", help, self.vouched_entries.clone());
+        let help = "1 while this node has yet to hear what it had signed, and signs nothing";
+        registry.register("recalling", help, self.recalling.clone());
+        let help = "Members that vote, make a quorum, and have cosigned lately";
+        registry.register("members", help, self.members.clone());
+        let (free, watermark) = (self.disk_free.clone(), self.disk_watermark.clone());
+        let help = "Free bytes of the ledger's disk";
+        registry.register_with_unit("disk_free", help, Unit::Bytes, free);
+        let help = "Free bytes below which writes stop";
+        registry.register_with_unit("disk_watermark", help, Unit::Bytes, watermark);
+        let help = "When this node was backed up last, in seconds since 1970; 0 for never";
+        let (unit, at) = (Unit::Seconds, self.last_backup.clone());
+        registry.register_with_unit("last_backup_timestamp", help, unit, at);
+        let entries = self.last_backup_entries.clone();
+        registry.register("last_backup_entries", "Entries of that backup", entries);
     }
 
     fn register_edges(&mut self) {
@@ -294,6 +377,38 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    fn read_member(&self, reading: &Reading) {
+        self.vouched_entries.set(reading.vouched.get());
+        self.recalling.set(i64::from(reading.recalling));
+        self.members.clear();
+        if let Some(members) = reading.members {
+            let Members {
+                voting,
+                quorum,
+                cosigning,
+            } = members;
+            for (are, count) in [
+                ("voting", voting),
+                ("quorum", quorum),
+                ("cosigning", cosigning),
+            ] {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                self.members
+                    .get_or_create(&MembersLabels { are })
+                    .set(count);
+            }
+        }
+        if let Some(Room { free, watermark }) = reading.disk {
+            self.disk_free.set(free);
+            self.disk_watermark.set(watermark);
+        }
+        let backup = reading.backup;
+        self.last_backup
+            .set(backup.map_or(0.0, |it| seconds_of(it.at_ms)));
+        self.last_backup_entries
+            .set(backup.map_or(0, |it| it.entries));
+    }
+
     /// The text of the page, with the ledger as it is at this moment.
     #[must_use]
     pub fn to_text(&self, reading: &Reading) -> String {
@@ -303,6 +418,7 @@ impl Metrics {
             .checkpoint_age
             .map_or(f64::INFINITY, |age| age.as_secs_f64());
         self.checkpoint_age.set(age);
+        self.read_member(reading);
         // A state that the store has left must not stay at 1.
         self.store_state.clear();
         self.store_state
@@ -315,6 +431,11 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// Seconds of a moment in milliseconds; exact to the millisecond until the year 140,000.
+fn seconds_of(millis: u64) -> f64 {
+    Duration::from_millis(millis).as_secs_f64()
 }
 
 /// A count as a histogram takes it; exact up to 2^32, which no batch reaches.
@@ -357,6 +478,21 @@ mod tests {
         let checkpoint_age = Some(Duration::from_millis(1500));
         Reading {
             size: TreeSize::new(7),
+            vouched: TreeSize::new(8),
+            recalling: true,
+            members: Some(Members {
+                voting: 4,
+                quorum: 3,
+                cosigning: 2,
+            }),
+            disk: Some(Room {
+                free: 1 << 40,
+                watermark: 1 << 30,
+            }),
+            backup: Some(LastBackup {
+                at_ms: 1_768_000_000_500,
+                entries: 6,
+            }),
             checkpoint_age,
             store_state,
             syncs: 4,
@@ -411,6 +547,16 @@ mod tests {
             "vitrail_log_entries 7\n",
             "vitrail_checkpoint_age_seconds 1.5\n",
             "vitrail_store_state{state=\"writing\"} 1\n",
+            "vitrail_vouched_entries 8\n",
+            "vitrail_recalling 1\n",
+            "vitrail_members{are=\"voting\"} 4\n",
+            "vitrail_members{are=\"quorum\"} 3\n",
+            "vitrail_members{are=\"cosigning\"} 2\n",
+            "vitrail_disk_free_bytes 1099511627776\n",
+            "vitrail_disk_watermark_bytes 1073741824\n",
+            "vitrail_last_backup_timestamp_seconds 1768000000.5\n",
+            "vitrail_last_backup_entries 6\n",
+            "vitrail_alarms_total{pattern=\"night\"} 0\n",
             "vitrail_connections 1\n",
             "vitrail_rpc_seconds_count{method=\"/m\",code=\"OK\"} 1\n",
         ] {

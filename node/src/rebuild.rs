@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::follow::{FollowEnd, Following};
-use crate::server::{StartError, open_empty};
+use crate::server::{StartError, open_data};
 
 /// How often is told how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -69,7 +69,7 @@ pub async fn rebuild(
     mut progress: impl FnMut(TreeSize),
 ) -> Result<Rebuilt, RebuildError> {
     let files = config.clone();
-    let opened = tokio::task::spawn_blocking(move || open_empty(&files)).await;
+    let opened = tokio::task::spawn_blocking(move || open_data(&files)).await;
     let opened = opened.map_err(|_| FollowEnd::BrokenOff)?;
     let (replica, secret) = opened.map_err(Box::new)?;
     if replica.sequencer().is_some() {

@@ -35,7 +35,7 @@ use tonic_health::server::HealthService;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use self::opening::{Opened, Ready};
-pub(crate) use self::opening::{open_empty, read_key, read_roster};
+pub(crate) use self::opening::{open_data, read_key, read_roster};
 #[cfg(test)]
 pub(crate) use self::simulated::SimulatedNode;
 use crate::access::Recorder;
@@ -519,6 +519,7 @@ fn pages(watched: Watched, config: &Config) -> Pages {
     Pages {
         sequencer: watched.sequencer.clone(),
         store: watched.store.clone(),
+        data: config.data.clone(),
         catalogues: config.catalogues.clone(),
         fresh_for: config.fresh_for,
         metrics: watched.metrics.clone(),

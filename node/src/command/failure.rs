@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::backup::BackupError;
 use crate::ceremony::CeremonyFailure;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
@@ -13,6 +14,7 @@ use crate::protection::ProtectionError;
 use crate::protection::token::TokenError;
 use crate::rebuild::RebuildError;
 use crate::reseal::ResealError;
+use crate::restore::RestoreError;
 use crate::roster_change::RosterChangeError;
 use crate::secret_file::SecretFileError;
 use crate::sequencer::OpenError;
@@ -47,6 +49,10 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
     #[error(transparent)]
+    Backup(#[from] Box<BackupError>),
+    #[error(transparent)]
+    Restore(#[from] Box<RestoreError>),
+    #[error(transparent)]
     RosterChange(#[from] Box<RosterChangeError>),
     #[error("the own node's address cannot be dialled")]
     OwnAddress,
@@ -76,6 +82,8 @@ impl CommandError {
                 Some("nothing is rebuilt over a ledger: move the data folder away first")
             }
             Self::Rebuild(RebuildError::Start(error)) => start_hint(error),
+            Self::Backup(error) => backup_hint(error),
+            Self::Restore(error) => restore_hint(error),
             Self::Rebuild(_)
             | Self::OwnAddress
             | Self::Reseal(_)
@@ -103,6 +111,14 @@ impl CommandError {
             Self::Join(JoinError::RosterFile { .. } | JoinError::KeyFile { .. }) => 2,
             Self::Join(_) => 1,
             Self::Rebuild(RebuildError::NotEmpty { .. } | RebuildError::NotVouched) => 1,
+            Self::Backup(error) => match **error {
+                BackupError::OtherLedger { .. } => 1,
+                _ => 2,
+            },
+            Self::Restore(error) => match **error {
+                RestoreError::Io { .. } => 2,
+                _ => 1,
+            },
             Self::Status(_)
             | Self::Rebuild(_)
             | Self::OwnAddress
@@ -167,12 +183,38 @@ const fn join_hint(error: &JoinError) -> Option<&'static str> {
     }
 }
 
+fn backup_hint(error: &BackupError) -> Option<&'static str> {
+    match error {
+        BackupError::Peer(_) => Some(
+            "is the node running? --grpc says where it listens; one that is stopped may be copied",
+        ),
+        _ if error.is_of_another_key() => {
+            Some("the member has a new key since: back up into a new folder")
+        }
+        _ => None,
+    }
+}
+
+fn restore_hint(error: &RestoreError) -> Option<&'static str> {
+    match error {
+        RestoreError::NotEmpty { .. } => Some("move the data folder away first"),
+        RestoreError::NoBackup { .. } => Some("`vitrail-node backup` makes one of a running node"),
+        _ if error.is_of_another_key() => {
+            Some("the member has a new key since: `vitrail-node rebuild` fetches the ledger")
+        }
+        RestoreError::Start(_) | RestoreError::Other { .. } => {
+            Some("`vitrail-node rebuild` fetches the ledger from the other members")
+        }
+        _ => None,
+    }
+}
+
 fn config_hint(error: &ConfigError) -> Option<&'static str> {
     match error {
         ConfigError::Read {
             kind: io::ErrorKind::NotFound,
             ..
-        } => Some("make the folder with `vitrail-node init`, or name another with --dir"),
+        } => Some("make the folder with `vitrail-node init`; --dir names another, --config a file"),
         ConfigError::AdminNotLoopback { .. } => Some("use 127.0.0.1 and reach it through ssh"),
         _ => None,
     }

@@ -17,14 +17,14 @@ use crate::status::{FederationStatus, MemberStatus, Seat, ask};
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
 
-/// Arguments of `status` and `rebuild`.
+/// Arguments of `status` and `rebuild`; which node it is, of other commands.
 #[derive(Debug, Args)]
 pub(super) struct MemberArgs {
     /// The node's folder.
     #[arg(long, env = "VITRAIL_DIR")]
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     #[command(flatten)]
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 pub(super) fn status(args: MemberArgs, output: Output) -> Result<(), CommandError> {
@@ -91,7 +91,7 @@ pub(super) fn rebuild_node(args: MemberArgs, output: Output) -> Result<(), Comma
     print(output, &rebuilt, &rebuilt_text(&rebuilt))
 }
 
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} entries verified, {per_sec}") {
         bar.set_style(style);

@@ -197,9 +197,9 @@ async fn book(
     Ok(Some(read.map_err(|_| StartError::BrokenOff)??))
 }
 
-/// The ledger of a node whose data folder has none, ready to be fetched, and the node's key.
+/// The ledger in a data folder, or the place for one that is to be fetched, and the node's key.
 /// Blocks.
-pub(crate) fn open_empty(config: &Config) -> Result<(Replica, SecretKey), StartError> {
+pub(crate) fn open_data(config: &Config) -> Result<(Replica, SecretKey), StartError> {
     let secret = read_key(&config.key)?;
     let first = read_roster(&config.roster)?;
     refuse_evidence(&config.data)?;
