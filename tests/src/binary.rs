@@ -61,8 +61,12 @@ fn built(package: &str, name: &str) -> PathBuf {
     path
 }
 
-/// `target/debug` or `target/release`.
-fn profile_folder() -> PathBuf {
+/// `target/debug` or `target/release`: on a real disk, and kept between two runs.
+///
+/// # Panics
+/// When the running program has no path.
+#[must_use]
+pub fn profile_folder() -> PathBuf {
     let program = env::current_exe().expect("a running program has a path");
     let folder = program.parent().expect("a program lies in a folder");
     match folder.file_name() {

@@ -54,6 +54,10 @@ pub mod engine_liar;
 
 pub mod soft_token;
 
+pub mod debian;
+
+pub mod prometheus;
+
 pub mod terminal;
 
 pub mod judge;

@@ -1,0 +1,297 @@
+//! The Debian package of the node, in a fresh Debian: it installs, the node starts and answers, it
+//! upgrades, and the ledger outlives its removal.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a scenario fails where it stands"
+)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tests::binary::{profile_folder, vitrail, vitrail_node};
+use tests::debian::{Debian, said};
+
+/// What `systemd-analyze security` may find, in tenths.
+const EXPOSURE_MAX: &str = "15";
+/// Longest answer of a page.
+const PAGE_MAX: Duration = Duration::from_secs(30);
+const UNITS: [&str; 3] = [
+    "vitrail-node.service",
+    "vitrail-node-backup.service",
+    "vitrail-node-backup.timer",
+];
+const STATE: &str = "/var/lib/vitrail";
+const CONFIG: &str = "/etc/vitrail/node.toml";
+const CREDENTIALS: &str = "/run/credentials";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The package of this version, made of what cargo has built for this test. `None`, and a word
+/// about what is skipped, where there is no cargo-deb.
+fn packaged(package: &str, version: &str) -> Option<PathBuf> {
+    let is_there = Command::new("cargo-deb").arg("--version").output();
+    if !is_there.is_ok_and(|done| done.status.success()) {
+        println!("skipped: the Debian packages: needs cargo-deb (cargo install cargo-deb)");
+        return None;
+    }
+    let folder = profile_folder();
+    let file = folder.join(format!("{package}-{version}.deb"));
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    // It packs what a release has built, and so finds what the tests have.
+    let target = tempfile::tempdir_in(&folder).unwrap();
+    let release = target.path().join("release");
+    fs::create_dir(&release).unwrap();
+    for binary in [vitrail_node(), vitrail()] {
+        let name = binary.file_name().unwrap();
+        fs::hard_link(binary, release.join(name)).unwrap();
+    }
+    let done = Command::new("cargo-deb")
+        .args(["deb", "--quiet", "--no-build", "--fast", "--manifest-path"])
+        .args([manifest, "--package", package])
+        .args(["--deb-version", version, "--output"])
+        .arg(&file)
+        .env("CARGO_TARGET_DIR", target.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    Some(file)
+}
+
+#[derive(Debug, Deserialize)]
+struct Addresses {
+    http: SocketAddr,
+}
+
+/// The node of the package, as its unit starts it. Killed when it is dropped.
+struct Running {
+    child: Child,
+    http: SocketAddr,
+}
+
+impl Running {
+    fn start(debian: &Debian) -> Self {
+        let unit = fs::read_to_string(debian.at("/usr/lib/systemd/system/vitrail-node.service"));
+        let unit = unit.unwrap();
+        let value = |name: &str| {
+            unit.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap()
+        };
+        let mut words: Vec<_> = value("ExecStart=").split(' ').collect();
+        let any = "127.0.0.1:0";
+        words.extend(["-o", "json", "--grpc", any, "--http", any, "--admin", any]);
+        let set = value("Environment=").split(' ');
+        let set = set.map(|variable| variable.split_once('=').unwrap());
+        let mut child = debian
+            .command("vitrail:vitrail", &words)
+            .envs(set)
+            .env("CREDENTIALS_DIRECTORY", CREDENTIALS)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let addresses: Addresses = serde_json::from_str(&line).expect("the node serves");
+        let http = addresses.http;
+        Self { child, http }
+    }
+
+    /// The status and the body of a page.
+    fn page(&self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect_timeout(&self.http, PAGE_MAX).unwrap();
+        stream.set_read_timeout(Some(PAGE_MAX)).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: node\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+
+    /// Origin, size and both roots.
+    fn checkpoint(&self) -> String {
+        let (status, page) = self.page("/checkpoint");
+        assert!(status.contains(" 200 "), "{status}");
+        page.split("\n\n").next().unwrap().to_owned()
+    }
+
+    fn terminate(mut self) {
+        let told = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(told.unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The units are sound, and leave little in reach.
+fn units_are_hardened(debian: &Debian) {
+    let analyze = |words: &[&str]| Command::new("systemd-analyze").args(words).output();
+    if !analyze(&["--version"]).is_ok_and(|done| done.status.success()) {
+        println!("skipped: the units: needs systemd-analyze (package systemd)");
+        return;
+    }
+    let root = format!("--root={}", text(debian.path()));
+    let words = ["verify", &root, "--man=no", "--recursive-errors=no"];
+    let verified = analyze(&[&words[..], &UNITS].concat()).unwrap();
+    assert!(
+        verified.status.success() && said(&verified).is_empty(),
+        "{}",
+        said(&verified)
+    );
+    for unit in UNITS.iter().filter(|unit| unit.ends_with(".service")) {
+        let path = debian.at("/usr/lib/systemd/system").join(unit);
+        let threshold = format!("--threshold={EXPOSURE_MAX}");
+        let words = [
+            "security",
+            "--no-pager",
+            "--offline=true",
+            &threshold,
+            text(&path),
+        ];
+        let judged = analyze(&words).unwrap();
+        assert!(judged.status.success(), "{}", said(&judged));
+    }
+}
+
+fn has_no_errors(package: &Path) {
+    if Command::new("lintian").arg("--version").output().is_err() {
+        println!("skipped: what Debian's own checks say of the packages: needs lintian");
+        return;
+    }
+    let checked = Command::new("lintian")
+        .args(["--fail-on", "error", "--allow-root"])
+        .arg(package)
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", said(&checked));
+}
+
+/// Founds a federation as an operator does: as the node's user, with the shares sealed under a
+/// credential that is not in the node's folder.
+fn found(debian: &Debian) {
+    let folder = debian.at(CREDENTIALS);
+    fs::create_dir_all(&folder).unwrap();
+    let owner = fs::metadata(debian.at(STATE)).unwrap();
+    assert!(
+        owner.uid() != 0 && owner.mode() & 0o777 == 0o700,
+        "{owner:?}"
+    );
+    let credential = folder.join("vitrail-seal");
+    fs::write(&credential, [7; 32]).unwrap();
+    fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).unwrap();
+    for path in [&folder, &credential] {
+        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    let words = [
+        "vitrail-node",
+        "init",
+        "--dir",
+        "/var/lib/vitrail/node",
+        "--origin",
+        "vitrail.example/optique",
+        "--name",
+        "cnam",
+        "--role",
+        "amo",
+        "--payer-number",
+        "01",
+        "--seal",
+        "credential",
+    ];
+    let mut init = debian.command("vitrail:vitrail", &words);
+    let founded = init
+        .env("CREDENTIALS_DIRECTORY", CREDENTIALS)
+        .output()
+        .unwrap();
+    assert!(founded.status.success(), "{}", said(&founded));
+}
+
+#[test]
+fn the_package_installs_serves_upgrades_and_leaves_the_ledger_behind() {
+    let archives = profile_folder();
+    let Some(old) = packaged("node", "0.1.0-1") else {
+        return;
+    };
+    let (new, client) = (
+        packaged("node", "0.1.1-1").unwrap(),
+        packaged("client", "0.1.0-1"),
+    );
+    has_no_errors(&old);
+    let client = client.unwrap();
+    has_no_errors(&client);
+    let Some(debian) = Debian::fresh(&archives, "the Debian packages in a fresh Debian") else {
+        return;
+    };
+
+    debian.install(&old);
+    debian.install(&client);
+    units_are_hardened(&debian);
+    assert!(
+        debian
+            .run(&["vitrail-node", "--version"])
+            .starts_with("vitrail-node ")
+    );
+    assert!(
+        debian
+            .run(&["vitrail", "--version"])
+            .starts_with("vitrail ")
+    );
+    found(&debian);
+    let node = Running::start(&debian);
+    assert!(node.page("/livez").1 == "ok\n" && node.page("/readyz").1 == "ready\n");
+    let checkpoint = node.checkpoint();
+    assert!(
+        checkpoint.starts_with("vitrail.example/optique\n1\n"),
+        "{checkpoint}"
+    );
+
+    // What an operator has set stays, and so does the ledger.
+    let mut settings = fs::read_to_string(debian.at(CONFIG)).unwrap();
+    settings.push_str("cache_mib = 64\n");
+    fs::write(debian.at(CONFIG), &settings).unwrap();
+    debian.install(&new);
+    let version = debian.run(&["dpkg-query", "--show", "vitrail-node"]);
+    assert!(version.contains("0.1.1-1"), "{version}");
+    assert_eq!(fs::read_to_string(debian.at(CONFIG)).unwrap(), settings);
+    node.terminate();
+    let node = Running::start(&debian);
+    assert_eq!(node.checkpoint(), checkpoint);
+    node.terminate();
+
+    // Removed, purged, and there again: the ledger has waited.
+    let _ = debian.run(&["dpkg", "--remove", "vitrail-node"]);
+    assert!(!debian.at("/usr/bin/vitrail-node").exists() && debian.at(CONFIG).exists());
+    let purged = debian.run(&["dpkg", "--purge", "vitrail-node"]);
+    assert!(
+        purged.contains("ledger and keys are kept in /var/lib/vitrail"),
+        "{purged}"
+    );
+    assert!(!debian.at("/etc/vitrail").exists());
+    debian.install(&new);
+    let node = Running::start(&debian);
+    assert_eq!(node.checkpoint(), checkpoint);
+    node.terminate();
+
+    // Only who says so loses it.
+    fs::write(debian.at(STATE).join("delete-on-purge"), "").unwrap();
+    let _ = debian.run(&["dpkg", "--purge", "vitrail-node"]);
+    assert!(!debian.at(STATE).exists());
+}
