@@ -7,7 +7,7 @@
 //!
 //! | who | starts at |
 //! |---|---|
-//! | a till | [`pos::Pos`], [`queue::Queue`], [`device`] |
+//! | a till | [`pos::Pos`], [`queue::Queue`], [`device`]; its software at [`agent`] |
 //! | a payer | [`insurer::Insurer`], [`coverage_file`], [`contracts`], [`office`] |
 //! | the CNAM | [`catalogue_file`], [`catalogue`] |
 //! | an optician federation | [`federation`] |
@@ -51,6 +51,8 @@ pub mod disclosure;
 
 pub mod issue;
 
+pub mod receipts;
+
 pub mod erasure;
 
 pub mod opened;
@@ -80,3 +82,5 @@ pub mod auditor;
 pub mod profile;
 
 pub mod device;
+
+pub mod agent;

@@ -16,6 +16,12 @@
 //!
 //! [addresses]                  # in place of those of the roster
 //! cnam = "127.0.0.1:7443"
+//!
+//! [agent]                      # what `vitrail agent` alone needs
+//! listen = "127.0.0.1:7490"
+//! folder = "agent"             # its token's hash, requests and kept quotes
+//! queue = "queue"              # claims that wait
+//! origins = ["https://caisse.example"]  # pages that may call it; none if left out
 //! ```
 //!
 //! A flag counts before an environment variable, that before the file, and that before the
@@ -78,6 +84,33 @@ pub struct Settings {
     pub networks: Option<Vec<String>>,
     /// Addresses in place of those of the roster, by member.
     pub addresses: BTreeMap<String, String>,
+    /// What `vitrail agent` alone needs.
+    pub agent: AgentSettings,
+}
+
+/// What may be set of the agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentSettings {
+    /// Where it listens.
+    pub listen: Option<String>,
+    /// The folder of its token's hash, its requests and kept quotes.
+    pub folder: Option<PathBuf>,
+    /// The folder of the claims that wait.
+    pub queue: Option<PathBuf>,
+    /// The origins of pages that may call it.
+    pub origins: Option<Vec<String>>,
+}
+
+impl AgentSettings {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            listen: self.listen.or(lower.listen),
+            folder: self.folder.or(lower.folder),
+            queue: self.queue.or(lower.queue),
+            origins: self.origins.or(lower.origins),
+        }
+    }
 }
 
 impl Settings {
@@ -100,6 +133,7 @@ impl Settings {
             http: self.http.or(lower.http),
             networks: self.networks.or(lower.networks),
             addresses: self.addresses,
+            agent: self.agent.or(lower.agent),
         }
     }
 
@@ -113,6 +147,11 @@ impl Settings {
             catalogue: place(self.catalogue),
             state: place(self.state),
             receipts: place(self.receipts),
+            agent: AgentSettings {
+                folder: place(self.agent.folder),
+                queue: place(self.agent.queue),
+                ..self.agent
+            },
             ..self
         }
     }
@@ -342,6 +381,13 @@ impl Profile {
     #[must_use]
     pub fn state_folder(&self) -> &Path {
         self.settings.state.as_deref().unwrap_or(Path::new("state"))
+    }
+
+    /// The folder that receipts are written to; by default `receipts`.
+    #[must_use]
+    pub fn receipts_folder(&self) -> &Path {
+        let folder = self.settings.receipts.as_deref();
+        folder.unwrap_or(Path::new("receipts"))
     }
 
     /// What has been verified so far.

@@ -128,6 +128,10 @@ pub enum Context {
     BatchContent,
     /// The check of what a node keeps for the ordering engine.
     EngineRecord,
+    /// What an agent knows its pairing token by.
+    AgentToken,
+    /// The key of the names and digests under which an agent keeps requests, from its pairing token.
+    AgentRequests,
 }
 
 impl Context {
@@ -167,6 +171,8 @@ impl Context {
             Self::BatchHeader => "vitrail 2026 v1 batch header",
             Self::BatchContent => "vitrail 2026 v1 batch content",
             Self::EngineRecord => "vitrail 2026 v1 engine record",
+            Self::AgentToken => "vitrail 2026 v1 agent token",
+            Self::AgentRequests => "vitrail 2026 v1 agent requests",
         }
     }
 }

@@ -18,6 +18,8 @@ pub mod disk;
 
 pub mod bytes;
 
+pub mod agent;
+
 pub mod federation;
 
 pub mod nodes;

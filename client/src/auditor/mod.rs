@@ -11,7 +11,7 @@
 //! The first thing that does not hold ends the audit, with the entry where there is one.
 
 mod accusation;
-mod replay;
+pub(crate) mod replay;
 mod source;
 mod verified;
 

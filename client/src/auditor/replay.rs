@@ -29,12 +29,12 @@ use super::EntryFailure;
 const REQUEST_MEMORY_MS: u64 = 4 * CLOCK_SKEW_MS_MAX;
 
 /// The state of the ledger after some entries.
-pub(super) struct Replay {
+pub(crate) struct Replay {
     /// The roster file's; the log must have it in force at some place.
     given: Roster,
     pub(super) given_met: bool,
-    pub(super) roster: Option<Roster>,
-    pub(super) map: BTreeMap<MapIndex, State>,
+    pub(crate) roster: Option<Roster>,
+    pub(crate) map: BTreeMap<MapIndex, State>,
     pub(super) counts: BTreeMap<Kind, u64>,
     entries: Vec<Brief>,
     issuers: HashMap<[u8; 32], u32>,
@@ -86,7 +86,7 @@ impl Span {
 }
 
 impl Replay {
-    pub(super) fn new(given: Roster) -> Self {
+    pub(crate) fn new(given: Roster) -> Self {
         Self {
             given,
             given_met: false,
@@ -102,7 +102,7 @@ impl Replay {
     }
 
     /// Lets the next entry take effect, if the rules admit it here.
-    pub(super) fn append(
+    pub(crate) fn append(
         &mut self,
         entry: &VerifiedEntry,
         attestation: &Attestation,

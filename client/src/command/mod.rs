@@ -4,6 +4,7 @@
 //! when the ledger contradicts what was seen of it before.
 //! Answers go to stdout as text or JSON; what went wrong goes to stderr as `error:` and `hint:`.
 
+mod agent;
 mod audit;
 mod card;
 mod catalogue;
@@ -108,6 +109,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Makes an Ed25519 key
     Keygen(key::KeygenArgs),
+    /// Serves till software on this machine: JSON over HTTP on 127.0.0.1
+    Agent(Box<agent::AgentArgs>),
 }
 
 /// What every command that asks somebody has. A flag counts before the variable, that before the
@@ -181,7 +184,7 @@ type Answer = Result<Box<dyn Report>, Failed>;
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     let answer = match runtime(&cli.command) {
-        Ok(runtime) => runtime.block_on(answer(cli.command)),
+        Ok(runtime) => runtime.block_on(answer(cli.command, cli.output)),
         Err(_) => Err(Failed {
             kind: FailureKind::Unavailable,
             message: "the system gives no threads to work with".to_owned(),
@@ -218,11 +221,16 @@ fn runtime(command: &Command) -> std::io::Result<Runtime> {
         | Command::Status(_)
         | Command::Release(_)
         | Command::Session(_) => Builder::new_current_thread().enable_all().build(),
+        // A lock on the disk may block one thread for a while.
+        Command::Agent(_) => Builder::new_multi_thread()
+            .worker_threads(agent::THREADS)
+            .enable_all()
+            .build(),
         _ => Runtime::new(),
     }
 }
 
-async fn answer(command: Command) -> Answer {
+async fn answer(command: Command, output: Format) -> Answer {
     match command {
         Command::Check(args) => till::check(args).await,
         Command::Claim(args) => till::claim(args).await,
@@ -247,6 +255,7 @@ async fn answer(command: Command) -> Answer {
         Command::Evidence(command) => evidence::run(&command),
         Command::Audit(args) => audit::audit(args).await,
         Command::Keygen(args) => key::keygen(&args),
+        Command::Agent(args) => agent::agent(*args, output).await,
     }
 }
 

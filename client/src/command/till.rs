@@ -9,6 +9,7 @@ use client::files::{self, FileError};
 use client::issue::Issued;
 use client::pos::{CheckError, ClaimError, Draft, Insured, Occasion, Pos, Quote, read_items};
 use client::profile::{Profile, ProfileError, Settings};
+use client::receipts::Receipts;
 use client::session::Session;
 use proto::attestation::Attestation;
 use proto::benefit::NetworkName;
@@ -304,24 +305,5 @@ pub(super) fn keep_file(
     kind: &'static str,
     issued: &Issued,
 ) -> Result<Option<PathBuf>, FileError> {
-    let Some(file) = issued.receipt_file() else {
-        return Ok(None);
-    };
-    let folder = profile
-        .settings()
-        .receipts
-        .as_deref()
-        .unwrap_or(Path::new("receipts"));
-    files::create_folder(folder)?;
-    let name = match &file {
-        ReceiptFile::Accepted(receipt) => {
-            format!("{kind}-{:09}.receipt", receipt.proved.index.get())
-        }
-        ReceiptFile::Refused(refusal) => {
-            format!("{kind}-{}.refusal", refusal.refused.header().request_id)
-        }
-    };
-    let path = folder.join(name);
-    files::replace(&path, file.to_text().as_bytes())?;
-    Ok(Some(path))
+    Receipts::new(profile.receipts_folder()).keep(kind, issued)
 }

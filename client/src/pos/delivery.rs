@@ -165,6 +165,36 @@ pub async fn deliver(
     index: LeafIndex,
     what: &HandingOver,
 ) -> Result<Issued, DeliverError> {
+    let Invoice {
+        delivery,
+        payload,
+        salt,
+    } = invoice(session, insured, index, what).await?;
+    Ok(session.issue(&delivery, Some((&payload, &salt))).await?)
+}
+
+/// A delivery ready to be signed, with its payload.
+#[derive(Debug, Clone)]
+pub struct Invoice {
+    /// What will be signed.
+    pub delivery: Attestation,
+    /// What each payer is asked for, sealed.
+    pub payload: SealedPayload,
+    /// The payload's salt.
+    pub salt: Salt,
+}
+
+/// What such a delivery says, ready to be signed: for a till that keeps it until it knows what
+/// became of it.
+///
+/// # Errors
+/// [`DeliverError`].
+pub async fn invoice(
+    session: &Session,
+    insured: &Insured,
+    index: LeafIndex,
+    what: &HandingOver,
+) -> Result<Invoice, DeliverError> {
     if matches!(what.cause, Cause::Warranty(_)) && !what.corrections.is_empty() {
         return Err(DeliverError::NotInvoiced);
     }
@@ -203,7 +233,11 @@ pub async fn deliver(
         handover,
         commitment: *payload.commitment(&salt).as_hash(),
     });
-    Ok(session.issue(&delivery, Some((&payload, &salt))).await?)
+    Ok(Invoice {
+        delivery,
+        payload,
+        salt,
+    })
 }
 
 /// An invoice as it was stated last.

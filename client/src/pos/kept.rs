@@ -84,7 +84,15 @@ impl Draft {
             line: 1,
             want: "UTF-8 text",
         };
-        let mut lines = Lines::new(str::from_utf8(&bytes).map_err(not_text)?);
+        Self::parse(str::from_utf8(&bytes).map_err(not_text)?)
+    }
+
+    /// Reads the text of a kept quote.
+    ///
+    /// # Errors
+    /// [`KeptError::Line`].
+    pub fn parse(text: &str) -> Result<Self, KeptError> {
+        let mut lines = Lines::new(text);
         let draft = Self::read(&mut lines)?;
         lines.end()?;
         Ok(draft)

@@ -1,5 +1,6 @@
 //! The till: what is covered, who pays what, reserve it, give it back.
 
+pub(crate) mod at_hand;
 mod claim;
 mod correction;
 mod delivery;
@@ -27,7 +28,7 @@ pub use self::claim::{ClaimError, ClaimOutcome, Draft, RESERVATION_DAYS};
 pub use self::correction::{
     CorrectedAmount, CorrectedPrice, CorrectionError, CorrectionTextError, Corrections, LineName,
 };
-pub use self::delivery::{Cause, DeliverError, HandingOver, deliver};
+pub use self::delivery::{Cause, DeliverError, HandingOver, Invoice, deliver, invoice};
 pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
 pub use self::kept::{KEPT_BYTES_MAX, KeptError};
 pub use self::live::{LIVE_QUOTE_MAX, QuoteSource};
@@ -373,6 +374,20 @@ pub async fn release(
     claim: LeafIndex,
     slots: &[SlotKey],
 ) -> Result<Issued, ReleaseError> {
+    let release = release_of(session, claim, slots).await?;
+    Ok(session.issue(&release, None).await?)
+}
+
+/// What such a release says, ready to be signed: for a till that keeps it until it knows what
+/// became of it.
+///
+/// # Errors
+/// [`ReleaseError`].
+pub async fn release_of(
+    session: &Session,
+    claim: LeafIndex,
+    slots: &[SlotKey],
+) -> Result<Attestation, ReleaseError> {
     let entry = session.verified_entry(claim).await?;
     let (of_entry, of_claim, invoice) = match Attestation::read(entry.header()) {
         Ok(Attestation::Claim(entry)) => (entry.slots, claim, None),
@@ -387,10 +402,9 @@ pub async fn release(
         some => some.to_vec(),
     };
     slots.sort_unstable();
-    let release = Attestation::Release(Release {
+    Ok(Attestation::Release(Release {
         slots,
         claim: of_claim,
         invoice,
-    });
-    Ok(session.issue(&release, None).await?)
+    }))
 }

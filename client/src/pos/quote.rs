@@ -288,6 +288,14 @@ impl Quote {
         }
     }
 
+    /// The same with each line refused for a reason, in a simulation.
+    pub(super) fn refused(mut self, reason: Reason) -> Self {
+        for line in &mut self.lines {
+            line.refusal = Some(reason.into());
+        }
+        self
+    }
+
     /// The lines, in the order of the items.
     #[must_use]
     pub fn lines(&self) -> &[QuoteLine] {

@@ -28,6 +28,7 @@ use proto::ids::UnixMillis;
 use thiserror::Error;
 
 pub use self::file::{Attempt, QUEUED_BYTES_MAX, Queued};
+pub(crate) use self::send::{Fate, fate};
 pub use self::send::{RESEND_WITHIN_MS, SCAN_ENTRIES_MAX, SendError, Sent};
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
@@ -125,12 +126,7 @@ impl Queue {
     /// [`QueueError::Full`], [`QueueError::AlreadyQueued`] or a file's.
     pub fn add(&self, draft: Draft, now: UnixMillis) -> Result<String, QueueError> {
         let _lock = self.lock()?;
-        let commitment = draft.claim.commitment.as_bytes();
-        let name: String = commitment
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let name = Self::name_of(&draft);
         if self.path(&name).exists() {
             return Err(QueueError::AlreadyQueued { name });
         }
@@ -145,6 +141,16 @@ impl Queue {
             refused: None,
         })?;
         Ok(name)
+    }
+
+    /// The name that a claim has in any queue: made of its commitment.
+    #[must_use]
+    pub fn name_of(draft: &Draft) -> String {
+        let commitment = draft.claim.commitment.as_bytes().iter();
+        commitment
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Every claim that waits or was refused, the oldest first.

@@ -18,6 +18,7 @@ use proto::checkpoint::VerifiedCheckpoint;
 use proto::ids::{LeafIndex, TreeSize, UnixMillis};
 use proto::receipt::{Receipt, RefusalReceipt};
 use proto::refusal::Reason;
+use proto::seal::{Salt, SealedPayload};
 use thiserror::Error;
 
 use super::{Attempt, Queue, QueueError, Queued};
@@ -108,7 +109,7 @@ impl From<CallError> for SendError {
 }
 
 /// What became of one attempt.
-enum Fate {
+pub(crate) enum Fate {
     /// It was decided.
     Decided(Issued),
     /// It is not in the log, and never will be.
@@ -148,8 +149,9 @@ impl Queue {
     async fn decided(&self, session: &Session, queued: &mut Queued) -> Result<Issued, SendError> {
         let checkpoint = session.newest_checkpoint().await?;
         if let Some(attempt) = queued.attempt.clone() {
-            match fate(session, queued, &attempt, &checkpoint).await? {
-                Fate::Decided(issued) => return Ok(issued),
+            let payload = Some((&queued.draft.payload, &queued.draft.salt));
+            match fate(session, &attempt, payload, &checkpoint).await? {
+                Fate::Decided(issued) => return Ok(recognised(session, queued, issued)),
                 Fate::Dead => self.give_up(queued)?,
             }
         }
@@ -201,10 +203,13 @@ const fn is_clock(issued: &Issued) -> bool {
 }
 
 /// Finds out what became of an attempt, by the way that can tell.
-async fn fate(
+///
+/// # Errors
+/// [`SendError`]: it is not known yet.
+pub(crate) async fn fate(
     session: &Session,
-    queued: &Queued,
     attempt: &Attempt,
+    payload: Option<(&SealedPayload, &Salt)>,
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<Fate, SendError> {
     let header = attempt.entry.header();
@@ -212,11 +217,10 @@ async fn fate(
     if header.issuer != session.public_key() || age > RESEND_WITHIN_MS {
         return search(session, attempt, checkpoint).await;
     }
-    let payload = (&queued.draft.payload, &queued.draft.salt);
-    let issued = session.append(&attempt.entry, Some(payload)).await?;
+    let issued = session.append(&attempt.entry, payload).await?;
     Ok(match is_clock(&issued) {
         true => Fate::Dead,
-        false => Fate::Decided(recognised(session, queued, issued)),
+        false => Fate::Decided(issued),
     })
 }
 
