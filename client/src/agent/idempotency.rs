@@ -398,7 +398,6 @@ mod tests {
     use super::*;
 
     const KEY: &[u8] = b"\"8e03978e-40d5-43dd-bc93-6894a57f9324\"";
-    const NOW: UnixMillis = UnixMillis::new(1_768_000_000_000);
 
     struct Shop {
         folder: tempfile::TempDir,
@@ -447,29 +446,29 @@ mod tests {
     fn the_same_key_gives_the_same_answer_also_after_a_restart() {
         let shop = Shop::new();
         let requests = shop.requests();
-        let mut first = open(requests.begin(shop.keyed(b"body"), NOW));
-        let again = || requests.begin(shop.keyed(b"body"), NOW);
+        let mut first = open(requests.begin(shop.keyed(b"body"), system::now()));
+        let again = || requests.begin(shop.keyed(b"body"), system::now());
         assert_eq!(code(again()), ProblemCode::IdempotencyKeyInUse);
-        let other = requests.begin(shop.keyed(b"other"), NOW);
+        let other = requests.begin(shop.keyed(b"other"), system::now());
         assert_eq!(code(other), ProblemCode::IdempotencyKeyReused);
         first.prepare(Prepared::Simulated).unwrap();
         drop(first);
         // It stopped here. The next one goes on.
         let requests = shop.requests();
-        let gone_on = open(requests.begin(shop.keyed(b"body"), NOW));
+        let gone_on = open(requests.begin(shop.keyed(b"body"), system::now()));
         assert!(matches!(gone_on.prepared(), Some(Prepared::Simulated)));
         gone_on.answer(&refused()).unwrap();
         drop(gone_on);
         let requests = shop.requests();
-        let Ok(Begun::Answered(answer)) = requests.begin(shop.keyed(b"body"), NOW) else {
+        let Ok(Begun::Answered(answer)) = requests.begin(shop.keyed(b"body"), system::now()) else {
             panic!("it was answered");
         };
         assert_eq!(answer.refusal.unwrap().code, "SLOT_RESERVED");
-        let other = requests.begin(shop.keyed(b"other"), NOW);
+        let other = requests.begin(shop.keyed(b"other"), system::now());
         assert_eq!(code(other), ProblemCode::IdempotencyKeyReused);
         let delivery = Keyed::read(Operation::Delivery, Some(KEY), b"body", &shop.key).unwrap();
         assert_eq!(
-            code(requests.begin(delivery, NOW)),
+            code(requests.begin(delivery, system::now())),
             ProblemCode::IdempotencyKeyReused
         );
     }
@@ -478,8 +477,8 @@ mod tests {
     fn what_was_not_prepared_leaves_nothing() {
         let shop = Shop::new();
         let requests = shop.requests();
-        drop(open(requests.begin(shop.keyed(b"body"), NOW)));
-        drop(open(requests.begin(shop.keyed(b"other"), NOW)));
+        drop(open(requests.begin(shop.keyed(b"body"), system::now())));
+        drop(open(requests.begin(shop.keyed(b"other"), system::now())));
         assert_eq!(fs::read_dir(&requests.folder).unwrap().count(), 0);
     }
 
@@ -487,7 +486,7 @@ mod tests {
     fn a_queued_claim_is_found_by_its_name_and_old_records_go() {
         let shop = Shop::new();
         let requests = shop.requests();
-        let mut first = open(requests.begin(shop.keyed(b"body"), NOW));
+        let mut first = open(requests.begin(shop.keyed(b"body"), system::now()));
         let queued = Prepared::Queued {
             name: "0011".to_owned(),
             draft: String::new(),
@@ -501,9 +500,9 @@ mod tests {
         drop(found);
         assert!(requests.of_queued("0011").is_none());
         assert_eq!(requests.answer_of("0011").unwrap().outcome, "refused");
-        requests.expire(NOW).unwrap();
+        requests.expire(system::now()).unwrap();
         assert!(requests.answer_of("0011").is_some());
-        let later = UnixMillis::new(NOW.get() + RECORD_DAYS * DAY_MS + 1);
+        let later = UnixMillis::new(system::now().get() + RECORD_DAYS * DAY_MS + 1);
         requests.expire(later).unwrap();
         assert!(requests.answer_of("0011").is_none());
         assert_eq!(fs::read_dir(&requests.folder).unwrap().count(), 0);
@@ -529,7 +528,7 @@ mod tests {
         let bare = read(Some(KEY.trim_ascii())).unwrap();
         assert_eq!(bare.name.len(), 32);
         let requests = shop.requests();
-        let mut first = open(requests.begin(shop.keyed(b"1850017510100"), NOW));
+        let mut first = open(requests.begin(shop.keyed(b"1850017510100"), system::now()));
         first.prepare(Prepared::Simulated).unwrap();
         let file = fs::read_to_string(requests.path(&first.keyed.name)).unwrap();
         assert!(!file.contains("1850017510100") && !file.contains("8e03978e"));

@@ -62,12 +62,12 @@ pub(super) fn router(shop: Arc<Shop>) -> Router {
         .with_state(shop)
 }
 
-async fn nothing() -> Problem {
-    Problem::new(ProblemCode::NotFound)
+async fn nothing(State(shop): State<Arc<Shop>>) -> Problem {
+    shop.marked(Problem::new(ProblemCode::NotFound))
 }
 
-async fn other_method() -> Problem {
-    Problem::new(ProblemCode::MethodNotAllowed)
+async fn other_method(State(shop): State<Arc<Shop>>) -> Problem {
+    shop.marked(Problem::new(ProblemCode::MethodNotAllowed))
 }
 
 async fn description() -> Response {

@@ -5,7 +5,8 @@ use std::fs;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::request::Builder;
+use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use proto::receipt::ReceiptFile;
 use proto::refusal::Reason;
@@ -29,7 +30,7 @@ struct Desk {
 
 struct Reply {
     status: u16,
-    headers: axum::http::HeaderMap,
+    headers: HeaderMap,
     text: String,
 }
 
@@ -91,7 +92,7 @@ impl Desk {
         }
     }
 
-    fn request(&self, method: &str, path: &str) -> axum::http::request::Builder {
+    fn request(&self, method: &str, path: &str) -> Builder {
         let host = format!("127.0.0.1:{}", self.agent.address().port());
         Request::builder()
             .method(method)
@@ -99,7 +100,7 @@ impl Desk {
             .header("host", host)
     }
 
-    fn paired(&self, method: &str, path: &str) -> axum::http::request::Builder {
+    fn paired(&self, method: &str, path: &str) -> Builder {
         let bearer = format!("Bearer {}", self.token);
         self.request(method, path).header("authorization", bearer)
     }
@@ -151,7 +152,7 @@ fn sale(number: u16) -> Value {
 #[tokio::test]
 async fn only_who_shows_host_origin_and_token_gets_in() {
     let desk = Desk::new().await;
-    let get = |request: axum::http::request::Builder| request.body(Body::empty()).unwrap();
+    let get = |request: Builder| request.body(Body::empty()).unwrap();
     let status = "/v1/status";
     assert_eq!(desk.read(status).await.status, 200);
     let none = desk.send(get(desk.request("GET", status))).await;
@@ -221,12 +222,9 @@ async fn what_cannot_be_read_is_a_problem_with_its_code() {
     let unkeyed = desk
         .post("/v1/claim", None, &json!({ "sale": sale(900) }))
         .await;
-    let other_card = desk.post(
-        "/v1/check",
-        None,
-        &json!({ "sale": { "card": {
-        "nir": "295109912611193", "birth_date": "19951012" }, "items": [] } }),
-    );
+    let stranger = json!({ "nir": "295109912611193", "birth_date": "19951012" });
+    let other_card = json!({ "sale": { "card": stranger, "items": [] } });
+    let other_card = desk.post("/v1/check", None, &other_card).await;
     for (reply, status, code) in [
         (
             post("text/plain", "{}".to_owned()).await,
@@ -240,7 +238,7 @@ async fn what_cannot_be_read_is_a_problem_with_its_code() {
             "body-malformed",
         ),
         (unkeyed, 400, "idempotency-key-missing"),
-        (other_card.await, 422, "not-a-test-card"),
+        (other_card, 422, "not-a-test-card"),
         (desk.read("/v1/nothing").await, 404, "not-found"),
         (
             desk.read("/v1/receipts/claim-9.receipt").await,
