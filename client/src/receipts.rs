@@ -116,10 +116,8 @@ impl Receipts {
     /// # Errors
     /// [`FileError::Io`].
     pub(crate) fn clear(&self) -> Result<(), FileError> {
-        let names = self.names()?.into_iter();
-        names
-            .map(|name| files::remove(&self.folder.join(name.0)))
-            .collect()
+        let mut names = self.names()?.into_iter();
+        names.try_for_each(|name| files::remove(&self.folder.join(name.0)))
     }
 
     /// The text of one, as `vitrail receipt verify` takes it.

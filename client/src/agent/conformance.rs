@@ -185,6 +185,7 @@ impl Conformance {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "it is made to be told")]
     pub(super) fn saw(&self, seen: Seen) {
         for (scenario, progress) in SCENARIOS.iter().zip(self.progress().iter_mut()) {
             progress.saw(scenario, &seen);

@@ -169,7 +169,7 @@ pub(super) enum Begun {
     /// It was answered: the same again.
     Answered(Box<EntryAnswer>),
     /// It is to be done, or to be gone on with.
-    Open(Open),
+    Open(Box<Open>),
 }
 
 /// A request that is being worked on: nobody else is given it until this is dropped.
@@ -281,13 +281,13 @@ impl Requests {
         }
         index.at_work.insert(keyed.name.clone(), keyed.body);
         drop(index);
-        Ok(Begun::Open(Open {
+        Ok(Begun::Open(Box::new(Open {
             requests: self.clone(),
             keyed,
             prepared,
             queued,
             at,
-        }))
+        })))
     }
 
     /// Takes up the request by which a claim came into the queue; `None` when there is none, it is
@@ -431,7 +431,7 @@ mod tests {
 
     fn open(begun: Result<Begun, Problem>) -> Open {
         match begun {
-            Ok(Begun::Open(open)) => open,
+            Ok(Begun::Open(open)) => *open,
             Ok(Begun::Answered(_)) => panic!("it was answered"),
             Err(problem) => panic!("{problem:?}"),
         }

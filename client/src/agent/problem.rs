@@ -40,6 +40,12 @@ macro_rules! problems {
                 match self { $(Self::$name => $status,)* }
             }
 
+            /// The code as the `type` of a problem: a URN of Vitrail's own.
+            #[must_use]
+            pub const fn urn(self) -> &'static str {
+                match self { $(Self::$name => concat!("urn:vitrail:problem:", $code),)* }
+            }
+
             /// What it means, for every occurrence.
             #[must_use]
             pub const fn title(self) -> &'static str {
@@ -104,7 +110,7 @@ problems! {
 pub struct Problem {
     /// `urn:vitrail:problem:` and the code.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: &'static str,
     /// What the code means.
     pub title: &'static str,
     /// The HTTP status.
@@ -119,7 +125,8 @@ pub struct Problem {
     pub field: Option<String>,
     /// The limit that was passed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub limit: Option<Box<str>>,
     /// What may be tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
@@ -133,7 +140,7 @@ impl Problem {
     #[must_use]
     pub fn new(code: ProblemCode) -> Self {
         Self {
-            kind: format!("urn:vitrail:problem:{}", code.as_str()),
+            kind: code.urn(),
             title: code.title(),
             status: code.status(),
             code,
@@ -167,7 +174,7 @@ impl Problem {
     #[must_use]
     pub fn beyond(self, limit: impl ToString) -> Self {
         Self {
-            limit: Some(limit.to_string()),
+            limit: Some(limit.to_string().into()),
             ..self
         }
     }

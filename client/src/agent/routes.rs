@@ -418,7 +418,7 @@ where
             response.headers_mut().insert(REPLAYED, replayed);
             return Ok(response);
         }
-        Begun::Open(open) => open,
+        Begun::Open(open) => *open,
     };
     let at_work = tokio::spawn(work(shop.clone(), open));
     match timeout(ANSWER_WITHIN, at_work).await {
