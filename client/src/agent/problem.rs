@@ -163,6 +163,7 @@ impl Problem {
 
     /// The same with what is wrong this time.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "errors and texts alike")]
     pub fn saying(self, detail: impl ToString) -> Self {
         Self {
             detail: Some(detail.to_string()),
@@ -172,6 +173,7 @@ impl Problem {
 
     /// The same with the limit that was passed.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "figures and texts alike")]
     pub fn beyond(self, limit: impl ToString) -> Self {
         Self {
             limit: Some(limit.to_string().into()),

@@ -17,9 +17,12 @@ const CAP_CENTS: u64 = 5_000;
 /// What the mandatory insurer pays of the base, in per cent.
 const MANDATORY_PERCENT: u16 = 60;
 
+/// One product.
+type Row = (&'static str, &'static str, Option<u64>, Option<u64>, u8);
+
 /// Code, grouped code, base, price limit, last age, all in the CNAM's words. The last one is no
 /// longer in force; the lens without a base may not be billed with the frame of class A.
-const PRODUCTS: [(&str, &str, Option<u64>, Option<u64>, u8); 6] = [
+const PRODUCTS: [Row; 6] = [
     ("2264861", "M03", Some(5), None, 0),
     ("2200335", "VU1", Some(5), None, 0),
     ("2222124", "M01", Some(900), Some(3_000), 0),
