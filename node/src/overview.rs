@@ -10,6 +10,7 @@ pub mod pace;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio::time::{Instant, timeout};
 pub use self::alarm::Alarm;
 use self::pace::{Pace, before};
 use crate::access::alarm::Pattern;
+use crate::backup;
 use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
@@ -122,8 +124,8 @@ pub struct Overview {
     pub shares: Shares,
     /// The disk; `None` when it cannot be asked.
     pub disk: Option<Disk>,
-    /// When the last backup was made, in milliseconds since 1970; nobody tells the node so far.
-    pub backup: Option<u64>,
+    /// How long ago the last backup was made, in seconds; `None` when there was none.
+    pub backup_age_s: Option<u64>,
     /// What somebody should look at.
     pub alarms: Vec<Alarm>,
 }
@@ -136,6 +138,8 @@ pub struct Watched {
     pub engine: Option<Engine>,
     pub store: Store,
     pub metrics: Arc<Metrics>,
+    /// The data folder, which says when it was backed up.
+    pub data: PathBuf,
     pub name: MemberName,
     /// Whether the node has its shares of the joint keys.
     pub has_share: bool,
@@ -196,6 +200,7 @@ impl Watched {
             appended: self.pace.minutes(now.seconds(), snapshot.size()),
             settled: self.pace.size_at(before(now.seconds(), LATE_MAX.as_secs())),
             disk: self.store.disk_space().ok().map(Disk::from),
+            backup: backup::last(&self.data).map(|it| UnixMillis::new(it.taken_at_ms)),
             readings: Pattern::ALL
                 .map(|pattern| (pattern.as_str(), self.metrics.alarms(pattern)))
                 .to_vec(),
@@ -222,6 +227,7 @@ struct Sight {
     has_share: bool,
     appended: Vec<u64>,
     disk: Option<Disk>,
+    backup: Option<UnixMillis>,
     readings: Vec<(&'static str, u64)>,
 }
 
@@ -247,7 +253,9 @@ impl Sight {
             members,
             shares,
             disk: self.disk,
-            backup: None,
+            backup_age_s: self
+                .backup
+                .map(|at| self.now.get().saturating_sub(at.get()) / 1000),
             alarms: Vec::new(),
             appended: self.appended.clone(),
         };

@@ -508,6 +508,7 @@ fn watched(ready: &Ready, config: &Config, metrics: &Arc<Metrics>) -> Watched {
         engine: ready.engine.clone(),
         store: ready.store.clone(),
         metrics: metrics.clone(),
+        data: config.data.clone(),
         name: config.name.clone(),
         has_share: ready.evaluator.is_some(),
         fresh_for: config.fresh_for,

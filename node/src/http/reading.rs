@@ -11,6 +11,7 @@ use super::{Pages, checkpoint_age};
 use crate::backup;
 use crate::clock;
 use crate::metrics::{LastBackup, Members, Reading, Room};
+use crate::store::DiskSpace;
 
 /// How old a member's newest cosignature may be before it counts as silent, in seconds: each signs
 /// every twenty again, and clients want a checkpoint younger than this.
@@ -42,7 +43,7 @@ pub(super) async fn of(pages: &Pages) -> Reading {
 }
 
 fn room(pages: &Pages) -> Option<Room> {
-    let (free, watermark) = pages.store.room().ok()?;
+    let DiskSpace { free, watermark } = pages.store.disk_space().ok()?;
     Some(Room { free, watermark })
 }
 

@@ -71,6 +71,7 @@ fn sight() -> Sight {
             free_bytes: 9_000_000_000,
             watermark_bytes: 268_435_456,
         }),
+        backup: Some(UnixMillis::new(NOW.get() - 3_600_000)),
         readings: vec![("mass", 0), ("night", 2)],
         roster: Arc::new(roster),
     }

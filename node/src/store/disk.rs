@@ -133,11 +133,6 @@ impl FreeSpace {
         Ok(())
     }
 
-    /// The free bytes and the watermark.
-    pub(super) fn room(&self) -> io::Result<(u64, u64)> {
-        Ok((self.bytes()?, self.watermark))
-    }
-
     /// The free bytes, at most [`FREE_SPACE_AGE_MAX`] old.
     fn bytes(&self) -> io::Result<u64> {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);

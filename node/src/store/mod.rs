@@ -308,14 +308,6 @@ impl Store {
         self.0.syncs.count()
     }
 
-    /// The free bytes of its disk, and those below which nothing is committed.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn room(&self) -> io::Result<(u64, u64)> {
-        self.0.free_space.room()
-    }
-
     /// The bytes of an entry, as stored: believe them once their leaf hash is in the log.
     ///
     /// # Errors

@@ -89,6 +89,7 @@ fn tiles(seen: &Overview, language: Language) -> Markup {
     let say = |french, english| language.say(french, english);
     let unknown = || say("inconnu", "unknown").to_owned();
     let age = seen.checkpoint_age_s.map(|age| language.duration(age));
+    let backup = seen.backup_age_s.map(|age| language.duration(age));
     let may_fail = seen.may_fail.map(|count| count.to_string());
     let disk = seen.disk.map(|disk| language.bytes(disk.free_bytes));
     let stops = seen.disk.map_or_else(String::new, |disk| {
@@ -121,8 +122,8 @@ fn tiles(seen: &Overview, language: Language) -> Markup {
             (tile(say("Disque libre", "Free disk"), &disk.unwrap_or_else(unknown), &stops))
             (tile(
                 say("Dernière sauvegarde", "Last backup"),
-                &unknown(),
-                say("ce nœud n'en tient pas le compte", "this node keeps no count of them"),
+                &backup.unwrap_or_else(|| say("jamais", "never").to_owned()),
+                say("par « vitrail-node backup »", "by `vitrail-node backup`"),
             ))
         }
     }
