@@ -441,7 +441,10 @@ fn append_entries(
     tail: &Tail,
     batch: &mut sled::Batch,
 ) -> Result<Tail, StoreError> {
-    let mut tail = tail.clone();
+    let mut tail = Tail {
+        ahead: None,
+        ..tail.clone()
+    };
     for entry in entries {
         let (chunk, place) = keys::chunk_of(tail.size.next_index());
         encode_entry(entry.bytes(), &mut tail.chunk).map_err(io::Error::other)?;
