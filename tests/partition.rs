@@ -409,8 +409,9 @@ async fn of_two_halves_neither_writes_and_what_was_on_its_way_is_ordered_when_th
             answer => assert!(places.insert(accepted(answer)), "one place for one claim"),
         }
     }
+    // What was only taken may be lost, and after a long cut is too old to be asked for again.
     assert!(
-        !places.is_empty(),
+        is_too_old(began) || !places.is_empty(),
         "what the leader had taken has its place"
     );
     let caught_up_in = world.catch_up().await;

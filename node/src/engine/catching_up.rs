@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::clock;
 use crate::peer::{Peer, PeerError};
-use crate::sequencer::{ApplyError, Sequencer};
+use crate::sequencer::{ApplyError, PageError, Sequencer};
 use crate::tls::TlsError;
 
 /// Pause after a member has failed to give a page.
@@ -46,30 +46,27 @@ pub(super) async fn catch_up(
             tokio::time::sleep(RETRY_PAUSE).await;
             continue;
         };
-        match page(sequencer, peer, held).await {
-            Ok(end) => held = end,
+        let error = match page(sequencer, peer, &mut held).await {
+            Ok(()) => continue,
             Err(CatchUpError::Page(error)) if error.is_own_fault() => return Err(error.into()),
+            // Something else brought the ledger further meanwhile: on from there.
+            Err(CatchUpError::Page(ApplyError::Page(PageError::Elsewhere { .. }))) => continue,
             Err(CatchUpError::ShuttingDown) => return Err(CatchUpError::ShuttingDown),
-            Err(error) => {
-                tracing::warn!(member = %peer.member(), %error, "no page to catch up with");
-                held = sequencer.snapshot().size();
-                peers.rotate_left(1);
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
-        }
+            Err(error) => error,
+        };
+        tracing::warn!(member = %peer.member(), %error, "no page to catch up with");
+        peers.rotate_left(1);
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
     Ok(())
 }
 
-/// One page from one member; where it ends.
-async fn page(
-    sequencer: &Sequencer,
-    peer: &Peer,
-    held: TreeSize,
-) -> Result<TreeSize, CatchUpError> {
-    let page = peer.follow(held, UnixSeconds::new(0)).await?;
-    let end = TreeSize::new(held.get() + page.entries.len() as u64);
-    let taken = sequencer.page(page, clock::now().seconds()).await;
-    taken.ok_or(CatchUpError::ShuttingDown)??;
-    Ok(end)
+/// One page from one member. `held` is where it begins, and then where the next one must.
+async fn page(sequencer: &Sequencer, peer: &Peer, held: &mut TreeSize) -> Result<(), CatchUpError> {
+    let page = peer.follow(*held, UnixSeconds::new(0)).await?;
+    let taken = sequencer.page(*held, page, clock::now().seconds()).await;
+    let taken = taken.ok_or(CatchUpError::ShuttingDown)?;
+    *held = taken.held;
+    taken.outcome?;
+    Ok(())
 }

@@ -267,20 +267,31 @@ impl World {
         }
     }
 
-    /// An honest member brings another one up by pages.
-    async fn brings(&self, from: &MemberName, to: &MemberName) {
-        let (from, to) = (&self.nodes[from].sequencer, &self.nodes[to].sequencer);
-        let (theirs, held) = (from.snapshot(), to.snapshot().size().get());
-        let entries = (held..theirs.size().get()).map(|index| {
+    /// What a member has from this place on.
+    fn page(&self, of: &MemberName, from: TreeSize) -> Page {
+        let theirs = self.nodes[of].sequencer.snapshot();
+        let entries = (from.get()..theirs.size().get()).map(|index| {
             let found = theirs.replicated(LeafIndex::new(index)).unwrap().unwrap();
             ((*found.0).clone(), found.1)
         });
-        let page = Page {
+        Page {
             entries: entries.collect(),
             checkpoint: theirs.checkpoint().clone(),
-        };
-        let applied = to.page(page, clock::now().seconds()).await.unwrap();
-        assert_eq!(applied.unwrap(), Applied::Certified);
+        }
+    }
+
+    /// A member gets a page of what another one has.
+    async fn paged(&self, of: &MemberName, from: TreeSize, to: &MemberName) -> Taken {
+        let (page, now) = (self.page(of, from), clock::now().seconds());
+        let sequencer = &self.nodes[to].sequencer;
+        sequencer.page(from, page, now).await.unwrap()
+    }
+
+    /// An honest member brings another one up by pages.
+    async fn brings(&self, from: &MemberName, to: &MemberName) {
+        let held = self.nodes[to].sequencer.snapshot().size();
+        let taken = self.paged(from, held, to).await;
+        assert_eq!(taken.outcome.unwrap(), Applied::Certified);
     }
 }
 

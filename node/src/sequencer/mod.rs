@@ -41,6 +41,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use proto::batch::BATCH_ENTRIES_MAX;
 
 pub(crate) use self::accusation::of_refused;
+pub use self::catching_up::Taken;
 use self::catching_up::{Installed, Paged};
 pub use self::checking::{BatchFault, Blame};
 pub use self::opening::{FoundError, OpenError, found, open};
@@ -428,14 +429,17 @@ impl Sequencer {
         self.cosigned.clone()
     }
 
-    /// Takes a page of the log of another member, as [`Replica::apply`] does.
-    ///
-    /// # Errors
-    /// As [`Replica::apply`]. `None` when the node is shutting down.
-    pub async fn page(&self, page: Page, now: UnixSeconds) -> Option<Result<Applied, ApplyError>> {
+    /// Takes a page of the log of another member that begins at this place, as [`Replica::apply`]
+    /// does, and says where the next one must begin. `None` when the node is shutting down.
+    pub async fn page(&self, from: TreeSize, page: Page, now: UnixSeconds) -> Option<Taken> {
         let (done, told) = oneshot::channel();
-        self.tell(Control::Page(Box::new(Paged { page, now, done })))
-            .await;
+        let paged = Paged {
+            from,
+            page,
+            now,
+            done,
+        };
+        self.tell(Control::Page(Box::new(paged))).await;
         told.await.ok()
     }
 

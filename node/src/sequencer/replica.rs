@@ -48,6 +48,14 @@ pub enum PageError {
     /// The ledger is of another federation.
     #[error("the first entry is not the roster that this node was given")]
     OtherLedger,
+    /// The page does not begin where this ledger ends.
+    #[error("the page begins at {from}, this ledger has {held} entries")]
+    Elsewhere {
+        /// The place of its first entry.
+        from: TreeSize,
+        /// How many entries this node has.
+        held: TreeSize,
+    },
     /// The page has no entry, and the checkpoint has more than this node.
     #[error("the page has no entry beyond {size}, the checkpoint has")]
     Empty {

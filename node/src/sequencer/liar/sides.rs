@@ -153,3 +153,32 @@ async fn who_was_shown_the_other_history_joins_the_others_and_signs_nothing_twic
         assert_eq!(*world.nodes[member].checkpoint(), made.checkpoint());
     }
 }
+
+/// Two fetch pages at a time, or batches come meanwhile: what was asked for too early is refused
+/// with where this ledger ends, and does no harm to what comes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_comes_late_leaves_no_trace() {
+    let world = World::new(4).await;
+    let (leader, honest) = (name("cnam"), world.honest());
+    let victim = honest.iter().find(|it| **it != leader).unwrap();
+    let held = world.nodes[victim].checkpoint().size;
+
+    let late = world.paged(&leader, TreeSize::new(1), victim).await;
+    assert_eq!(late.held, held);
+    assert!(matches!(
+        late.outcome,
+        Err(ApplyError::Page(PageError::Elsewhere { .. }))
+    ));
+    let made = world.made(&leader, &[claimed(4)], 2, Lies::default());
+    world.order(&made, &honest).await;
+    world.meet(&honest).await;
+    assert_eq!(*world.nodes[victim].checkpoint(), made.checkpoint());
+
+    let others: Vec<_> = honest.iter().filter(|it| *it != victim).cloned().collect();
+    let made = world.made(&leader, &[claimed(5)], 2, Lies::default());
+    world.order(&made, &others).await;
+    world.meet(&others).await;
+    world.liars_sign(&made.checkpoint(), &others).await;
+    world.brings(&leader, victim).await;
+    assert_eq!(*world.nodes[victim].checkpoint(), made.checkpoint());
+}
