@@ -7,7 +7,7 @@
 //!
 //! | who | starts at |
 //! |---|---|
-//! | a till | [`pos::Pos`], [`queue::Queue`], [`device`]; its software at [`agent`] |
+//! | a till | [`pos::Pos`], [`queue::Queue`], [`device`]; its software at [`agent`]; if it does not work, [`doctor`] |
 //! | a payer | [`insurer::Insurer`], [`coverage_file`], [`contracts`], [`office`] |
 //! | the CNAM | [`catalogue_file`], [`catalogue`] |
 //! | an optician federation | [`federation`] |
@@ -82,5 +82,7 @@ pub mod auditor;
 pub mod profile;
 
 pub mod device;
+
+pub mod doctor;
 
 pub mod agent;

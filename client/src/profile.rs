@@ -27,6 +27,9 @@
 //! A flag counts before an environment variable, that before the file, and that before the
 //! default.
 
+mod layers;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,10 +40,12 @@ use proto::lpp::{CATALOGUE_BYTES_MAX, Catalogue, CatalogueError};
 use proto::note::NOTE_BYTES_MAX;
 use proto::roster::{Address, Epoch, Roster, SignedRoster, SignedRosterError, SuccessionError};
 use proto::signing::{SecretKey, SigningError};
-use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::layers::{Layer, Layers, Setting};
+pub use self::settings::{AgentSettings, QUEUE_FOLDER, Settings};
+use self::settings::{CATALOGUE_FILE, KEY_FILE, RECEIPTS_FOLDER, ROSTER_FILE, STATE_FOLDER};
 use crate::connection::Observer;
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
@@ -55,107 +60,6 @@ pub const FILE_NAME: &str = "vitrail.toml";
 const PROFILE_BYTES_MAX: usize = 64 * 1024;
 /// Longest key file: a PKCS#8 PEM document of an Ed25519 key has about 120 bytes.
 const KEY_BYTES_MAX: usize = 4096;
-
-/// What may be set, by flag, environment or file. What is not set is `None`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// The federation's roster.
-    pub roster: Option<PathBuf>,
-    /// The own key.
-    pub key: Option<PathBuf>,
-    /// The device key of a till, which grants it session keys in place of `key`.
-    pub device_key: Option<PathBuf>,
-    /// The entry that enrolled it.
-    pub device_entry: Option<u64>,
-    /// The member whose node is asked first while it is well; without it the nearest is.
-    pub node: Option<String>,
-    /// The LPP catalogue in force.
-    pub catalogue: Option<PathBuf>,
-    /// Its entry in the ledger.
-    pub catalogue_entry: Option<u64>,
-    /// The folder of what has been verified so far.
-    pub state: Option<PathBuf>,
-    /// The folder that receipts are written to.
-    pub receipts: Option<PathBuf>,
-    /// Where a member serves its log.
-    pub http: Option<String>,
-    /// The payers' networks that the shop is in.
-    pub networks: Option<Vec<String>>,
-    /// Addresses in place of those of the roster, by member.
-    pub addresses: BTreeMap<String, String>,
-    /// What `vitrail agent` alone needs.
-    pub agent: AgentSettings,
-}
-
-/// What may be set of the agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AgentSettings {
-    /// Where it listens.
-    pub listen: Option<String>,
-    /// The folder of its token's hash, its requests and kept quotes.
-    pub folder: Option<PathBuf>,
-    /// The folder of the claims that wait.
-    pub queue: Option<PathBuf>,
-    /// The origins of pages that may call it.
-    pub origins: Option<Vec<String>>,
-}
-
-impl AgentSettings {
-    fn or(self, lower: Self) -> Self {
-        Self {
-            listen: self.listen.or(lower.listen),
-            folder: self.folder.or(lower.folder),
-            queue: self.queue.or(lower.queue),
-            origins: self.origins.or(lower.origins),
-        }
-    }
-}
-
-impl Settings {
-    /// These settings, and `lower` ones where these say nothing.
-    #[must_use]
-    pub fn or(mut self, lower: Self) -> Self {
-        for (member, address) in lower.addresses {
-            self.addresses.entry(member).or_insert(address);
-        }
-        Self {
-            roster: self.roster.or(lower.roster),
-            key: self.key.or(lower.key),
-            device_key: self.device_key.or(lower.device_key),
-            device_entry: self.device_entry.or(lower.device_entry),
-            node: self.node.or(lower.node),
-            catalogue: self.catalogue.or(lower.catalogue),
-            catalogue_entry: self.catalogue_entry.or(lower.catalogue_entry),
-            state: self.state.or(lower.state),
-            receipts: self.receipts.or(lower.receipts),
-            http: self.http.or(lower.http),
-            networks: self.networks.or(lower.networks),
-            addresses: self.addresses,
-            agent: self.agent.or(lower.agent),
-        }
-    }
-
-    /// The same, with the paths of a file in this folder.
-    fn in_folder(self, folder: &Path) -> Self {
-        let place = |path: Option<PathBuf>| path.map(|path| folder.join(path));
-        Self {
-            roster: place(self.roster),
-            key: place(self.key),
-            device_key: place(self.device_key),
-            catalogue: place(self.catalogue),
-            state: place(self.state),
-            receipts: place(self.receipts),
-            agent: AgentSettings {
-                folder: place(self.agent.folder),
-                queue: place(self.agent.queue),
-                ..self.agent
-            },
-            ..self
-        }
-    }
-}
 
 /// Why the profile, or a file that it names, cannot be used.
 #[derive(Debug, Error)]
@@ -273,22 +177,7 @@ impl Profile {
     /// [`ProfileError::File`] when the file that was named is not there, or
     /// [`ProfileError::Toml`].
     pub fn load(path: Option<&Path>, above: Settings) -> Result<Self, ProfileError> {
-        let named = path.unwrap_or(Path::new(FILE_NAME));
-        let text = match files::read_text(named, PROFILE_BYTES_MAX) {
-            Ok(text) => text,
-            Err(FileError::Missing { .. }) if path.is_none() => return Ok(Self::new(above)),
-            Err(error) => return Err(error.into()),
-        };
-        let file: Settings = toml::from_str(&text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start));
-            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
-            ProfileError::Toml {
-                path: named.to_owned(),
-                line,
-            }
-        })?;
-        let folder = named.parent().unwrap_or(Path::new(""));
-        Ok(Self::new(above.or(file.in_folder(folder))))
+        Ok(Self::new(Layers::read(path, above)?.settled()))
     }
 
     /// The settings.
@@ -304,7 +193,7 @@ impl Profile {
     /// [`ProfileError::File`] or [`ProfileError::Roster`].
     pub fn rosters(&self) -> Result<Rosters, ProfileError> {
         let file = self.settings.roster.as_deref();
-        let trusted = read_roster(file.unwrap_or(Path::new("roster.txt")))?;
+        let trusted = read_roster(file.unwrap_or(Path::new(ROSTER_FILE)))?;
         Ok(Rosters::open(trusted, self.state_folder())?)
     }
 
@@ -316,12 +205,22 @@ impl Profile {
         Ok(self.rosters()?.newest().clone())
     }
 
-    /// The own key; by default from `key.pem`.
+    /// The own key.
     ///
     /// # Errors
     /// [`ProfileError::File`] or [`ProfileError::Key`].
     pub fn secret(&self) -> Result<SecretKey, ProfileError> {
-        let path = self.settings.key.as_deref().unwrap_or(Path::new("key.pem"));
+        Self::secret_in(self.key_file())
+    }
+
+    /// The file of the own key; by default `key.pem`.
+    #[must_use]
+    pub fn key_file(&self) -> &Path {
+        self.settings.key.as_deref().unwrap_or(Path::new(KEY_FILE))
+    }
+
+    /// The key in a file.
+    pub(crate) fn secret_in(path: &Path) -> Result<SecretKey, ProfileError> {
         let pem = Zeroizing::new(files::read_text(path, KEY_BYTES_MAX)?);
         Ok(SecretKey::from_pem(&pem)?)
     }
@@ -339,7 +238,7 @@ impl Profile {
     #[must_use]
     pub fn catalogue_file(&self) -> &Path {
         let file = self.settings.catalogue.as_deref();
-        file.unwrap_or(Path::new("catalogue.txt"))
+        file.unwrap_or(Path::new(CATALOGUE_FILE))
     }
 
     /// The payers' networks that the shop is in; by default none.
@@ -380,14 +279,17 @@ impl Profile {
     /// The folder of what has been verified so far; by default `state`.
     #[must_use]
     pub fn state_folder(&self) -> &Path {
-        self.settings.state.as_deref().unwrap_or(Path::new("state"))
+        self.settings
+            .state
+            .as_deref()
+            .unwrap_or(Path::new(STATE_FOLDER))
     }
 
     /// The folder that receipts are written to; by default `receipts`.
     #[must_use]
     pub fn receipts_folder(&self) -> &Path {
         let folder = self.settings.receipts.as_deref();
-        folder.unwrap_or(Path::new("receipts"))
+        folder.unwrap_or(Path::new(RECEIPTS_FOLDER))
     }
 
     /// What has been verified so far.
@@ -534,7 +436,7 @@ mod tests {
         assert_eq!(settings.roster, Some(folder.path().join("r.txt")));
         assert_eq!(settings.key, Some(PathBuf::from("/k.pem")));
         assert_eq!(settings.addresses["a"], "b:1");
-        assert_eq!(profile.state_folder(), Path::new("state"));
+        assert_eq!(profile.state_folder(), Path::new(STATE_FOLDER));
     }
 
     #[test]

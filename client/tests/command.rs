@@ -22,6 +22,7 @@ use self::example::Ledger;
 fn vitrail(folder: &Path) -> Command {
     let mut command = Command::cargo_bin("vitrail").unwrap();
     command.current_dir(folder).env_clear();
+    command.env("VITRAIL_OUTPUT", "text");
     command
 }
 
@@ -305,4 +306,77 @@ fn items_that_a_rule_refuses_are_answered_with_place_reason_and_sentence() {
     let (code, stdout, stderr) = run(vitrail(till.path()).args(malformed));
     assert_eq!((code, stdout.as_str()), (2, ""));
     assert_eq!(stderr, "error: item 1: an LPP code must be 7 digits\n");
+}
+
+#[test]
+fn a_pipe_gets_json_unless_text_is_asked_for() {
+    let folder = folder();
+    let words = ["receipt", "verify", "receipt", "--roster", "roster.txt"];
+    let (_, piped, _) = run(vitrail(folder.path())
+        .env_remove("VITRAIL_OUTPUT")
+        .args(words));
+    let answer: serde_json::Value = serde_json::from_str(&piped).unwrap();
+    assert_eq!(answer["valid"], true);
+    assert_eq!(piped.lines().count(), 1);
+    let (_, asked, _) = run(vitrail(folder.path()).args(words));
+    assert!(asked.starts_with("ok     "), "{asked}");
+}
+
+#[test]
+fn settings_are_shown_with_where_they_come_from() {
+    let folder = till("");
+    fs::write(
+        folder.path().join("vitrail.toml"),
+        "node = \"cnam\"\nkey = \"k.pem\"\n",
+    )
+    .unwrap();
+    let mut show = vitrail(folder.path());
+    show.env("VITRAIL_STATE", "seen")
+        .env("VITRAIL_KEY", "other.pem");
+    let words = [
+        "config",
+        "show",
+        "--origins",
+        "--node",
+        "amc",
+        "--roster",
+        "r.txt",
+    ];
+    let (code, text, _) = run(show.args(words));
+    assert_eq!(code, 0);
+    for line in [
+        "node             flag         amc",
+        "roster           flag         r.txt",
+        "key              environment  other.pem",
+        "state            environment  seen",
+        "catalogue        default      catalogue.txt",
+        "device_entry     unset        -",
+        "profile vitrail.toml",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn a_doctor_without_a_federation_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text, _) = run(vitrail(folder.path()).arg("doctor"));
+    assert_eq!(code, 1);
+    assert!(text.contains("failed  roster"), "{text}");
+    assert!(text.contains("failed  key"), "{text}");
+    assert!(text.contains("ok      queue"), "{text}");
+}
+
+#[test]
+fn a_shell_and_a_reader_of_manuals_get_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, script, _) = run(vitrail(folder.path()).args(["completion", "bash"]));
+    assert_eq!(code, 0);
+    assert!(script.contains("vitrail__subcmd__receipt") || script.contains("vitrail__receipt"));
+    let (code, _, _) = run(vitrail(folder.path()).args(["manual", "man"]));
+    assert_eq!(code, 0);
+    for page in ["vitrail.1", "vitrail-check.1", "vitrail-receipt-verify.1"] {
+        let page = fs::read_to_string(folder.path().join("man").join(page)).unwrap();
+        assert!(page.starts_with(".ie"), "{page}");
+    }
 }

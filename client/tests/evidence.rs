@@ -67,7 +67,8 @@ fn folder() -> TempDir {
 
 fn vitrail(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::cargo_bin("vitrail").unwrap();
-    let command = command.current_dir(folder).env_clear().args(arguments);
+    let command = command.current_dir(folder).env_clear();
+    let command = command.env("VITRAIL_OUTPUT", "text").args(arguments);
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap();

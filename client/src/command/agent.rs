@@ -7,7 +7,8 @@ use std::sync::Arc;
 use clap::Args;
 use client::agent::{Agent, AgentParts, FOLDER, Handled, LISTEN, Mode, openapi_json};
 use client::failure::FailureKind;
-use client::profile::AgentSettings;
+use client::profile::{AgentSettings, QUEUE_FOLDER};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -86,7 +87,7 @@ pub(super) async fn agent(args: AgentArgs, output: Format) -> Answer {
         profile,
         listen,
         folder: set.folder.unwrap_or_else(|| PathBuf::from(FOLDER)),
-        queue: set.queue.unwrap_or_else(|| PathBuf::from("queue")),
+        queue: set.queue.unwrap_or_else(|| PathBuf::from(QUEUE_FOLDER)),
         origins: set.origins.unwrap_or_default(),
         mode,
         new_token: args.new_token,
@@ -126,8 +127,8 @@ async fn told_to_end() {
 }
 
 /// What is printed when it serves.
-#[derive(Debug, Serialize)]
-struct ServingReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ServingReport {
     listening: SocketAddr,
     /// The file with the pairing token, while nobody has taken it away.
     token_file: Option<PathBuf>,
@@ -155,8 +156,8 @@ impl Report for ServingReport {
 }
 
 /// What is printed when it has ended.
-#[derive(Debug, Serialize)]
-struct EndedReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct EndedReport {
     ended: bool,
 }
 

@@ -8,6 +8,7 @@ use client::contracts::import::{self, ImportFiles, Imported, Step};
 use client::profile::Settings;
 use client::system;
 use indicatif::ProgressStyle;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cover::progress_bar;
@@ -83,8 +84,8 @@ async fn import(args: ImportArgs) -> Answer {
 }
 
 /// What `contracts import` answers.
-#[derive(Debug, Serialize)]
-struct ContractsReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ContractsReport {
     contracts: u64,
     /// Lines that were left out: all of them are counted.
     skipped: u64,

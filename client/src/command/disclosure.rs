@@ -9,6 +9,7 @@ use client::{disclosure, files};
 use proto::disclosure::{DISCLOSURE_BYTES_MAX, Disclosed, Disclosure, DisclosureError, Step};
 use proto::ids::LeafIndex;
 use proto::roster::Roster;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::incident::own_contracts;
@@ -139,8 +140,8 @@ fn step(step: Step) -> StepReport {
 }
 
 /// What `disclose` answers.
-#[derive(Debug, Serialize)]
-struct MadeReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct MadeReport {
     index: u64,
     out: PathBuf,
 }
@@ -160,7 +161,7 @@ impl Report for MadeReport {
 }
 
 /// What a disclosure shows once every step has passed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct DisclosedReport {
     index: u64,
     size: u64,
@@ -190,8 +191,8 @@ impl DisclosedReport {
 }
 
 /// What `disclosure open` answers.
-#[derive(Debug, Serialize)]
-struct DisclosureReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct DisclosureReport {
     valid: bool,
     passed: Vec<StepReport>,
     failed_step: Option<&'static str>,

@@ -16,6 +16,7 @@ use proto::contracts::ContractsError;
 use proto::ids::UnixMillis;
 use proto::incident::{INCIDENT_PURPOSE, IncidentKeyError, IncidentSecretKey};
 use proto::signing::PublicKey;
+use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -131,7 +132,7 @@ fn read_key(path: &Path, seal_file: Option<&Path>) -> Result<IncidentSecretKey, 
 }
 
 /// One look.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct TouchedReport {
     at: String,
     /// `answered`, `failed`, or the code of the reason why it was refused.
@@ -177,7 +178,7 @@ impl TouchedReport {
 }
 
 /// One of the own contracts that was looked at.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AffectedReport {
     /// Its line in the contracts file.
     line: u64,
@@ -218,7 +219,7 @@ impl AffectedReport {
 }
 
 /// Which of the own contracts were looked at.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ContractsReport {
     affected: Vec<AffectedReport>,
     /// Contracts in the file.
@@ -238,8 +239,8 @@ impl ContractsReport {
 }
 
 /// What `incident` answers.
-#[derive(Debug, Serialize)]
-struct IncidentReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct IncidentReport {
     till: String,
     since: String,
     looks: Vec<TouchedReport>,

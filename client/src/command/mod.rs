@@ -2,25 +2,30 @@
 //!
 //! It ends with 0 for yes, 1 for no (refused, not covered, invalid), 2 when it could not ask, and 3
 //! when the ledger contradicts what was seen of it before.
-//! Answers go to stdout as text or JSON; what went wrong goes to stderr as `error:` and `hint:`.
+//! Answers go to stdout: text on a terminal, a line of JSON elsewhere, or as `-o` says. What went
+//! wrong goes to stderr as `error:` and `hint:`.
 
 mod agent;
 mod audit;
 mod card;
 mod catalogue;
+mod config;
 mod contracts;
 mod cover;
 mod delivery;
 mod disclosure;
+mod doctor;
 mod erase;
 mod evidence;
 mod incident;
 mod key;
+mod manual;
 mod office;
 mod print;
 mod queue;
 mod receipt;
 mod report;
+mod schema;
 mod sealed;
 mod session;
 mod terms;
@@ -29,9 +34,9 @@ mod till;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use client::failure::{Failure, FailureKind};
-use client::profile::{Profile, ProfileError, Settings};
+use client::profile::{Layers, Profile, ProfileError, Settings};
 use tokio::runtime::{Builder, Runtime};
 
 use self::print::Format;
@@ -44,9 +49,9 @@ use self::report::Report;
 #[derive(Parser)]
 #[command(name = "vitrail", version, max_term_width = 100)]
 struct Cli {
-    /// How answers are printed
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    /// How answers are printed [default: text on a terminal, json elsewhere]
+    #[arg(short, long, global = true, value_enum, env = "VITRAIL_OUTPUT")]
+    output: Option<Format>,
     /// Says on stderr which node answered, and which could not
     #[arg(short, long, global = true)]
     verbose: bool,
@@ -111,6 +116,17 @@ enum Command {
     Keygen(key::KeygenArgs),
     /// Serves till software on this machine: JSON over HTTP on 127.0.0.1
     Agent(Box<agent::AgentArgs>),
+    /// Looks for what is wrong: files, clock, nodes, catalogue, admission
+    Doctor(doctor::DoctorArgs),
+    /// Works on settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Prints what a shell completes commands from
+    Completion(manual::CompletionArgs),
+    /// Writes a manual page for each command
+    Manual(manual::ManualArgs),
+    /// Prints the JSON Schema of what a command answers with `-o json`
+    Schema(schema::SchemaArgs),
 }
 
 /// What every command that asks somebody has. A flag counts before the variable, that before the
@@ -148,6 +164,11 @@ fn parse_address(text: &str) -> Result<(String, String), String> {
 impl SettingsArgs {
     /// The profile under these flags, and under `more` that only some commands have.
     fn load(self, more: Settings) -> Result<Profile, ProfileError> {
+        Ok(Profile::new(self.layers(more)?.settled()))
+    }
+
+    /// The same, with what stands where.
+    fn layers(self, more: Settings) -> Result<Layers, ProfileError> {
         let flags = Settings {
             roster: self.roster,
             key: self.key,
@@ -157,7 +178,7 @@ impl SettingsArgs {
             addresses: self.addresses.into_iter().collect(),
             ..Settings::default()
         };
-        Profile::load(self.profile.as_deref(), flags.or(more))
+        Layers::read(self.profile.as_deref(), flags.or(more))
     }
 }
 
@@ -182,9 +203,11 @@ type Answer = Result<Box<dyn Report>, Failed>;
 
 /// Runs the command of this process's arguments.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let output = cli.output.unwrap_or_else(Format::usual);
     let answer = match runtime(&cli.command) {
-        Ok(runtime) => runtime.block_on(answer(cli.command, cli.output)),
+        Ok(runtime) => runtime.block_on(answer(cli.command, output, &matches)),
         Err(_) => Err(Failed {
             kind: FailureKind::Unavailable,
             message: "the system gives no threads to work with".to_owned(),
@@ -193,14 +216,14 @@ pub(crate) fn run() -> ExitCode {
     };
     match answer {
         Ok(report) => {
-            print::report(cli.output, cli.verbose, report.as_ref());
+            print::report(output, cli.verbose, report.as_ref());
             ExitCode::from(match (report.is_known(), report.is_yes()) {
                 (false, _) => 2,
                 (true, yes) => u8::from(!yes),
             })
         }
         Err(failed) => {
-            print::failed(cli.output, &failed);
+            print::failed(output, &failed);
             ExitCode::from(match failed.kind {
                 FailureKind::Refused => 1,
                 FailureKind::Malformed | FailureKind::Unavailable => 2,
@@ -230,7 +253,7 @@ fn runtime(command: &Command) -> std::io::Result<Runtime> {
     }
 }
 
-async fn answer(command: Command, output: Format) -> Answer {
+async fn answer(command: Command, output: Format, matches: &ArgMatches) -> Answer {
     match command {
         Command::Check(args) => till::check(args).await,
         Command::Claim(args) => till::claim(args).await,
@@ -256,13 +279,17 @@ async fn answer(command: Command, output: Format) -> Answer {
         Command::Audit(args) => audit::audit(args).await,
         Command::Keygen(args) => key::keygen(&args),
         Command::Agent(args) => agent::agent(*args, output).await,
+        Command::Doctor(args) => doctor::doctor(args).await,
+        Command::Config(command) => config::run(command, matches),
+        Command::Completion(args) => manual::completion(&args, Cli::command()),
+        Command::Manual(args) => manual::manual(&args, Cli::command()),
+        Command::Schema(args) => schema::schema(&args),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

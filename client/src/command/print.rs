@@ -1,6 +1,6 @@
 //! Printing: answers to stdout, what went wrong to stderr.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use client::failure::FailureKind;
 use serde_json::json;
@@ -17,6 +17,17 @@ pub(super) enum Format {
     Json,
     /// A table, for `statements`
     Csv,
+}
+
+impl Format {
+    /// What is printed when nothing else is asked for: a person at a terminal reads text, a program
+    /// at the other end of a pipe reads JSON.
+    pub(super) fn usual() -> Self {
+        match io::stdout().is_terminal() {
+            true => Self::Text,
+            false => Self::Json,
+        }
+    }
 }
 
 /// Prints an answer.

@@ -12,6 +12,7 @@ use client::profile::Profile;
 use client::queue::{Queue, QueueError, Queued};
 use client::session::Session;
 use client::system;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::{IssueReport, Report, to_json};
@@ -156,7 +157,7 @@ pub(super) async fn claim(
 }
 
 /// One claim of the queue.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct QueuedReport {
     name: String,
     queued_at: String,
@@ -182,8 +183,8 @@ impl QueuedReport {
 }
 
 /// What `queue list` answers.
-#[derive(Debug, Serialize)]
-struct ListReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ListReport {
     claims: Vec<QueuedReport>,
 }
 
@@ -219,14 +220,14 @@ impl Report for ListReport {
 }
 
 /// What became of one claim of the queue.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct SentReport {
     name: String,
     claim: IssueReport,
 }
 
 /// Why not everything was sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Stopped {
     message: String,
     #[serde(skip)]
@@ -246,8 +247,8 @@ impl Stopped {
 }
 
 /// What `queue send` answers.
-#[derive(Debug, Default, Serialize)]
-struct SendReport {
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(super) struct SendReport {
     sent: Vec<SentReport>,
     /// Claims that wait on.
     waiting: usize,

@@ -17,6 +17,7 @@ use client::issue::Refused;
 use client::pos::LineRefusal;
 use proto::ids::Day;
 use proto::receipt::Step;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(super) use self::catalogue::{FetchReport, ImportReport, RemarkReport, StatusReport};
@@ -70,7 +71,7 @@ pub(super) fn to_json(report: &impl Serialize) -> String {
 }
 
 /// A rule that said no.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct RefusalReport {
     code: &'static str,
     sentence: &'static str,
@@ -121,14 +122,14 @@ impl RefusalReport {
 }
 
 /// A line of a file and what is wrong with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ProblemReport {
     pub(super) line: u64,
     pub(super) problem: String,
 }
 
 /// What `cover` answers.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct CoverReport {
     pub(super) accepted: usize,
     pub(super) refused: usize,
@@ -168,7 +169,7 @@ impl Report for CoverReport {
 }
 
 /// What `keygen` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct KeyReport {
     pub(super) public_key: String,
     pub(super) out: PathBuf,
@@ -189,7 +190,7 @@ impl Report for KeyReport {
 }
 
 /// One step of a verification.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct StepReport {
     pub(super) step: &'static str,
     pub(super) sentence: &'static str,
@@ -205,7 +206,7 @@ impl From<Step> for StepReport {
 }
 
 /// What is known once every step has passed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct VerifiedReport {
     /// `receipt` or `refusal`.
     pub(super) title: &'static str,
@@ -220,7 +221,7 @@ pub(super) struct VerifiedReport {
 }
 
 /// What `receipt verify` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ReceiptReport {
     pub(super) valid: bool,
     pub(super) passed: Vec<StepReport>,
@@ -279,7 +280,7 @@ impl Report for ReceiptReport {
 }
 
 /// What `audit` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AuditReport {
     pub(super) origin: String,
     pub(super) size: u64,

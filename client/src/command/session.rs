@@ -3,6 +3,7 @@
 use clap::Args;
 use client::device;
 use client::profile::Settings;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::{Report, to_json};
@@ -26,8 +27,8 @@ pub(super) async fn session(args: SessionArgs) -> Answer {
 }
 
 /// What `session` answers.
-#[derive(Debug, Serialize)]
-struct SessionReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SessionReport {
     /// The key that this till works with.
     public_key: String,
     /// When it expires; none for a key that is no session's.

@@ -9,13 +9,14 @@ use proto::benefit::{Counting, Limits, NetworkRule, Rule, Span};
 use proto::disclosure::Terms;
 use proto::ids::Cents;
 use proto::refusal::Reason;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The letters of the six ceilings of a responsible contract, in their order.
 const BRACKETS: [char; 6] = ['a', 'b', 'c', 'd', 'e', 'f'];
 
 /// One line of a claim.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct LineReport {
     grouped_code: &'static str,
     price_cents: u64,
@@ -25,7 +26,7 @@ pub(super) struct LineReport {
 }
 
 /// What a payer pays for one item.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum RuleReport {
     Nothing,
@@ -44,14 +45,14 @@ enum RuleReport {
 }
 
 /// What is paid in a network of opticians.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct NetworkReport {
     name: String,
     rule: RuleReport,
 }
 
 /// Least and most for a pair with lenses of one bracket.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct SpanReport {
     bracket: char,
     least_cents: u64,
@@ -59,14 +60,14 @@ struct SpanReport {
 }
 
 /// The limits of a whole pair.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LimitsReport {
     frame_most_cents: u64,
     pairs: Vec<SpanReport>,
 }
 
 /// Months from a delivery to the next one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RenewalReport {
     adult: u16,
     child: u16,
@@ -74,7 +75,7 @@ struct RenewalReport {
 }
 
 /// What a payer committed to for one grouped code.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct CoverageReport {
     grouped_code: &'static str,
     rights_from: String,
@@ -86,7 +87,7 @@ pub(super) struct CoverageReport {
 }
 
 /// What was handed over, as one payer sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct DeliveryReport {
     /// `first`, `correction` or `replacement`.
     handover: &'static str,
@@ -97,7 +98,7 @@ pub(super) struct DeliveryReport {
 }
 
 /// What a payer answered to an invoice.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SettlementReport {
     outcome: &'static str,
     /// The code of the payer's reason, unless it is paid.
@@ -109,7 +110,7 @@ pub(super) struct SettlementReport {
 }
 
 /// What a payer committed to, what was claimed from it, delivered, and answered by it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TermsReport {
     Coverage(Box<CoverageReport>),

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use client::lookup::NamedCatalogue;
 use proto::hash::Hash;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ProblemReport, Report, to_json};
 
 /// What `catalogue import` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct ImportReport {
     pub(in crate::command) version: String,
     pub(in crate::command) valid_from: String,
@@ -29,7 +30,7 @@ pub(in crate::command) struct ImportReport {
 }
 
 /// Something about an imported product.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct RemarkReport {
     pub(in crate::command) line: u64,
     pub(in crate::command) remark: String,
@@ -77,7 +78,7 @@ impl Report for ImportReport {
 }
 
 /// What `catalogue fetch` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct FetchReport {
     pub(in crate::command) version: String,
     pub(in crate::command) valid_from: String,
@@ -111,7 +112,7 @@ impl Report for FetchReport {
 }
 
 /// What `catalogue status` answers: yes when the own file is the one in force.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct StatusReport {
     in_force: bool,
     /// The entry that names the one in force.

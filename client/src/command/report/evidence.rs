@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use proto::evidence::Step;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Report, StepReport, to_json};
@@ -18,7 +19,7 @@ impl From<Step> for StepReport {
 }
 
 /// Who is guilty of what.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in super::super) struct VerdictReport {
     pub(in super::super) offence: &'static str,
     pub(in super::super) members: Vec<String>,
@@ -29,7 +30,7 @@ pub(in super::super) struct VerdictReport {
 }
 
 /// What `evidence verify` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in super::super) struct EvidenceReport {
     pub(in super::super) valid: bool,
     pub(in super::super) passed: Vec<StepReport>,
@@ -94,7 +95,7 @@ impl Report for EvidenceReport {
 }
 
 /// What `audit` answers when a log does not pass and others can be shown why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in super::super) struct AuditFailedReport {
     pub(in super::super) failure: String,
     pub(in super::super) file: PathBuf,

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use client::issue::Issued;
 use client::session::Session;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{NodesReport, QuoteReport, RefusalReport, Report, to_json};
 
 /// What became of an entry.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct IssueReport {
     pub(in crate::command) kind: &'static str,
     /// `accepted`, `refused` or `queued`.
@@ -28,7 +29,7 @@ pub(in crate::command) struct IssueReport {
 }
 
 /// An entry that waits to be sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct WaitingReport {
     /// Its name in the queue.
     pub(in crate::command) name: String,
@@ -121,7 +122,7 @@ impl Report for IssueReport {
 }
 
 /// What `claim` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct ClaimReport {
     /// Nothing for a claim of a kept quote.
     pub(in crate::command) quote: Option<QuoteReport>,

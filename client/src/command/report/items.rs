@@ -1,12 +1,13 @@
 //! Items that a rule refuses before anybody is asked.
 
 use client::pos::ItemsRefused;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Report, to_json};
 
 /// What `check` and `claim` answer when the items themselves are refused: there is no quote.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct ItemsReport {
     covered: bool,
     refusal: ItemsRefusalReport,
@@ -15,7 +16,7 @@ pub(in crate::command) struct ItemsReport {
 }
 
 /// The rule that said no, and to which items.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ItemsRefusalReport {
     code: &'static str,
     sentence: &'static str,

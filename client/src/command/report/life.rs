@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use client::opened::{OpenedEntry, PayerStanding};
 use proto::attestation::lifecycle::PaymentStage;
 use proto::roster::Roster;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Report, to_json};
 
 /// One payer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct StandingReport {
     /// The member's name; `None` when it is a member no more.
     pub(super) payer: Option<String>,
@@ -26,7 +27,7 @@ pub(in crate::command) struct StandingReport {
 }
 
 /// What `status` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct StatusReport {
     pub(super) kind: &'static str,
     pub(super) index: u64,

@@ -1,17 +1,18 @@
 //! Which node answered, and which could not.
 
 use client::session::Session;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A node that gave no answer that could be used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct PassedOverReport {
     pub(in crate::command) member: String,
     pub(in crate::command) reason: String,
 }
 
 /// Who answered for the ledger: a part of the answers that say so.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(in crate::command) struct NodesReport {
     /// The member whose node gave the answer that was used last.
     pub(in crate::command) answered_by: Option<String>,

@@ -8,13 +8,14 @@ use client::office::{
 };
 use proto::attestation::ClaimTerms;
 use proto::ids::{Cents, TreeSize};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::life::stage_word;
 use super::{ProblemReport, Report, to_json};
 
 /// One invoice of a claim.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct InvoiceReport {
     invoice: u64,
     /// The delivery that is to be settled.
@@ -32,7 +33,7 @@ struct InvoiceReport {
 }
 
 /// One claim.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ClaimedReport {
     claim: u64,
     issued_at: String,
@@ -51,7 +52,7 @@ struct ClaimedReport {
 }
 
 /// What `claims list` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct ClaimsReport {
     claims: Vec<ClaimedReport>,
     /// Entries of claims from before the beginning of the list.
@@ -192,7 +193,7 @@ fn euros(cents: Option<u64>) -> String {
 }
 
 /// What `claims check` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct CheckedReport {
     claim: u64,
     fits: bool,
@@ -238,7 +239,7 @@ impl Report for CheckedReport {
 }
 
 /// One line that is in the ledger.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct SettledLineReport {
     line: u64,
     settlement: u64,
@@ -249,7 +250,7 @@ struct SettledLineReport {
 }
 
 /// What `settle --file` answers.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(in crate::command) struct SettledReport {
     settled: Vec<SettledLineReport>,
     refused: usize,
@@ -345,7 +346,7 @@ impl Report for SettledReport {
 }
 
 /// One settlement of a statement.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct StatementLineReport {
     settlement: u64,
     claim: u64,
@@ -358,7 +359,7 @@ struct StatementLineReport {
 }
 
 /// The settlements of one shop; amounts in cents.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ShopReport {
     /// `None` for the tills whose grant was revoked.
     finess: Option<String>,
@@ -369,7 +370,7 @@ struct ShopReport {
 }
 
 /// What `statements` answers; amounts in cents.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct StatementReport {
     day: String,
     shops: Vec<ShopReport>,

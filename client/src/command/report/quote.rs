@@ -8,12 +8,13 @@ use client::session::Session;
 use proto::ids::{Cents, Day, UnixMillis};
 use proto::lpp::Side;
 use proto::roster::Role;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{NodesReport, RefusalReport, Report, to_json};
 
 /// What one payer pays of one line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PaymentReport {
     pub(super) member: String,
     pub(super) role: &'static str,
@@ -23,7 +24,7 @@ pub(super) struct PaymentReport {
 }
 
 /// A payer that has terms for a line and pays nothing of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct UnpaidReport {
     pub(super) member: String,
     pub(super) code: &'static str,
@@ -31,7 +32,7 @@ pub(super) struct UnpaidReport {
 }
 
 /// Where the renewal clock of a line's slot stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct RenewalReport {
     /// `free`, `reserved`, `held`, or `early` when the attested condition opens a held slot.
     pub(super) state: &'static str,
@@ -44,7 +45,7 @@ pub(super) struct RenewalReport {
 }
 
 /// What one payer pays of all lines.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PayerReport {
     /// None when no member of the federation has the payer's number.
     pub(super) member: Option<String>,
@@ -59,7 +60,7 @@ pub(super) struct PayerReport {
 }
 
 /// One line of a quote.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct LineReport {
     pub(super) lpp_code: String,
     pub(super) grouped_code: &'static str,
@@ -151,7 +152,7 @@ impl LineReport {
 }
 
 /// What `check` answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct QuoteReport {
     pub(super) covered: bool,
     pub(super) lines: Vec<LineReport>,

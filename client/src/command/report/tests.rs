@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use super::nodes::PassedOverReport;
 use super::quote::{LineReport, PayerReport, PaymentReport, RenewalReport, UnpaidReport};
 use super::*;
+use crate::command::schema::tests::assert_allowed;
 
 fn refusal() -> RefusalReport {
     RefusalReport {
@@ -122,6 +123,23 @@ fn problems() -> Vec<ProblemReport> {
         line: 3,
         problem: "a NIR must have 13 characters and a key of 2 digits".to_owned(),
     }]
+}
+
+#[test]
+fn every_answer_is_one_that_the_schema_of_its_command_allows() {
+    let claim = ClaimReport {
+        quote: Some(quote()),
+        claim: issue(),
+    };
+    assert_allowed("check", &quote().kept("quote.txt".into()).json());
+    assert_allowed("claim", &claim.json());
+    assert_allowed("release", &issue().json());
+    assert_allowed("deliver", &refused().json());
+    let covered = CoverReport {
+        problems: problems(),
+        ..CoverReport::default()
+    };
+    assert_allowed("cover", &covered.json());
 }
 
 #[test]
@@ -314,6 +332,7 @@ fn where_each_payer_stands_is_told_with_its_reason() {
     amo: paid (entry 8)
     no member: rejected (entry 10): La facture ne correspond pas à la demande.
     ");
+    assert_allowed("status", &report.json());
 }
 
 #[test]
@@ -327,6 +346,7 @@ fn a_key_is_told_by_its_public_half() {
     public key AQEB=
     written to key.pem
     ");
+    assert_allowed("keygen", &report.json());
 }
 
 #[test]
@@ -372,6 +392,8 @@ fn a_receipt_is_told_step_by_step() {
     ok     format     the file is of the format, with nothing added or missing
     FAILED checkpoint 2 voting members cosigned, it takes 3
     ");
+    assert_allowed("receipt verify", &good.json());
+    assert_allowed("receipt verify", &bad.json());
 }
 
 #[test]
@@ -397,6 +419,7 @@ fn an_audit_is_told_with_its_roots_and_counts() {
     roster                1
     roster of epoch 0, checkpoint cosigned by amo
     ");
+    assert_allowed("audit", &report.json());
 }
 
 #[test]
@@ -435,4 +458,6 @@ fn the_json_of_evidence_is_an_interface() {
     };
     assert!(!found.is_yes() && found.is_known() && !found.evidence.is_known());
     assert_snapshot!(found.json(), @r#"{"failure":"map root: the checkpoint has another one than the entries give","file":"evidence/wrong-map.txt","evidence":{"valid":false,"passed":[],"failed_step":"contradiction","failure":"it takes the log","verdict":null,"takes_the_log":true}}"#);
+    assert_allowed("evidence verify", &held.json());
+    assert_allowed("audit", &found.json());
 }
