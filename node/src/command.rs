@@ -1,12 +1,15 @@
 //! The command of the operator: `vitrail-node keygen | init | join | seal-key | reseal | run |
-//! status | rebuild | backup | restore | roster | leave | rotate | ceremony | demo`.
+//! status | rebuild | backup | restore | roster | leave | rotate | ceremony | config | completion |
+//! manual | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
 mod backups;
+mod config;
 mod demo;
 mod failure;
 mod joining;
+mod manual;
 mod members;
 mod rosters;
 mod sealing;
@@ -16,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use proto::identity::PayerNumber;
 use proto::ids::{IdError, MemberName, Origin};
 use proto::incident::IncidentPublicKey;
@@ -27,8 +32,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::backups::{BackupArgs, RestoreArgs};
+use self::config::ConfigCommand;
 use self::failure::CommandError;
 use self::joining::JoinArgs;
+use self::manual::{CompletionArgs, ManualArgs};
 use self::members::MemberArgs;
 use self::rosters::{LeaveArgs, RosterCommand, RotateArgs};
 use self::sealing::{ResealArgs, SealArgs, SealKeyArgs};
@@ -103,6 +110,13 @@ enum Command {
     /// Make the joint keys together with other members, refresh the shares, publish the outcome.
     #[command(subcommand)]
     Ceremony(CeremonyCommand),
+    /// Look at the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print what a shell completes commands from.
+    Completion(CompletionArgs),
+    /// Write a manual page for each command.
+    Manual(ManualArgs),
     /// Play the main job: four nodes, two shops, twenty people who do not exist; then stay up.
     Demo(demo::DemoArgs),
 }
@@ -171,8 +185,10 @@ fn parse_incident_key(text: &str) -> Result<IncidentKey, String> {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let matches = Cli::command().try_get_matches();
+    let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match read {
+        Ok(read) => read,
         Err(error) => {
             // Help and version are answers; anything else is a command that cannot be read.
             let _ = error.print();
@@ -183,7 +199,7 @@ pub fn main() -> ExitCode {
     if cli.until_stdin_ends {
         end_with_stdin();
     }
-    match execute(cli) {
+    match execute(cli, &matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -221,7 +237,7 @@ fn end_with_stdin() {
     });
 }
 
-fn execute(cli: Cli) -> Result<(), CommandError> {
+fn execute(cli: Cli, matches: &ArgMatches) -> Result<(), CommandError> {
     match cli.command {
         Command::Keygen(args) => keygen(&args.out, cli.output),
         Command::Init(args) => init(args, cli.output),
@@ -237,6 +253,12 @@ fn execute(cli: Cli) -> Result<(), CommandError> {
         Command::Leave(args) => wait_for(rosters::leave(args, cli.output)),
         Command::Rotate(args) => wait_for(rosters::rotate(args, cli.output)),
         Command::Ceremony(command) => ceremony(command, cli.output),
+        Command::Config(command) => config::config(command, matches, cli.output),
+        Command::Completion(args) => {
+            manual::completion(&args, Cli::command());
+            Ok(())
+        }
+        Command::Manual(args) => manual::manual(args, Cli::command(), cli.output),
         Command::Demo(args) => demo::demo(&args, cli.output),
     }
 }
@@ -443,8 +465,6 @@ fn print<T: Serialize>(output: Output, report: &T, text: &str) -> Result<(), Com
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

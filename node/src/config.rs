@@ -1,6 +1,8 @@
 //! What an operator sets, and where: flag > environment > the machine's file, if `--config` names one
 //! > `node.toml` in the node's folder > default.
 
+mod layers;
+
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -11,6 +13,7 @@ use proto::ids::{IdError, MemberName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::layers::{Layer, Setting};
 use crate::ceremony::ceremonies;
 use crate::coverage::Sources;
 use crate::protection::{Method, Protection, ProtectionError, Sealing};
@@ -238,6 +241,13 @@ impl Settings {
         Self::read_file(dir.join(CONFIG_FILE))
     }
 
+    /// What the machine's file says, if these settings name one.
+    fn of_machine(&self) -> Result<Self, ConfigError> {
+        self.config
+            .clone()
+            .map_or_else(|| Ok(Self::default()), Self::read_file)
+    }
+
     fn read_file(path: PathBuf) -> Result<Self, ConfigError> {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -322,10 +332,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], see its variants.
     pub fn load(dir: &Path, flags: Settings) -> Result<Self, ConfigError> {
-        let machine = match flags.config.clone() {
-            Some(path) => Settings::read_file(path)?,
-            None => Settings::default(),
-        };
+        let machine = flags.of_machine()?;
         Self::complete(dir, flags.over(machine).over(Settings::read(dir)?))
     }
 
