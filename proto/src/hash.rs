@@ -132,6 +132,8 @@ pub enum Context {
     AgentToken,
     /// The key of the names and digests under which an agent keeps requests, from its pairing token.
     AgentRequests,
+    /// The key of the check of what an auditor keeps to go on from, from the ledger's origin.
+    AuditState,
 }
 
 impl Context {
@@ -173,6 +175,7 @@ impl Context {
             Self::EngineRecord => "vitrail 2026 v1 engine record",
             Self::AgentToken => "vitrail 2026 v1 agent token",
             Self::AgentRequests => "vitrail 2026 v1 agent requests",
+            Self::AuditState => "vitrail 2026 v1 audit state",
         }
     }
 }

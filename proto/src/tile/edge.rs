@@ -87,6 +87,25 @@ impl RightEdge {
         Ok(Self { size, tiles })
     }
 
+    /// The incomplete tiles, level 0 first, some of them empty: with the size, all there is of an
+    /// edge.
+    pub fn tiles(&self) -> impl Iterator<Item = &Tile> {
+        self.tiles.iter().map(|tile| &**tile)
+    }
+
+    /// The edge of a log of this size with the tiles that [`tiles`](Self::tiles) gave; `None` unless
+    /// they are as many and as wide as such a log has. Whoever compares its [`root`](Self::root) with
+    /// a checkpoint has checked the hashes too.
+    #[must_use]
+    pub fn of_tiles(size: TreeSize, tiles: Vec<Tile>) -> Option<Self> {
+        let levels = std::iter::successors(Some(size.get()), |hashes| Some(hashes >> TILE_HEIGHT));
+        let hashes = levels.take_while(|hashes| *hashes > 0);
+        let want = hashes.map(|hashes| hashes % TILE_WIDTH as u64);
+        let fits = tiles.iter().map(|tile| tile.width() as u64).eq(want);
+        let tiles = tiles.into_iter().map(Arc::new).collect();
+        fits.then_some(Self { size, tiles })
+    }
+
     /// Appends leaf hashes, and returns the tiles that they complete, each before the tile that
     /// holds its root.
     #[must_use = "a full tile is no longer in the edge: store it"]
@@ -249,6 +268,24 @@ mod tests {
             let (mut one, mut other) = (edge.clone(), rebuilt);
             assert_eq!(one.append_all(&leaves), other.append_all(&leaves));
             assert_eq!(one.root(), other.root());
+        }
+    }
+
+    #[test]
+    fn an_edge_of_its_own_tiles_is_the_edge_and_of_others_none() {
+        let leaves = leaves(66_200);
+        let mut edge = RightEdge::new();
+        for size in [0, 1, 255, 256, 257, 65_535, 65_536, 66_200] {
+            let from = edge.size().get() as usize;
+            let _ = edge.append_all(&leaves[from..size]);
+            let tiles: Vec<Tile> = edge.tiles().cloned().collect();
+            let again = RightEdge::of_tiles(edge.size(), tiles.clone());
+            assert_eq!(again.as_ref(), Some(&edge), "size {size}");
+            let other = TreeSize::new(size as u64 + 1);
+            assert_eq!(RightEdge::of_tiles(other, tiles.clone()), None);
+            let fewer = tiles.into_iter().skip(1).collect();
+            let fewer = RightEdge::of_tiles(edge.size(), fewer);
+            assert_eq!(fewer.is_none(), size > 0, "size {size}");
         }
     }
 
