@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use proto::attestation::{
-    Attestation, CatalogueNotice, Claim, Coverage, Grant, GrantClass, Release, State,
-    catalogue_index, slot_index,
+    Access, Attestation, CatalogueNotice, Claim, Coverage, Delivery, Erasure, Grant, GrantClass,
+    Handover, Release, Revocation, Settlement, SettlementOutcome, State, catalogue_index,
+    slot_index,
 };
 use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::entry::{Entry, Header, VerifiedEntry};
@@ -117,6 +118,15 @@ impl Ledger {
         ledger.append("amc", &coverage(1));
         ledger.append("till", &claim(&[1, 2], 3));
         ledger.append("till", &release(&[2], 4));
+        ledger
+    }
+
+    /// The furnished ledger with the first of the entries of [`life`]: every kind, all of them.
+    pub fn lived(entries: usize) -> Self {
+        let mut ledger = Self::furnished();
+        for (issuer, attestation) in life().into_iter().take(entries) {
+            ledger.append(issuer, &attestation);
+        }
         ledger
     }
 
@@ -363,6 +373,105 @@ pub fn release(slots: &[u8], claim: u64) -> Attestation {
         claim: LeafIndex::new(claim),
         invoice: None,
     })
+}
+
+/// Where the delivery of slot 1 stands in [`Ledger::lived`].
+pub const DELIVERY: u64 = 6;
+
+/// What is handed over of claim 4.
+pub fn handed(slots: &[u8], handover: Handover) -> Attestation {
+    let slots = slots.iter().map(|slot| SlotKey::from_bytes([*slot; 32]));
+    Attestation::Delivery(Delivery {
+        slots: slots.collect(),
+        claim: LeafIndex::new(4),
+        handover,
+        commitment: Hash::from_bytes([3; 32]),
+    })
+}
+
+/// For the first time, held for so many days.
+pub fn first(days: u32) -> Handover {
+    let until = today().plus(days);
+    Handover::First { until }
+}
+
+/// The invoice of [`DELIVERY`], stated again.
+pub fn correction() -> Attestation {
+    handed(
+        &[1],
+        Handover::Correction {
+            invoice: LeafIndex::new(DELIVERY),
+            delivered_on: today(),
+            until: today().plus(365),
+        },
+    )
+}
+
+/// What a payer answers to the invoice of [`DELIVERY`].
+pub fn settled(delivery: u64, outcome: SettlementOutcome) -> Attestation {
+    Attestation::Settlement(Settlement {
+        claim: LeafIndex::new(4),
+        invoice: LeafIndex::new(DELIVERY),
+        delivery: LeafIndex::new(delivery),
+        outcome,
+        commitment: Hash::from_bytes([4; 32]),
+    })
+}
+
+/// What was delivered comes back.
+pub fn returned() -> Attestation {
+    Attestation::Release(Release {
+        slots: vec![SlotKey::from_bytes([1; 32])],
+        claim: LeafIndex::new(4),
+        invoice: Some(LeafIndex::new(DELIVERY)),
+    })
+}
+
+/// What follows the furnished ledger, with its issuers: a delivery (6) rejected, corrected (8), paid,
+/// replaced, returned and recovered (12); a claim (13), a look, a device and its session (15, 16), a
+/// claim of the session, an erasure, a revocation.
+pub fn life() -> Vec<(&'static str, Attestation)> {
+    let unfit = Reason::InvoiceUnfit;
+    let replacement = Handover::Replacement {
+        invoice: LeafIndex::new(DELIVERY),
+    };
+    let look = Access {
+        commitment: Hash::from_bytes([6; 32]),
+    };
+    let (device, session) = (secret("device").public(), secret("session").public());
+    let Attestation::Grant(plain) = grant("device") else {
+        unreachable!()
+    };
+    let enrolled = Grant {
+        class: GrantClass::Device,
+        ..plain
+    };
+    let of_device = Grant {
+        till: session,
+        expires_at: UnixMillis::new(BEGIN.get() + 3_600_000),
+        class: GrantClass::Session { device },
+        ..plain
+    };
+    let erased = LeafIndex::new(13);
+    vec![
+        ("till", handed(&[1], first(700))),
+        ("amc", settled(DELIVERY, SettlementOutcome::Rejected(unfit))),
+        ("till", correction()),
+        ("amc", settled(8, SettlementOutcome::Paid)),
+        ("till", handed(&[1], replacement)),
+        ("till", returned()),
+        ("amc", settled(8, SettlementOutcome::Recovered(unfit))),
+        ("till", claim(&[1], 3)),
+        ("amc", Attestation::Access(look)),
+        ("opticiens", Attestation::Grant(enrolled)),
+        ("device", Attestation::Grant(of_device)),
+        ("session", claim(&[5], 3)),
+        ("till", Attestation::Erasure(Erasure { erased })),
+        (
+            "opticiens",
+            Attestation::Revocation(Revocation { till: device }),
+        ),
+    ]
 }
 
 /// Where the map keeps the catalogue, for tests that change the map behind the log's back.

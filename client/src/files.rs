@@ -86,7 +86,7 @@ pub(crate) fn io_error(path: &Path, error: &std::io::Error) -> FileError {
 /// # Errors
 /// [`FileError`], see its variants.
 pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
-    let file = File::open(path).map_err(|e| io_error(path, &e))?;
+    let file = open(path)?;
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too long from one that just fits.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
@@ -100,6 +100,14 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
         });
     }
     Ok(bytes)
+}
+
+/// A file that is read piece by piece.
+///
+/// # Errors
+/// [`FileError::Missing`] or [`FileError::Io`].
+pub fn open(path: &Path) -> Result<File, FileError> {
+    File::open(path).map_err(|e| io_error(path, &e))
 }
 
 /// The bytes of a secret that nobody else could read, at most `limit` of them.
@@ -131,7 +139,18 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, FileError> {
 /// # Errors
 /// [`FileError::Io`]; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    replace_with_mode(path, bytes, 0o644)
+    replace_by(path, |file| file.write_all(bytes))
+}
+
+/// The same for a file that is written piece by piece.
+///
+/// # Errors
+/// [`FileError::Io`]; the old file is then still there.
+pub fn replace_by(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<(), FileError> {
+    replace_with_mode(path, 0o644, write)
 }
 
 /// Replaces a whole file that its owner alone may read, as [`replace`] does.
@@ -139,15 +158,19 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError::Io`]; the old file is then still there.
 pub fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    replace_with_mode(path, bytes, 0o600)
+    replace_with_mode(path, 0o600, |file| file.write_all(bytes))
 }
 
-fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+fn replace_with_mode(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<(), FileError> {
     let drawn = u64::from_be_bytes(system::random()?);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{drawn:016x}"));
     let fresh = path.with_file_name(name);
-    let written = write_new(&fresh, bytes, mode)
+    let written = write_new(&fresh, mode, write)
         .and_then(|()| fs::rename(&fresh, path).map_err(|e| io_error(path, &e)));
     if written.is_err() {
         // The error that counts is the first one.
@@ -162,7 +185,7 @@ fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileErr
 /// # Errors
 /// [`FileError::Exists`] when there is one already, or [`FileError::Io`].
 pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    write_new(path, bytes, 0o600)?;
+    write_new(path, 0o600, |file| file.write_all(bytes))?;
     sync_folder_of(path)
 }
 
@@ -194,13 +217,17 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(|e| io_error(path, &e))
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+fn write_new(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<(), FileError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     let mut file = options.open(path).map_err(|e| io_error(path, &e))?;
-    file.write_all(bytes)
+    write(&mut file)
         .and_then(|()| file.sync_all())
         .map_err(|e| io_error(path, &e))
 }

@@ -13,6 +13,7 @@
 //! | an optician federation | [`federation`] |
 //! | whoever looks into an incident | [`incident`] |
 //! | an auditor | [`auditor::Auditor`], and what a payer made with [`disclosure`] |
+//! | who reads what they found | [`page`] |
 //!
 //! [`Observer`]: connection::Observer
 
@@ -78,6 +79,8 @@ pub mod catalogue;
 pub mod federation;
 
 pub mod auditor;
+
+pub mod page;
 
 pub mod profile;
 

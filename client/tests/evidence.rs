@@ -9,75 +9,19 @@
 )]
 mod example;
 
-use std::collections::HashMap;
+mod command_line;
+mod served;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread;
 
-use assert_cmd::Command;
-use tempfile::TempDir;
-
+use self::command_line::{folder, vitrail};
 use self::example::{Ledger, catalogue_place, claim, grant};
-
-type Files = Arc<HashMap<String, Vec<u8>>>;
-
-/// Serves the files of a log until the process ends.
-fn serve(ledger: &Ledger) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let files: Files = Arc::new(ledger.files());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let files = files.clone();
-            thread::spawn(move || answer(stream.unwrap(), &files));
-        }
-    });
-    address
-}
-
-/// Answers requests on one connection until its other side closes it.
-fn answer(mut stream: TcpStream, files: &Files) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    while let Some(Ok(request)) = lines.next() {
-        while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
-        let path = request.split(' ').nth(1).unwrap().trim_start_matches('/');
-        let (status, body) = match files.get(path) {
-            Some(body) => ("200 OK", &body[..]),
-            None => ("404 Not Found", &[][..]),
-        };
-        let head = format!(
-            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
-    }
-}
-
-/// A folder with the roster.
-fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let roster = example::roster().to_text();
-    fs::write(folder.path().join("roster.txt"), roster).unwrap();
-    folder
-}
-
-fn vitrail(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let mut command = Command::cargo_bin("vitrail").unwrap();
-    let command = command.current_dir(folder).env_clear();
-    let command = command.env("VITRAIL_OUTPUT", "text").args(arguments);
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let code = output.status.code().unwrap();
-    (code, text(output.stdout), text(output.stderr))
-}
+use self::served::serve;
 
 /// Audits a log, and finds the one file that is written.
 fn audited(folder: &Path, ledger: &Ledger) -> (String, String, PathBuf) {
-    let address = serve(ledger);
+    let address = serve(ledger.files());
     let (code, stdout, stderr) = vitrail(folder, &["audit", "--http", &address]);
     assert_eq!(code, 1, "{stderr}");
     let mut files = fs::read_dir(folder.join("evidence")).unwrap();
@@ -95,7 +39,7 @@ fn an_audit_writes_what_it_finds_and_the_file_convinces_whoever_has_the_roster()
     assert!(stdout.contains("guilty amc, amo, mutuelle, opticiens: signed a map"));
     assert!(stderr.starts_with("error: map root: "), "{stderr}");
 
-    let elsewhere = self::folder();
+    let elsewhere = command_line::folder();
     let copy = elsewhere.path().join("evidence.txt");
     fs::copy(&file, &copy).unwrap();
     let verify = [
@@ -135,7 +79,7 @@ fn a_slot_taken_twice_is_shown_and_a_rule_that_takes_the_log_ends_with_2() {
     let (stdout, _, _) = audited(folder.path(), &ledger);
     assert!(stdout.contains("vouched for entry 6"), "{stdout}");
 
-    let folder = self::folder();
+    let folder = command_line::folder();
     let mut ledger = Ledger::furnished();
     ledger.append("amc", &grant("other"));
     let (stdout, _, file) = audited(folder.path(), &ledger);
@@ -150,7 +94,7 @@ fn a_slot_taken_twice_is_shown_and_a_rule_that_takes_the_log_ends_with_2() {
 #[test]
 fn an_honest_log_writes_no_evidence() {
     let folder = folder();
-    let address = serve(&Ledger::furnished());
+    let address = serve(Ledger::furnished().files());
     let (code, _, stderr) = vitrail(folder.path(), &["audit", "--http", &address]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(!folder.path().join("evidence").exists());

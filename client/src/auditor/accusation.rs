@@ -50,23 +50,31 @@ impl<S: LogSource> Auditor<S> {
         let bytes = self.source.fetch("checkpoint", NOTE_BYTES_MAX).await?;
         let theirs = SignedCheckpoint::parse(&bytes)?;
         if !takes_entries {
-            let Some(ours) = &self.seen else {
+            let Some(ours) = self.contradicted(failed) else {
                 return Ok(None);
             };
             let evidence = self.of_two(failed, ours, theirs).await?;
             return Ok(evidence.filter(|evidence| self.stands(evidence)));
         }
         // From what was seen before: shorter, and it accuses those who signed both.
-        for from in [self.seen.as_ref(), None] {
+        let seen = self.seen.iter().rev().map(Some);
+        for from in seen.chain([None]) {
             let between = self.of_entries(failed, from, &theirs).await?;
             if let Some(evidence) = between.filter(|evidence| self.stands(evidence)) {
                 return Ok(Some(evidence));
             }
-            if self.seen.is_none() {
-                break;
-            }
         }
         Ok(None)
+    }
+
+    /// Which of the checkpoints seen before the log contradicts.
+    fn contradicted(&self, failed: &AuditError) -> Option<&SignedCheckpoint> {
+        let size = match failed {
+            AuditError::Rollback { ours, .. } => *ours,
+            AuditError::Fork { size } => *size,
+            _ => return None,
+        };
+        self.seen.iter().find(|seen| seen.claimed().size == size)
     }
 
     fn stands(&self, evidence: &Evidence) -> bool {

@@ -9,31 +9,45 @@
 //! 7. The roster file's roster was in force at some place, and the log seen before is its start.
 //!
 //! The first thing that does not hold ends the audit, with the entry where there is one.
+//!
+//! A [`Course`] is how far it has come, and can be kept in a file. A later audit goes on from there
+//! and verifies what is new. Where that does not fit what was kept, nothing kept is believed: all of
+//! the log is read again, and must begin with the checkpoint that was kept.
 
 mod accusation;
+pub mod check;
+pub mod cosigning;
+mod course;
+pub mod findings;
+mod kept;
 pub(crate) mod replay;
 mod source;
+pub mod statistics;
 mod verified;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::time::Duration;
 
-use proto::attestation::ShapeError;
+use proto::attestation::{Attestation, ShapeError};
 use proto::checkpoint::{
     Checkpoint, CheckpointError, SignedCheckpoint, SignedCheckpointError, VerifiedCheckpoint,
 };
 use proto::entry::{EntryError, Kind};
 use proto::ids::{LeafIndex, TreeSize};
-use proto::map::{Bucket, BucketSource, Crown, MapValue, MapValueError, Prefix};
+use proto::merkle;
 use proto::note::NOTE_BYTES_MAX;
 use proto::refusal::Reason;
 use proto::roster::{Roster, SuccessionError};
 use proto::tile::{
     BundleError, RightEdge, TILE_HEIGHT, TILE_LEVEL_MAX, TILE_WIDTH, TileId, TilePath, TileWidth,
+    parse_bundle,
 };
 use thiserror::Error;
+use tokio::time::Instant;
 
-use self::replay::Replay;
+use self::check::Check;
+pub use self::course::{Course, RUNS_MAX, Run};
+pub use self::kept::KeptError;
 pub use self::source::{FETCH_DEADLINE, FetchError, HttpSource, LogSource};
 use self::verified::VerifiedBundle;
 use crate::failure::{Failure, FailureKind};
@@ -42,6 +56,8 @@ use crate::failure::{Failure, FailureKind};
 const BUNDLE_BYTES_MAX: usize = TILE_WIDTH * (2 + proto::entry::ENTRY_BYTES_MAX);
 /// Most bytes of a tile.
 const TILE_BYTES_MAX: usize = TILE_WIDTH * proto::hash::HASH_BYTES;
+/// How often the newest checkpoint is looked at while the log is read, for how fast members cosign.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// How far an audit has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +184,21 @@ pub enum EntryFailure {
     Succession(#[from] SuccessionError),
 }
 
+impl AuditError {
+    /// Whether it may be for what was kept that the check failed, and not for the log.
+    fn doubts_what_was_kept(&self) -> bool {
+        let told_by_the_checkpoint = matches!(
+            self,
+            Self::CheckpointText(_)
+                | Self::Origin
+                | Self::Empty
+                | Self::Rollback { .. }
+                | Self::Fork { .. }
+        );
+        !told_by_the_checkpoint && self.kind() == FailureKind::Refused
+    }
+}
+
 impl From<Reason> for EntryFailure {
     fn from(reason: Reason) -> Self {
         Self::Rule(reason)
@@ -201,7 +232,8 @@ impl Failure for AuditError {
 pub struct Auditor<S> {
     source: S,
     roster: Roster,
-    seen: Option<SignedCheckpoint>,
+    /// Ascending by size.
+    seen: Vec<SignedCheckpoint>,
 }
 
 impl<S: LogSource> Auditor<S> {
@@ -211,17 +243,25 @@ impl<S: LogSource> Auditor<S> {
         Self {
             source,
             roster,
-            seen: None,
+            seen: Vec::new(),
         }
     }
 
     /// The same auditor, who has verified this before: the log must begin with it.
     #[must_use]
     pub fn having_seen(self, checkpoint: &VerifiedCheckpoint) -> Self {
-        Self {
-            seen: Some(checkpoint.signed().clone()),
-            ..self
+        self.having_kept(checkpoint.signed())
+    }
+
+    /// The same, of what an earlier audit has kept.
+    #[must_use]
+    pub fn having_kept(mut self, checkpoint: &SignedCheckpoint) -> Self {
+        let is_same = |seen: &SignedCheckpoint| seen.claimed() == checkpoint.claimed();
+        if !self.seen.iter().any(is_same) {
+            self.seen.push(checkpoint.clone());
+            self.seen.sort_by_key(|seen| seen.claimed().size);
         }
+        self
     }
 
     /// The roster that the log must have had in force.
@@ -238,24 +278,68 @@ impl<S: LogSource> Auditor<S> {
         &self,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Audit, AuditError> {
-        let bytes = self.source.fetch("checkpoint", NOTE_BYTES_MAX).await?;
-        let signed = SignedCheckpoint::parse(&bytes)?;
+        self.go_on(&mut Course::default(), progress).await
+    }
+
+    /// Verifies what is new since `course`, which then has all of it. When it fails, the course has
+    /// what was verified until then, and is not to be kept.
+    ///
+    /// A course that does not fit what follows, or is ahead of what was seen elsewhere, is begun
+    /// anew: everything is verified.
+    ///
+    /// # Errors
+    /// [`AuditError`], the first check that fails.
+    pub async fn go_on(
+        &self,
+        course: &mut Course,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Audit, AuditError> {
+        let is_ahead = |seen: &SignedCheckpoint| seen.claimed().size < course.size();
+        if self.seen.iter().any(is_ahead) {
+            *course = Course::default();
+        }
+        let had = course.size();
+        let passed = self.verify(course, progress).await;
+        match passed {
+            Err(failed) if had > TreeSize::new(0) && failed.doubts_what_was_kept() => {
+                *course = Course::default();
+                self.verify(course, progress).await
+            }
+            passed => passed,
+        }
+    }
+
+    async fn verify(
+        &self,
+        course: &mut Course,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Audit, AuditError> {
+        let signed = self.newest().await?;
         let claimed = signed.claimed();
         self.require_expected(claimed)?;
-        let mut pass = Pass {
-            edge: RightEdge::new(),
-            replay: Replay::new(self.roster.clone()),
-            entry_bytes: 0,
-        };
-        while pass.edge.size() < claimed.size {
-            self.bundle(&mut pass, claimed.size).await?;
+        course.cosigning.wait(&signed, course.size());
+        let mut sampled = Instant::now();
+        while course.size() < claimed.size {
+            self.bundle(course, claimed.size).await?;
+            if sampled.elapsed() >= SAMPLE_EVERY {
+                sampled = Instant::now();
+                // Whether the newest one can be had is no matter of the one that is audited.
+                if let Ok(shown) = self.newest().await {
+                    course.cosigning.wait(&shown, course.size());
+                }
+            }
             progress(Progress {
-                verified: pass.edge.size(),
+                verified: course.size(),
                 total: claimed.size,
             });
         }
-        self.partial_tiles(&pass.edge).await?;
-        pass.finish(&signed)
+        self.partial_tiles(course).await?;
+        course.finish(&signed, &self.roster, self.seen.len() as u64)
+    }
+
+    async fn newest(&self) -> Result<SignedCheckpoint, AuditError> {
+        let bytes = self.source.fetch("checkpoint", NOTE_BYTES_MAX).await?;
+        Ok(SignedCheckpoint::parse(&bytes)?)
     }
 
     /// Step 1, as far as it goes without reading the log.
@@ -266,39 +350,40 @@ impl<S: LogSource> Auditor<S> {
         if claimed.size == TreeSize::new(0) {
             return Err(AuditError::Empty);
         }
-        match self.seen.as_ref().map(SignedCheckpoint::claimed) {
-            Some(seen) if seen.size > claimed.size => Err(AuditError::Rollback {
-                ours: seen.size,
-                theirs: claimed.size,
-            }),
-            Some(seen) if seen.size == claimed.size && seen.map_root != claimed.map_root => {
-                Err(AuditError::Fork { size: seen.size })
+        for seen in self.seen.iter().map(SignedCheckpoint::claimed) {
+            if seen.size > claimed.size {
+                let (ours, theirs) = (seen.size, claimed.size);
+                return Err(AuditError::Rollback { ours, theirs });
             }
-            _ => Ok(()),
+            if seen.size == claimed.size && seen.map_root != claimed.map_root {
+                return Err(AuditError::Fork { size: seen.size });
+            }
         }
+        Ok(())
     }
 
-    /// Steps 2 to 4 for the next bundle.
-    async fn bundle(&self, pass: &mut Pass, total: TreeSize) -> Result<(), AuditError> {
-        let first = pass.edge.size();
-        let index = first.get() / TILE_WIDTH as u64;
+    /// Steps 2 to 4 for the next bundle, of which the first entries may be known.
+    async fn bundle(&self, course: &mut Course, total: TreeSize) -> Result<(), AuditError> {
+        let begin = course.size();
+        let index = begin.get() / TILE_WIDTH as u64;
+        let first = LeafIndex::new(index * TILE_WIDTH as u64);
         let width = width_at(total.get() - first.get());
         let bytes = self.entries(index, width).await?;
-        pass.entry_bytes += bytes.len() as u64;
+        let known = require_known(&course.edge, index, &bytes)?;
         let origin = self.roster.origin().clone();
-        let want = usize::from(width.get());
-        let verify = move || VerifiedBundle::verify(&bytes, first.next_index(), want, &origin);
+        let wanted = known..usize::from(width.get());
+        let verify = move || VerifiedBundle::verify(&bytes, first, wanted, &origin);
         let bundle = tokio::task::spawn_blocking(verify).await;
         let bundle = bundle.map_err(|_| AuditError::Interrupted)??;
-        for (offset, (entry, attestation)) in bundle.entries.iter().enumerate() {
-            let entry_index = LeafIndex::new(first.get() + offset as u64);
+        for (index, (entry, attestation)) in (begin.get()..).zip(&bundle.entries) {
+            let index = LeafIndex::new(index);
             let fails = |failure| AuditError::Entry {
-                entry: entry_index,
+                entry: index,
                 failure,
             };
-            pass.replay.append(entry, attestation).map_err(fails)?;
+            course.admit(entry, attestation, index).map_err(fails)?;
         }
-        for (tile, expected) in self.grow(pass, &bundle.leaf_hashes)? {
+        for (tile, expected) in self.grow(course, &bundle.leaf_hashes)? {
             let path = TilePath::Hashes {
                 tile,
                 width: TileWidth::FULL,
@@ -307,44 +392,41 @@ impl<S: LogSource> Auditor<S> {
             if served != expected {
                 return Err(AuditError::Tile { tile });
             }
+            course.checks.add(Check::Tile, 1);
         }
         Ok(())
     }
 
-    /// Appends leaf hashes, and stops on the way where the log seen before ended. Returns the
-    /// tiles that are full now.
+    /// Appends leaf hashes, and stops on the way where a log seen before ended. Returns the tiles
+    /// that are full now.
     fn grow(
         &self,
-        pass: &mut Pass,
+        course: &mut Course,
         leaf_hashes: &[proto::hash::Hash],
     ) -> Result<Vec<(TileId, Vec<u8>)>, AuditError> {
-        let begin = pass.edge.size().get();
-        let seen = self.seen.as_ref().map(SignedCheckpoint::claimed);
-        let seen_here = seen.and_then(|seen| {
-            let offset = usize::try_from(seen.size.get().checked_sub(begin)?).ok()?;
-            leaf_hashes
-                .split_at_checked(offset)
-                .map(|halves| (seen, halves))
-        });
         let mut full = Vec::new();
-        match seen_here {
-            Some((seen, (before, after))) => {
-                full.extend(pass.edge.append_all(before));
-                if pass.edge.root() != seen.log_root {
-                    return Err(AuditError::Fork { size: seen.size });
-                }
-                full.extend(pass.edge.append_all(after));
+        let mut rest = leaf_hashes;
+        for seen in self.seen.iter().map(SignedCheckpoint::claimed) {
+            let ahead = seen.size.get().checked_sub(course.size().get());
+            let ahead = ahead.and_then(|ahead| usize::try_from(ahead).ok());
+            let Some((before, after)) = ahead.and_then(|ahead| rest.split_at_checked(ahead)) else {
+                continue;
+            };
+            full.extend(course.edge.append_all(before));
+            rest = after;
+            if course.edge.root() != seen.log_root {
+                return Err(AuditError::Fork { size: seen.size });
             }
-            None => full.extend(pass.edge.append_all(leaf_hashes)),
         }
-        Ok(full
-            .into_iter()
-            .map(|(id, tile)| (id, tile.to_bytes()))
-            .collect())
+        full.extend(course.edge.append_all(rest));
+        course.checks.add(Check::Leaf, leaf_hashes.len() as u64);
+        let bytes = |(id, tile): (TileId, std::sync::Arc<proto::tile::Tile>)| (id, tile.to_bytes());
+        Ok(full.into_iter().map(bytes).collect())
     }
 
     /// Step 4 for the tiles that are not full.
-    async fn partial_tiles(&self, edge: &RightEdge) -> Result<(), AuditError> {
+    async fn partial_tiles(&self, course: &mut Course) -> Result<(), AuditError> {
+        let edge = course.edge.clone();
         for level in 0..=TILE_LEVEL_MAX {
             let hashes = edge.size().get() >> (TILE_HEIGHT * level);
             let tile = TileId {
@@ -362,6 +444,7 @@ impl<S: LogSource> Auditor<S> {
             if !served.starts_with(&expected) {
                 return Err(AuditError::Tile { tile });
             }
+            course.checks.add(Check::Tile, 1);
         }
         Ok(())
     }
@@ -398,67 +481,20 @@ fn width_at(left: u64) -> TileWidth {
     width.unwrap_or(TileWidth::FULL)
 }
 
-/// What has come out of the entries so far.
-struct Pass {
-    edge: RightEdge,
-    replay: Replay,
-    entry_bytes: u64,
-}
-
-impl Pass {
-    /// Steps 5 to 7.
-    fn finish(self, signed: &SignedCheckpoint) -> Result<Audit, AuditError> {
-        let claimed = signed.claimed();
-        if self.edge.root() != claimed.log_root {
-            return Err(AuditError::LogRoot);
-        }
-        let Replay {
-            map,
-            counts,
-            roster,
-            given_met,
-            ..
-        } = self.replay;
-        let states = map
-            .iter()
-            .map(|(index, state)| Ok((*index, Some(MapValue::from_bytes(&state.to_bytes())?))));
-        let states: BTreeMap<_, _> = states
-            .collect::<Result<_, MapValueError>>()
-            .map_err(|_| AuditError::Map)?;
-        let update = Crown::new()
-            .update(&states, &NoBuckets)
-            .map_err(|_| AuditError::Map)?;
-        if update.root() != claimed.map_root {
-            return Err(AuditError::MapRoot);
-        }
-        let roster = roster.ok_or(AuditError::Empty)?;
-        let checkpoint = signed.verify(&roster)?;
-        if !given_met {
-            return Err(AuditError::OtherRoster);
-        }
-        let (map_size, entry_bytes) = (map.len(), self.entry_bytes);
-        Ok(Audit {
-            checkpoint,
-            roster,
-            counts,
-            map_size,
-            entry_bytes,
-        })
-    }
-}
-
-/// A map that is built at once from nothing reads no bucket.
-struct NoBuckets;
-
-/// There is no bucket to read.
-struct NoBucket;
-
-impl BucketSource for NoBuckets {
-    type Error = NoBucket;
-
-    fn bucket(&self, _prefix: &Prefix) -> Result<Arc<Bucket>, NoBucket> {
-        Err(NoBucket)
-    }
+/// The entries at the beginning of a bundle that have been verified are the same as then. Returns how
+/// many they are.
+fn require_known(edge: &RightEdge, index: u64, bytes: &[u8]) -> Result<usize, AuditError> {
+    let tile = TileId { level: 0, index };
+    let Some(known) = edge.partial_tile(tile) else {
+        return Ok(0);
+    };
+    let first = LeafIndex::new(index * TILE_WIDTH as u64);
+    let bundle = parse_bundle(bytes).map_err(|reason| AuditError::Bundle { first, reason })?;
+    let (want, known) = (known.to_bytes(), known.width());
+    let hashes = bundle.iter().take(known);
+    let hashes = hashes.flat_map(|entry| *merkle::leaf(entry).as_bytes());
+    let same = hashes.eq(want);
+    same.then_some(known).ok_or(AuditError::Tile { tile })
 }
 
 #[cfg(test)]

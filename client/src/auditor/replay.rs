@@ -5,6 +5,7 @@
 //! every moment of that span.
 
 mod delivery;
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +16,8 @@ use proto::attestation::{
     till_may_issue,
 };
 use proto::entry::{Header, Kind, VerifiedEntry};
-use proto::ids::{Day, LeafIndex, RequestId, UnixMillis};
+use proto::hash::Hash;
+use proto::ids::{Day, Finess, LeafIndex, RequestId, UnixMillis};
 use proto::map::MapIndex;
 use proto::refusal::Reason;
 use proto::roster::{Roster, SignedRoster};
@@ -29,20 +31,30 @@ use super::EntryFailure;
 const REQUEST_MEMORY_MS: u64 = 4 * CLOCK_SKEW_MS_MAX;
 
 /// The state of the ledger after some entries.
+#[derive(Default)]
 pub(crate) struct Replay {
-    /// The roster file's; the log must have it in force at some place.
-    given: Roster,
-    pub(super) given_met: bool,
+    /// The hashes of all rosters that have been in force, in their order.
+    in_force: Vec<Hash>,
     pub(crate) roster: Option<Roster>,
     pub(crate) map: BTreeMap<MapIndex, State>,
     pub(super) counts: BTreeMap<Kind, u64>,
+    /// How many states the entries have set or removed.
+    pub(super) changes: u64,
     entries: Vec<Brief>,
     issuers: HashMap<[u8; 32], u32>,
     /// The keys of the numbers in `issuers`.
     keys: Vec<PublicKey>,
     /// What the devices were enrolled with, by key.
-    devices: HashMap<[u8; 32], Grant>,
+    devices: HashMap<[u8; 32], Enrolled>,
     requests: BTreeSet<(RequestId, u32)>,
+}
+
+/// What a device was enrolled with: a session has the same shop, and no more quota.
+#[derive(Clone, Copy)]
+struct Enrolled {
+    finess: Finess,
+    hourly_quota: u32,
+    daily_quota: u32,
 }
 
 /// What later entries may ask of an earlier one.
@@ -86,19 +98,9 @@ impl Span {
 }
 
 impl Replay {
-    pub(crate) fn new(given: Roster) -> Self {
-        Self {
-            given,
-            given_met: false,
-            roster: None,
-            map: BTreeMap::new(),
-            counts: BTreeMap::new(),
-            entries: Vec::new(),
-            issuers: HashMap::new(),
-            keys: Vec::new(),
-            devices: HashMap::new(),
-            requests: BTreeSet::new(),
-        }
+    /// Whether a roster has been in force at some place.
+    pub(super) fn was_in_force(&self, roster: &Roster) -> bool {
+        self.in_force.contains(&roster.hash())
     }
 
     /// Lets the next entry take effect, if the rules admit it here.
@@ -114,15 +116,15 @@ impl Replay {
         }
         let leaf = LeafIndex::new(self.entries.len() as u64);
         for (index, state) in attestation.effects_on(&self.map, leaf, &header.issuer) {
+            self.changes += 1;
             match state {
                 Some(state) => self.map.insert(index, state),
                 None => self.map.remove(&index),
             };
         }
-        self.given_met |= self
-            .roster
-            .as_ref()
-            .is_some_and(|r| r.hash() == self.given.hash());
+        if let (Kind::Roster, Some(roster)) = (header.kind, &self.roster) {
+            self.in_force.push(roster.hash());
+        }
         self.remember(header, attestation);
         Ok(())
     }
@@ -141,7 +143,12 @@ impl Replay {
         if let Attestation::Grant(grant) = attestation
             && grant.class == GrantClass::Device
         {
-            self.devices.insert(grant.till.to_bytes(), *grant);
+            let enrolled = Enrolled {
+                finess: grant.finess,
+                hourly_quota: grant.hourly_quota,
+                daily_quota: grant.daily_quota,
+            };
+            self.devices.insert(grant.till.to_bytes(), enrolled);
         }
         let has_payload = header.commitment.is_some();
         self.entries.push(Brief {

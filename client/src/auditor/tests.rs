@@ -10,6 +10,7 @@ use crate::example::{
 
 mod delivery;
 mod evidence;
+mod going_on;
 
 /// A log in memory.
 struct Files(HashMap<String, Vec<u8>>);

@@ -1,6 +1,7 @@
 //! A bundle of entries, verified on all cores: bytes, signatures, shapes.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::thread;
 
 use proto::attestation::Attestation;
@@ -18,19 +19,20 @@ pub(super) struct VerifiedBundle {
 }
 
 impl VerifiedBundle {
-    /// Verifies the first `want` entries of a bundle, the first of which is entry `first`.
+    /// Verifies some entries of a bundle, the first of which is entry `first`.
     pub(super) fn verify(
         bytes: &[u8],
         first: LeafIndex,
-        want: usize,
+        wanted: Range<usize>,
         origin: &Origin,
     ) -> Result<Self, AuditError> {
         let bundle = parse_bundle(bytes).map_err(|reason| AuditError::Bundle { first, reason })?;
-        let got = bundle.len();
-        let bundle = bundle.get(..want);
+        let (got, want) = (bundle.len(), wanted.end);
+        let begin = first.get() + wanted.start as u64;
+        let bundle = bundle.get(wanted);
         let bundle = bundle.ok_or(AuditError::BundleLength { first, got, want })?;
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let share = want.div_ceil(cores).max(1);
+        let share = bundle.len().div_ceil(cores).max(1);
         let verified: Vec<Vec<_>> = thread::scope(|scope| {
             let verify = |part: &[&[u8]]| part.iter().map(|e| verify_entry(e, origin)).collect();
             let threads: Vec<_> = bundle
@@ -43,10 +45,10 @@ impl VerifiedBundle {
                 .map_err(|_| AuditError::Interrupted)
         })?;
         let mut all = Self {
-            entries: Vec::with_capacity(want),
+            entries: Vec::with_capacity(bundle.len()),
             leaf_hashes: Vec::new(),
         };
-        for (index, entry) in (first.get()..).zip(verified.into_iter().flatten()) {
+        for (index, entry) in (begin..).zip(verified.into_iter().flatten()) {
             let entry_index = LeafIndex::new(index);
             let fails = |failure| AuditError::Entry {
                 entry: entry_index,

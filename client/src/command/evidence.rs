@@ -1,9 +1,11 @@
 //! `evidence verify`: who signed what no honest member signs, offline, with the roster alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use client::auditor::findings::EvidenceFacts;
 use client::files;
+use client::page;
 use client::profile;
 use proto::evidence::{EVIDENCE_BYTES_MAX, Evidence, EvidenceError, Verdict};
 use proto::roster::Roster;
@@ -28,6 +30,9 @@ pub(super) struct VerifyArgs {
     /// The federation's signed roster
     #[arg(long, env = "VITRAIL_ROSTER", value_name = "FILE")]
     roster: PathBuf,
+    /// Writes a page for people: who signed what, with the states side by side
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 /// `vitrail evidence ...`
@@ -35,7 +40,27 @@ pub(super) fn run(command: &EvidenceCommand) -> Answer {
     let EvidenceCommand::Verify(args) = command;
     let roster = profile::read_roster(&args.roster)?;
     let bytes = files::read(&args.evidence, EVIDENCE_BYTES_MAX)?;
+    if let Some(path) = &args.report {
+        files::replace(path, page(&bytes, &roster, &args.evidence).as_bytes())?;
+    }
     Ok(Box::new(verify(&bytes, &roster)))
+}
+
+/// The page that says the same.
+fn page(bytes: &[u8], roster: &Roster, file: &Path) -> String {
+    let text = str::from_utf8(bytes).unwrap_or_default();
+    let evidence = Evidence::parse(text);
+    let verified = match &evidence {
+        Ok(evidence) => evidence.verify(roster, &mut |_| {}),
+        Err(error) => Err(error.clone()),
+    };
+    let failed = verified.as_ref().err().map(|error| {
+        let takes_the_log = matches!(error, EvidenceError::NeedsTheLog { .. });
+        (error.step(), takes_the_log)
+    });
+    let file = file.file_name().unwrap_or_default().to_string_lossy();
+    let facts = EvidenceFacts::of(&file, evidence.as_ref().ok(), &verified, roster);
+    page::evidence::page(&facts, roster.origin().as_str(), failed)
 }
 
 /// Verifies bytes, and says how each step went.

@@ -8,6 +8,7 @@ use client::contracts::{ContractsFile, ContractsFileError, Reference};
 use client::failure::{Failure, FailureKind};
 use client::files::FileError;
 use client::incident::{self, AffectedContract, AffectedContracts, IncidentList};
+use client::page;
 use client::profile::Settings;
 use client::session::Session;
 use client::{files, incident::Touched};
@@ -53,6 +54,9 @@ pub(super) struct IncidentArgs {
     /// The own contracts, as `contracts import` wrote them: names those that were looked at
     #[arg(long, env = "VITRAIL_CONTRACTS", value_name = "FILE")]
     contracts: Option<PathBuf>,
+    /// Writes a page for people, for its owner alone: a timeline and the list
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -103,6 +107,16 @@ pub(super) async fn incident(args: IncidentArgs) -> Answer {
     let list = listed?;
     let matching = |file| incident::affected_in_file(&list.touched, file);
     let affected = contracts.map(matching).transpose()?;
+    if let Some(path) = &args.report {
+        let page = page::incident::page(&page::incident::Incident {
+            till: &args.till,
+            since: args.since,
+            list: &list,
+            contracts: affected.as_ref(),
+            roster: session.roster(),
+        });
+        files::replace_secret(path, page.as_bytes())?;
+    }
     let report = IncidentReport::new(&args.till, args.since, &list);
     Ok(Box::new(match affected {
         Some(affected) => report.with_contracts(&affected, &list),

@@ -292,6 +292,9 @@ pub(super) struct AuditReport {
     pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) map_size: usize,
     pub(super) entry_bytes: u64,
+    /// The page for people, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) report: Option<PathBuf>,
 }
 
 impl Report for AuditReport {
@@ -309,6 +312,9 @@ impl Report for AuditReport {
             self.epoch,
             self.cosigned_by.join(", ")
         );
+        if let Some(page) = &self.report {
+            let _ = writeln!(text, "report in {}", page.display());
+        }
         text
     }
 

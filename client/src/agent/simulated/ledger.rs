@@ -114,7 +114,7 @@ impl Ledger {
         let signed_roster = founding_roster(&members, &person, &contract)?;
         let roster = signed_roster.verify_genesis().map_err(|_| BROKEN)?;
         let mut ledger = Self {
-            replay: Replay::new(roster.clone()),
+            replay: Replay::default(),
             roster,
             signed_roster: signed_roster.clone(),
             members,

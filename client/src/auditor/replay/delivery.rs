@@ -13,11 +13,11 @@ use super::{Brief, Detail, Replay, Span};
 
 /// What later entries may ask of a delivery.
 pub(super) struct Delivered {
-    claim: LeafIndex,
-    invoice: LeafIndex,
-    is_first: bool,
+    pub(super) claim: LeafIndex,
+    pub(super) invoice: LeafIndex,
+    pub(super) is_first: bool,
     /// The day from which its renewal clock runs.
-    delivered_on: Day,
+    pub(super) delivered_on: Day,
 }
 
 impl Delivered {

@@ -1,59 +1,10 @@
 //! The life of a claim under an auditor: what the rules admit passes, each breach is named.
 
-use proto::attestation::{
-    Claim, Delivery, EarlyFrom, Handover, Release, Settlement, SettlementOutcome,
-};
-use proto::hash::Hash;
-use proto::ids::{LeafIndex, SlotKey};
+use proto::attestation::{Claim, EarlyFrom, Handover, SettlementOutcome};
+use proto::ids::LeafIndex;
 
 use super::*;
-
-/// Where the delivery of slot 1 stands in [`delivered`].
-const DELIVERY: u64 = 6;
-
-fn handed(slots: &[u8], handover: Handover) -> Attestation {
-    let slots = slots.iter().map(|slot| SlotKey::from_bytes([*slot; 32]));
-    Attestation::Delivery(Delivery {
-        slots: slots.collect(),
-        claim: LeafIndex::new(4),
-        handover,
-        commitment: Hash::from_bytes([3; 32]),
-    })
-}
-
-fn first(days: u32) -> Handover {
-    let until = today().plus(days);
-    Handover::First { until }
-}
-
-fn correction() -> Attestation {
-    handed(
-        &[1],
-        Handover::Correction {
-            invoice: LeafIndex::new(DELIVERY),
-            delivered_on: today(),
-            until: today().plus(365),
-        },
-    )
-}
-
-fn settled(delivery: u64, outcome: SettlementOutcome) -> Attestation {
-    Attestation::Settlement(Settlement {
-        claim: LeafIndex::new(4),
-        invoice: LeafIndex::new(DELIVERY),
-        delivery: LeafIndex::new(delivery),
-        outcome,
-        commitment: Hash::from_bytes([4; 32]),
-    })
-}
-
-fn returned() -> Attestation {
-    Attestation::Release(Release {
-        slots: vec![SlotKey::from_bytes([1; 32])],
-        claim: LeafIndex::new(4),
-        invoice: Some(LeafIndex::new(DELIVERY)),
-    })
-}
+use crate::example::{DELIVERY, correction, first, handed, returned, settled};
 
 /// The furnished ledger, whose one slot left of claim 4 is delivered (6).
 fn delivered() -> Ledger {

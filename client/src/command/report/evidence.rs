@@ -100,12 +100,19 @@ pub(in super::super) struct AuditFailedReport {
     pub(in super::super) failure: String,
     pub(in super::super) file: PathBuf,
     pub(in super::super) evidence: EvidenceReport,
+    /// The page for people, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in super::super) report: Option<PathBuf>,
 }
 
 impl Report for AuditFailedReport {
     fn text(&self) -> String {
-        let shown = self.evidence.text();
-        format!("{shown}written to {}\n", self.file.display())
+        let mut text = self.evidence.text();
+        let _ = writeln!(text, "written to {}", self.file.display());
+        if let Some(page) = &self.report {
+            let _ = writeln!(text, "report in {}", page.display());
+        }
+        text
     }
 
     fn json(&self) -> String {

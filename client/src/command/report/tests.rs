@@ -409,6 +409,7 @@ fn an_audit_is_told_with_its_roots_and_counts() {
         counts: BTreeMap::from([("claim", 5), ("roster", 1)]),
         map_size: 5,
         entry_bytes: 1_234,
+        report: None,
     };
     assert_snapshot!(report.json(), @r#"{"origin":"vitrail.example/optique","size":6,"log_root":"AQEB=","map_root":"AgIC=","epoch":0,"time":1768000006,"cosigned_by":["amo"],"counts":{"claim":5,"roster":1},"map_size":5,"entry_bytes":1234}"#);
     assert_snapshot!(report.text(), @"
@@ -455,6 +456,7 @@ fn the_json_of_evidence_is_an_interface() {
             verdict: None,
             takes_the_log: true,
         },
+        report: None,
     };
     assert!(!found.is_yes() && found.is_known() && !found.evidence.is_known());
     assert_snapshot!(found.json(), @r#"{"failure":"map root: the checkpoint has another one than the entries give","file":"evidence/wrong-map.txt","evidence":{"valid":false,"passed":[],"failed_step":"contradiction","failure":"it takes the log","verdict":null,"takes_the_log":true}}"#);
