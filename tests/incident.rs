@@ -6,6 +6,7 @@
     reason = "a scenario fails where it stands"
 )]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -181,9 +182,17 @@ fn answer_of(mut command: Command) -> Value {
 }
 
 fn command_says_the_same(world: &World, since: UnixMillis, looks: usize) {
-    let answer = answer_of(incident_command(world, since));
+    let mut command = incident_command(world, since);
+    command.args(["--report", "incident.html"]);
+    let answer = answer_of(command);
     assert_eq!(answer["looks"].as_array().unwrap().len(), looks);
     assert!(answer.get("contracts").is_none());
+    let page = world.folder.path().join("incident.html");
+    let mode = std::fs::metadata(&page).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Each look once, in French and in English.
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert_eq!(page.matches("data-outcome").count(), 2 * looks);
 }
 
 /// The key of somebody's coverage of a grouped code; the thief makes the token for it himself.

@@ -6,6 +6,9 @@
     reason = "a scenario fails where it stands"
 )]
 
+use std::path::Path;
+use std::process::Command;
+
 use client::auditor::{Auditor, HttpSource};
 use client::coverage_file::CoverageRow;
 use client::insurer::Insurer;
@@ -27,7 +30,8 @@ use proto::receipt::ReceiptFile;
 use proto::refusal::Reason;
 use proto::renewal::EarlyRenewal;
 use proto::signing::SecretKey;
-use tests::binary::scratch_folder;
+use serde_json::{Value, json};
+use tests::binary::{scratch_folder, vitrail};
 use tests::federation::{AMC_PAYERS, Federation, accepted};
 use tests::planted::{Planted, catalogue};
 use tests::process::NodeProcess;
@@ -47,7 +51,7 @@ struct Town {
 }
 
 impl Town {
-    async fn new(folder: &std::path::Path) -> Self {
+    async fn new(folder: &Path) -> Self {
         let federation = Federation::found(folder);
         let node = federation.start(&[]);
         let tills = federation.grant_tills(&node, 2).await;
@@ -180,7 +184,9 @@ async fn claims_live_as_opticians_and_insurers_live_them() {
     paid_after_a_correction(&town).await;
     refused_to_another_shop_with_a_proof(&town).await;
     returned_and_claimed_again(&town).await;
+    let before = reported(&town, folder.path());
     held_as_long_as_the_claims_coverages_say(&town).await;
+    the_report_says_what_was_done(&before, &reported(&town, folder.path()));
     let source = format!("http://{}", town.node.addresses.http);
     let auditor = Auditor::new(
         HttpSource::new(&source).unwrap(),
@@ -189,6 +195,52 @@ async fn claims_live_as_opticians_and_insurers_live_them() {
     let audit = auditor.audit(&mut |_| {}).await.unwrap();
     assert_eq!(audit.counts[&Kind::Delivery], 5);
     assert_eq!(audit.counts[&Kind::Settlement], 5);
+}
+
+/// What `vitrail audit --report` writes; the second time it goes on from the first.
+fn reported(town: &Town, folder: &Path) -> Value {
+    let mut command = Command::new(vitrail());
+    command.args(["audit", "--report", "report", "--http"]);
+    command.arg(format!("http://{}", town.node.addresses.http));
+    let roster = town.federation.node_dir().join("roster.txt");
+    let command = command.arg("--roster").arg(roster).current_dir(folder);
+    let ran = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    let report = std::fs::read(folder.join("report/report.json")).unwrap();
+    serde_json::from_slice(&report).unwrap()
+}
+
+fn the_report_says_what_was_done(before: &Value, report: &Value) {
+    let events = json!([
+        { "event": "claimed", "reason": null, "count": 4 },
+        { "event": "delivered", "reason": null, "count": 3 },
+        { "event": "corrected", "reason": null, "count": 1 },
+        { "event": "replaced", "reason": null, "count": 1 },
+        { "event": "returned", "reason": null, "count": 1 },
+        { "event": "paid", "reason": null, "count": 3 },
+        { "event": "rejected", "reason": "AMOUNT_ABOVE_COVERAGE", "count": 1 },
+        { "event": "recovered", "reason": "INVOICE_UNFIT", "count": 1 },
+    ]);
+    assert_eq!(report["events"], events);
+    assert_eq!(report["kinds"]["delivery"], 5);
+    assert_eq!(report["kinds"]["settlement"], 5);
+    let runs = report["runs"].as_array().unwrap();
+    let [first, second] = &runs[..] else {
+        panic!("{runs:?}");
+    };
+    assert_eq!(first, &before["runs"][0]);
+    assert_eq!(second["from"], before["verified"]);
+    assert_eq!(second["to"], report["verified"]);
+    assert!(report["verified"].as_u64() > before["verified"].as_u64());
+    let by_kind = report["kinds"].as_object().unwrap().values();
+    let total: u64 = by_kind.filter_map(Value::as_u64).sum();
+    for check in report["checks"].as_array().unwrap() {
+        let each =
+            ["form", "signature", "rule", "leaf"].contains(&check["check"].as_str().unwrap());
+        assert_eq!(check["holds"], true);
+        assert!(!each || check["count"] == total, "{check}");
+    }
 }
 
 /// The first person: one payer pays at once, the other after a correction; both are paid once.

@@ -63,3 +63,5 @@ pub mod prometheus;
 pub mod terminal;
 
 pub mod judge;
+
+pub mod browser;
