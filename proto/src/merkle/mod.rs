@@ -20,14 +20,17 @@ pub use proof::{
     ProofError,
 };
 
+use std::fmt;
+
 use sha2::Digest as _;
 use thiserror::Error;
 
 use crate::hash::{self, Hash, LEAF_PREFIX, PAIR_PREFIX};
 use crate::ids::{LeafIndex, TreeSize};
 
-/// The hash function of a tree: what an empty tree, a leaf and a pair hash to.
-pub trait TreeHasher {
+/// The hash function of a tree: what an empty tree, a leaf and a pair hash to. It has no value: what
+/// is built over it is compared and copied as if it were not there.
+pub trait TreeHasher: fmt::Debug + Clone + PartialEq + Eq + Default {
     /// The root of a tree without leaves.
     fn empty() -> Hash;
     /// The hash of a leaf with these bytes.
@@ -37,7 +40,7 @@ pub trait TreeHasher {
 }
 
 /// The hash function of the ledger.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Blake3;
 
 impl TreeHasher for Blake3 {
@@ -54,8 +57,8 @@ impl TreeHasher for Blake3 {
     }
 }
 
-/// The hash function of RFC 6962, for which test vectors are published.
-#[derive(Debug, Clone, Copy)]
+/// The hash function of RFC 6962, for which test vectors are published: that of head logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sha256;
 
 impl TreeHasher for Sha256 {

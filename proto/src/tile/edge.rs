@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::{TILE_HEIGHT, TILE_WIDTH, Tile, TileId, fold};
+use super::{TILE_HEIGHT, TILE_WIDTH, TileId, TileWith, fold};
 use crate::hash::Hash;
 use crate::ids::TreeSize;
-use crate::merkle::Peaks;
+use crate::merkle::{Blake3, Peaks, TreeHasher};
 
 /// The incomplete tiles of a log of some size, one a level: all that is needed to append to it
 /// and to know its root.
@@ -15,11 +15,14 @@ use crate::merkle::Peaks;
 /// A clone shares the tiles and costs six counters; the next append copies only the tiles it
 /// changes. So a snapshot can be published after every batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RightEdge {
+pub struct RightEdgeWith<H> {
     size: TreeSize,
     /// By level. The tile of level `L` has `(size >> 8L) % 256` hashes, possibly none.
-    tiles: Vec<Arc<Tile>>,
+    tiles: Vec<Arc<TileWith<H>>>,
 }
+
+/// The right edge of the ledger's log.
+pub type RightEdge = RightEdgeWith<Blake3>;
 
 /// Why the right edge cannot be built again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -43,7 +46,7 @@ pub enum RebuildError<E> {
     Source(#[from] E),
 }
 
-impl RightEdge {
+impl<H: TreeHasher> RightEdgeWith<H> {
     /// The edge of an empty log.
     #[must_use]
     pub fn new() -> Self {
@@ -60,7 +63,7 @@ impl RightEdge {
     /// the size says.
     pub fn rebuild<E>(
         size: TreeSize,
-        mut full_tile: impl FnMut(TileId) -> Result<Arc<Tile>, E>,
+        mut full_tile: impl FnMut(TileId) -> Result<Arc<TileWith<H>>, E>,
         tail_leaves: &[Hash],
     ) -> Result<Self, RebuildError<E>> {
         let got = tail_leaves.len() as u64;
@@ -109,7 +112,7 @@ impl RightEdge {
     /// Appends leaf hashes, and returns the tiles that they complete, each before the tile that
     /// holds its root.
     #[must_use = "a full tile is no longer in the edge: store it"]
-    pub fn append_all(&mut self, leaf_hashes: &[Hash]) -> Vec<(TileId, Arc<Tile>)> {
+    pub fn append_all(&mut self, leaf_hashes: &[Hash]) -> Vec<(TileId, Arc<TileWith<H>>)> {
         let mut completed = Vec::new();
         for leaf_hash in leaf_hashes {
             self.append_one(*leaf_hash, &mut completed);
@@ -117,7 +120,7 @@ impl RightEdge {
         completed
     }
 
-    fn append_one(&mut self, leaf_hash: Hash, completed: &mut Vec<(TileId, Arc<Tile>)>) {
+    fn append_one(&mut self, leaf_hash: Hash, completed: &mut Vec<(TileId, Arc<TileWith<H>>)>) {
         let mut hash = leaf_hash;
         let mut index = self.size.get();
         self.size = TreeSize::new(index + 1);
@@ -148,20 +151,12 @@ impl RightEdge {
     /// The root of the log.
     #[must_use]
     pub fn root(&self) -> Hash {
-        fold(self.tiles.iter().flat_map(|tile| tile.peaks()))
-    }
-
-    /// The complete subtrees of the log, to which a verifier can append without a tile.
-    #[must_use]
-    pub fn peaks(&self) -> Peaks {
-        let mut hashes: Vec<Hash> = self.tiles.iter().flat_map(|tile| tile.peaks()).collect();
-        hashes.reverse();
-        Peaks::of(self.size, hashes)
+        fold::<H>(self.tiles.iter().flat_map(|tile| tile.peaks()))
     }
 
     /// The incomplete tile with this id; `None` if the tile is full, empty or not begun.
     #[must_use]
-    pub fn partial_tile(&self, id: TileId) -> Option<&Arc<Tile>> {
+    pub fn partial_tile(&self, id: TileId) -> Option<&Arc<TileWith<H>>> {
         let tile = self.tiles.get(usize::from(id.level))?;
         let below = u32::from(TILE_HEIGHT) * (u32::from(id.level) + 1);
         let index = self.size.get().checked_shr(below).unwrap_or(0);
@@ -169,8 +164,18 @@ impl RightEdge {
     }
 }
 
-fn tile_of(hashes: &[Hash]) -> Tile {
-    let mut tile = Tile::new();
+impl RightEdge {
+    /// The complete subtrees of the log, to which a verifier can append without a tile.
+    #[must_use]
+    pub fn peaks(&self) -> Peaks {
+        let mut hashes: Vec<Hash> = self.tiles.iter().flat_map(|tile| tile.peaks()).collect();
+        hashes.reverse();
+        Peaks::of(self.size, hashes)
+    }
+}
+
+fn tile_of<H: TreeHasher>(hashes: &[Hash]) -> TileWith<H> {
+    let mut tile = TileWith::new();
     hashes.iter().for_each(|hash| tile.push(*hash));
     tile
 }
@@ -181,9 +186,10 @@ mod tests {
     use std::collections::HashMap;
     use std::convert::Infallible;
 
+    use super::super::Tile;
     use super::super::tests::leaves;
     use super::*;
-    use crate::merkle;
+    use crate::merkle::{self, Sha256};
 
     #[test]
     fn the_edge_has_the_root_of_all_leaves_at_every_size() {
@@ -203,6 +209,32 @@ mod tests {
                 (Ok(peaks.clone()), expected)
             );
         }
+    }
+
+    #[test]
+    fn the_edge_under_another_hash_has_the_root_that_the_rfc_defines_under_it() {
+        fn root_of(leaves: &[Hash]) -> Hash {
+            match leaves {
+                [one] => *one,
+                _ => {
+                    let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+                    Sha256::pair(&root_of(left), &root_of(right))
+                }
+            }
+        }
+        let leaves: Vec<Hash> = (0..600_u64)
+            .map(|i| Sha256::leaf(&i.to_be_bytes()))
+            .collect();
+        let mut edge = RightEdgeWith::<Sha256>::new();
+        assert_eq!(edge.root(), Sha256::empty());
+        let mut stored = HashMap::new();
+        for size in 1..=600 {
+            stored.extend(edge.append_all(&leaves[size - 1..size]));
+            assert_eq!(edge.root(), root_of(&leaves[..size]), "size {size}");
+        }
+        let read = |id| stored.get(&id).cloned().ok_or(id);
+        let rebuilt = RightEdgeWith::rebuild(edge.size(), read, &leaves[512..]);
+        assert_eq!(rebuilt, Ok(edge));
     }
 
     #[test]

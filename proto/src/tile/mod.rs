@@ -5,6 +5,9 @@
 //! leaf hashes. Full tiles never change and are stored; the incomplete ones, one a level, are the
 //! [`RightEdge`] and live in memory. [`TiledLog`] puts both together, and believes a stored tile
 //! only when the tile above it, up to the edge, says the same hash.
+//!
+//! The short names are those of the ledger, which hashes with BLAKE3; those ending in `With` take the
+//! hash function as a type. A head log has SHA-256.
 
 mod bundle;
 mod edge;
@@ -12,16 +15,17 @@ mod path;
 mod tiled;
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use thiserror::Error;
 
 pub use bundle::{BundleError, ENTRIES_PER_CHUNK, ENTRY_BYTES_MAX, encode_entry, parse_bundle};
-pub use edge::{RebuildError, RightEdge};
+pub use edge::{RebuildError, RightEdge, RightEdgeWith};
 pub use path::{TILE_PATH_BYTES_MAX, TilePath, TilePathError};
-pub use tiled::{TileError, TileSource, TiledLog};
+pub use tiled::{TileError, TileSource, TiledLog, TiledLogWith};
 
-use crate::hash::{self, HASH_BYTES, Hash};
-use crate::merkle;
+use crate::hash::{HASH_BYTES, Hash};
+use crate::merkle::{Blake3, TreeHasher};
 
 /// How many levels of the tree one tile spans (C2SP tlog-tiles fixes it).
 pub const TILE_HEIGHT: u8 = 8;
@@ -97,20 +101,25 @@ pub struct TileBytesError {
 /// The pairs are hashed once, when the tile is read or grows, so that a proof costs one array
 /// read for each of its hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tile {
+pub struct TileWith<H> {
     width: usize,
     /// Every complete subtree right after the two it is the pair of, so that a tile grows by
     /// appending alone: `n` hashes and their pairs take `2n - ones(n)` places.
     subtrees: Vec<Hash>,
+    hasher: PhantomData<H>,
 }
 
-impl Tile {
+/// A tile of the ledger's log.
+pub type Tile = TileWith<Blake3>;
+
+impl<H: TreeHasher> TileWith<H> {
     /// A tile without hashes, to be grown.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             width: 0,
             subtrees: Vec::new(),
+            hasher: PhantomData,
         }
     }
 
@@ -178,7 +187,7 @@ impl Tile {
             let Some(left) = self.stored(level, left_index) else {
                 return;
             };
-            right = merkle::pair(&left, &right);
+            right = H::pair(&left, &right);
             self.subtrees.push(right);
         }
         self.width += 1;
@@ -198,7 +207,7 @@ impl Tile {
     /// The root over all its hashes: for a full tile, the hash that the tile above has for it.
     #[must_use]
     pub fn root(&self) -> Hash {
-        fold(self.peaks())
+        fold::<H>(self.peaks())
     }
 
     /// The largest complete subtrees that make up the tile, smallest first.
@@ -217,10 +226,10 @@ impl Tile {
 }
 
 /// Pairs up the complete subtrees of a tree, given smallest and rightmost first.
-fn fold(peaks: impl Iterator<Item = Hash>) -> Hash {
+fn fold<H: TreeHasher>(peaks: impl Iterator<Item = Hash>) -> Hash {
     peaks
-        .reduce(|right, left| merkle::pair(&left, &right))
-        .unwrap_or_else(hash::empty)
+        .reduce(|right, left| H::pair(&left, &right))
+        .unwrap_or_else(H::empty)
 }
 
 #[cfg(test)]
@@ -229,6 +238,7 @@ mod tests {
 
     use super::*;
     use crate::ids::TreeSize;
+    use crate::merkle;
 
     pub(super) fn leaves(count: u64) -> Vec<Hash> {
         (0..count).map(|i| merkle::leaf(&i.to_be_bytes())).collect()

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::{RightEdge, TILE_HEIGHT, TILE_LEVEL_MAX, Tile, TileId};
+use super::{RightEdgeWith, TILE_HEIGHT, TILE_LEVEL_MAX, TileId, TileWith};
 use crate::hash::Hash;
-use crate::merkle::{MissingSubtree, Subtrees};
+use crate::merkle::{Blake3, MissingSubtree, Subtrees, TreeHasher};
 
 /// Where full tiles are stored.
-pub trait TileSource {
+pub trait TileSource<H = Blake3> {
     /// Why a tile cannot be read.
     type Error;
 
@@ -18,7 +18,7 @@ pub trait TileSource {
     ///
     /// # Errors
     /// Whatever keeps the store from answering.
-    fn full_tile(&self, id: TileId) -> Result<Arc<Tile>, Self::Error>;
+    fn full_tile(&self, id: TileId) -> Result<Arc<TileWith<H>>, Self::Error>;
 }
 
 /// Why the log cannot answer.
@@ -44,19 +44,22 @@ pub enum TileError<E> {
 /// So whatever comes out is under the root of the edge, or nothing comes out. A view is made for
 /// one request and is not shared between threads.
 #[derive(Debug)]
-pub struct TiledLog<'a, S> {
-    edge: &'a RightEdge,
+pub struct TiledLogWith<'a, S, H> {
+    edge: &'a RightEdgeWith<H>,
     source: &'a S,
     /// The last checked tile of each level: a proof mostly stays inside one tile a level.
-    checked: RefCell<LastByLevel>,
+    checked: RefCell<LastByLevel<H>>,
 }
 
-type LastByLevel = [Option<(u64, Arc<Tile>)>; TILE_LEVEL_MAX as usize + 1];
+/// The tiles of the ledger's log.
+pub type TiledLog<'a, S> = TiledLogWith<'a, S, Blake3>;
 
-impl<'a, S: TileSource> TiledLog<'a, S> {
+type LastByLevel<H> = [Option<(u64, Arc<TileWith<H>>)>; TILE_LEVEL_MAX as usize + 1];
+
+impl<'a, H: TreeHasher, S: TileSource<H>> TiledLogWith<'a, S, H> {
     /// The log with this edge, whose full tiles are in this source.
     #[must_use]
-    pub fn new(edge: &'a RightEdge, source: &'a S) -> Self {
+    pub fn new(edge: &'a RightEdgeWith<H>, source: &'a S) -> Self {
         Self {
             edge,
             source,
@@ -69,7 +72,7 @@ impl<'a, S: TileSource> TiledLog<'a, S> {
     /// # Errors
     /// [`TileError::CorruptTile`] when the stored tile is not the log's own,
     /// [`TileError::Missing`] when the log is too short to have begun it.
-    pub fn tile(&self, id: TileId) -> Result<Arc<Tile>, TileError<S::Error>> {
+    pub fn tile(&self, id: TileId) -> Result<Arc<TileWith<H>>, TileError<S::Error>> {
         if let Some(tile) = self.edge.partial_tile(id) {
             return Ok(tile.clone());
         }
@@ -96,20 +99,20 @@ impl<'a, S: TileSource> TiledLog<'a, S> {
         Ok(tile)
     }
 
-    fn already_checked(&self, id: TileId) -> Option<Arc<Tile>> {
+    fn already_checked(&self, id: TileId) -> Option<Arc<TileWith<H>>> {
         let checked = self.checked.borrow();
         let (index, tile) = checked.get(usize::from(id.level))?.as_ref()?;
         (*index == id.index).then(|| tile.clone())
     }
 
-    fn remember(&self, id: TileId, tile: &Arc<Tile>) {
+    fn remember(&self, id: TileId, tile: &Arc<TileWith<H>>) {
         if let Some(slot) = self.checked.borrow_mut().get_mut(usize::from(id.level)) {
             *slot = Some((id.index, tile.clone()));
         }
     }
 }
 
-impl<S: TileSource> Subtrees for TiledLog<'_, S> {
+impl<H: TreeHasher, S: TileSource<H>> Subtrees for TiledLogWith<'_, S, H> {
     type Error = TileError<S::Error>;
 
     fn subtree(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
@@ -131,6 +134,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::super::tests::leaves;
+    use super::super::{RightEdge, Tile};
     use super::*;
     use crate::ids::{LeafIndex, TreeSize};
     use crate::merkle::{self, ProveError};
