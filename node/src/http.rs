@@ -4,6 +4,7 @@
 //! TLS and no admission stand before it; a mirror or a CDN may.
 
 mod catalogue;
+mod head_log;
 mod listener;
 mod overview;
 mod reading;
@@ -25,6 +26,7 @@ use proto::tile::{TilePath, TileWidth};
 
 pub use self::listener::{IDLE_MAX, PAGE_CONNECTIONS_MAX, PageListener};
 use crate::clock;
+use crate::head_log::HeadLog;
 use crate::metrics::Metrics;
 use crate::overview::Watch;
 use crate::sequencer::{Condition, Sequencer};
@@ -57,6 +59,8 @@ pub struct Pages {
     pub metrics: Arc<Metrics>,
     /// What an operator sees at a glance.
     pub watch: Arc<Watch>,
+    /// The head log, at a member that keeps one.
+    pub head_log: Option<Arc<HeadLog>>,
 }
 
 impl Pages {
@@ -66,6 +70,9 @@ impl Pages {
             .route("/checkpoint", get(checkpoint))
             .route("/roster", get(roster))
             .route("/tile/{*path}", get(tile))
+            .route("/head/checkpoint", get(head_log::checkpoint))
+            .route("/head/key", get(head_log::verifier_key))
+            .route("/head/tile/{*path}", get(head_log::tile))
             .route("/catalogue/{hash}", get(catalogue::text))
             .route("/metrics", get(metrics))
             .route("/recu", get(receipt_page::html))

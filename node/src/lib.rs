@@ -21,6 +21,7 @@ pub mod evaluator;
 #[cfg(test)]
 mod example;
 pub mod follow;
+pub mod head_log;
 pub mod http;
 pub mod init;
 pub mod join;

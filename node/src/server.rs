@@ -48,6 +48,7 @@ use crate::coverage::{self, BookError, Quoter, reload};
 use crate::engine::{Engine, EngineError};
 use crate::evaluator::EvaluatorKeyError;
 use crate::follow::{FollowEnd, Upstream};
+use crate::head_log::{self, HeadLog};
 use crate::http::{PageListener, Pages};
 use crate::metrics::Metrics;
 use crate::order::Orderer;
@@ -375,6 +376,7 @@ fn serve(
 ) -> Result<JoinSet<()>, StartError> {
     let sequencer = ready.sequencer.clone();
     let watched = watched(&ready, config, metrics);
+    let head_log = head_log(&ready, config);
     let pace = pace::watch(watched.pace.clone(), sequencer.clone(), told(stopping));
     let (reporter, health) = health::service();
     let incoming = |tls, is_known| tls::accept(bound.grpc, tls, is_known, metrics.clone());
@@ -389,7 +391,10 @@ fn serve(
     servers.spawn(ended("admin", admin));
 
     servers.spawn(pace);
-    let pages = pages(watched, config).router();
+    if let Some(log) = head_log.clone() {
+        servers.spawn(head_log::keep(log, sequencer.clone(), told(stopping)));
+    }
+    let pages = pages(watched, head_log, config).router();
     let pages = axum::serve(PageListener::new(bound.http), pages);
     let pages = pages.with_graceful_shutdown(told(stopping));
     servers.spawn(ended("http", pages.into_future()));
@@ -515,8 +520,21 @@ fn watched(ready: &Ready, config: &Config, metrics: &Arc<Metrics>) -> Watched {
     }
 }
 
+/// The head log of a member that takes part in ordering. Without it a node does all else.
+fn head_log(ready: &Ready, config: &Config) -> Option<Arc<HeadLog>> {
+    ready.engine.as_ref()?;
+    let (store, secret) = (ready.store.clone(), ready.secret.clone());
+    match HeadLog::open(store, &ready.origin, &config.name, secret) {
+        Ok(log) => Some(Arc::new(log)),
+        Err(error) => {
+            tracing::error!(%error, "there is no head log until the node is started again");
+            None
+        }
+    }
+}
+
 /// What plain HTTP serves.
-fn pages(watched: Watched, config: &Config) -> Pages {
+fn pages(watched: Watched, head_log: Option<Arc<HeadLog>>, config: &Config) -> Pages {
     Pages {
         sequencer: watched.sequencer.clone(),
         store: watched.store.clone(),
@@ -525,6 +543,7 @@ fn pages(watched: Watched, config: &Config) -> Pages {
         fresh_for: config.fresh_for,
         metrics: watched.metrics.clone(),
         watch: Arc::new(Watch::new(watched)),
+        head_log,
     }
 }
 

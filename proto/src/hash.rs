@@ -128,6 +128,8 @@ pub enum Context {
     BatchContent,
     /// The check of what a node keeps for the ordering engine.
     EngineRecord,
+    /// The check of how far a node's head log has come.
+    HeadLog,
     /// What an agent knows its pairing token by.
     AgentToken,
     /// The key of the names and digests under which an agent keeps requests, from its pairing token.
@@ -173,6 +175,7 @@ impl Context {
             Self::BatchHeader => "vitrail 2026 v1 batch header",
             Self::BatchContent => "vitrail 2026 v1 batch content",
             Self::EngineRecord => "vitrail 2026 v1 engine record",
+            Self::HeadLog => "vitrail 2026 v1 head log",
             Self::AgentToken => "vitrail 2026 v1 agent token",
             Self::AgentRequests => "vitrail 2026 v1 agent requests",
             Self::AuditState => "vitrail 2026 v1 audit state",

@@ -37,6 +37,8 @@ pub mod roster;
 
 pub mod checkpoint;
 
+pub mod head_log;
+
 pub mod follower;
 
 pub mod entry;

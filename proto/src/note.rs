@@ -24,7 +24,7 @@ pub const NOTE_SIGNATURES_MAX: usize = 100;
 pub const KEY_ID_BYTES: usize = 4;
 
 /// What every signature line starts with: an em dash (U+2014) and a space.
-const LINE_START: &str = "\u{2014} ";
+pub(crate) const LINE_START: &str = "\u{2014} ";
 /// Length of the time in front of a cosignature (C2SP tlog-cosignature, "Format").
 const TIME_BYTES: usize = 8;
 
@@ -111,8 +111,9 @@ impl KeyId {
         Self::of(name.as_str(), kind, &public.to_bytes())
     }
 
-    /// The same for any C2SP key name: published examples use names that no member may have.
-    fn of(name: &str, kind: SignatureKind, public: &[u8; PUBLIC_KEY_BYTES]) -> Self {
+    /// The same for any C2SP key name: head logs and published examples use names that no member may
+    /// have.
+    pub(crate) fn of(name: &str, kind: SignatureKind, public: &[u8; PUBLIC_KEY_BYTES]) -> Self {
         let digest: [u8; 32] = Sha256::new()
             .chain_update(name)
             .chain_update(b"\n")

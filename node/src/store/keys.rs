@@ -12,6 +12,9 @@
 //! x  leaf, 8 bytes                        an erasure whose salt may still be in the vault
 //! a                                       how far the engine's log was applied
 //! s                                       up to where the engine's newest snapshot reaches
+//! H                                       how far the head log has come
+//! L  leaf, 8 bytes                        a leaf of the head log
+//! T  level, 1 byte; index, 8 bytes        a full tile of the head log
 //! ```
 //!
 //! Numbers are big-endian, so that a scan meets them in their order. All but `m` and the random
@@ -44,6 +47,13 @@ pub(super) const APPLIED: &[u8] = b"a";
 /// The key of the engine's newest snapshot.
 pub(super) const SNAPSHOT: &[u8] = b"s";
 
+/// The key of how far the head log has come.
+pub(super) const HEAD_LOG: &[u8] = b"H";
+/// What every key of a leaf of the head log begins with.
+pub(super) const HEAD_LOG_LEAVES: &[u8] = b"L";
+/// What every key of a tile of the head log begins with.
+pub(super) const HEAD_LOG_TILES: &[u8] = b"T";
+
 /// The key of the chunk with this index.
 pub(super) fn chunk(index: u64) -> [u8; 9] {
     numbered(b'e', index)
@@ -51,8 +61,17 @@ pub(super) fn chunk(index: u64) -> [u8; 9] {
 
 /// The key of a full tile.
 pub(super) fn tile(id: TileId) -> [u8; 10] {
-    let [a, b, c, d, e, f, g, h] = id.index.to_be_bytes();
-    [b't', id.level, a, b, c, d, e, f, g, h]
+    placed(b't', id)
+}
+
+/// The key of a leaf of the head log.
+pub(super) fn head_log_leaf(index: LeafIndex) -> [u8; 9] {
+    numbered(b'L', index.get())
+}
+
+/// The key of a full tile of the head log.
+pub(super) fn head_log_tile(id: TileId) -> [u8; 10] {
+    placed(b'T', id)
 }
 
 /// The key of a bucket.
@@ -108,6 +127,11 @@ pub(super) const fn chunk_of(leaf: LeafIndex) -> (u64, usize) {
     const WIDTH: u64 = ENTRIES_PER_CHUNK as u64;
     let place = (leaf.get() % WIDTH) as usize;
     (leaf.get() / WIDTH, place)
+}
+
+fn placed(kind: u8, id: TileId) -> [u8; 10] {
+    let [a, b, c, d, e, f, g, h] = id.index.to_be_bytes();
+    [kind, id.level, a, b, c, d, e, f, g, h]
 }
 
 fn numbered(kind: u8, number: u64) -> [u8; 9] {

@@ -24,6 +24,7 @@ mod commit;
 mod database;
 mod disk;
 mod engine;
+mod head_log;
 mod keys;
 mod payloads;
 mod recover;
@@ -46,6 +47,7 @@ use thiserror::Error;
 pub use self::commit::{Salts, Writes};
 pub use self::disk::{BALLAST_BYTES, DISK_WATERMARK_BYTES, DiskSpace, SyncMode};
 pub use self::engine::{EngineState, RecordSpan, SignedLock};
+pub use self::head_log::{HeadLogState, HeadLogTiles};
 pub use self::recover::{RecoverError, Recovered};
 
 use self::cache::{Buckets, Generations};
@@ -189,6 +191,12 @@ pub enum Stored {
     EngineSnapshot,
     /// A record of the engine's log.
     EngineRecord(u64),
+    /// How far the head log has come.
+    HeadLog,
+    /// A leaf of the head log.
+    HeadLogLeaf(LeafIndex),
+    /// A full tile of the head log.
+    HeadLogTile(TileId),
 }
 
 impl fmt::Display for Stored {
@@ -207,6 +215,9 @@ impl fmt::Display for Stored {
             Self::EngineApplied => f.write_str("applied place of the engine"),
             Self::EngineSnapshot => f.write_str("snapshot of the engine"),
             Self::EngineRecord(index) => write!(f, "record {index} of the engine"),
+            Self::HeadLog => f.write_str("state of the head log"),
+            Self::HeadLogLeaf(index) => write!(f, "leaf {index} of the head log"),
+            Self::HeadLogTile(id) => write!(f, "tile {id} of the head log"),
         }
     }
 }

@@ -151,7 +151,8 @@ impl Store {
 
     /// Ends the life that was begun, and begins another under the given id, which knows nothing of
     /// the engine's log and votes; what was signed elsewhere is its cosign lock. For a data folder
-    /// from an old backup, whose votes and records are not those that this node had given last.
+    /// from an old backup, whose votes and records are not those that this node had given last; its
+    /// head log is not either, and ends with that life.
     ///
     /// A crash on the way leaves the old life without what was signed elsewhere: begin anew again.
     ///
@@ -170,7 +171,12 @@ impl Store {
             return Err(StoreError::AlreadySigned { got, held });
         }
         let mut batch = Batch::default();
-        for key in [keys::APPLIED, keys::SNAPSHOT, keys::BATCH_HEADER] {
+        for key in [
+            keys::APPLIED,
+            keys::SNAPSHOT,
+            keys::BATCH_HEADER,
+            keys::HEAD_LOG,
+        ] {
             batch.remove(key);
         }
         self.sync_values(&mut writer, [batch])?;
