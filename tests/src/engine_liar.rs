@@ -166,9 +166,9 @@ impl Liar {
         &self,
         to: &str,
         forged: &Forged,
-    ) -> Result<v1::EngineAppendResponse, Status> {
+    ) -> Result<v1::EngineServiceAppendResponse, Status> {
         let vote = vote(forged.term, forged.leader.unwrap_or(self.engine), true);
-        let message = v1::EngineAppendRequest {
+        let message = v1::EngineServiceAppendRequest {
             to: self.seat_of(to).get(),
             vote,
             previous: log_id_to_bytes(&self.last),
@@ -184,10 +184,14 @@ impl Liar {
     ///
     /// # Errors
     /// What that answers when it does not even look.
-    pub async fn campaign(&self, to: &str, term: u64) -> Result<v1::EngineVoteResponse, Status> {
+    pub async fn campaign(
+        &self,
+        to: &str,
+        term: u64,
+    ) -> Result<v1::EngineServiceVoteResponse, Status> {
         // A log that is longer than any other.
         let last = LogId::new(self.last.leader_id, self.last.index + 1_000_000);
-        let message = v1::EngineVoteRequest {
+        let message = v1::EngineServiceVoteRequest {
             to: self.seat_of(to).get(),
             vote: vote(term, self.engine, false),
             last: log_id_to_bytes(&last),

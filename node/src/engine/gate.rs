@@ -79,8 +79,8 @@ impl Engine {
     pub async fn append(
         &self,
         from: &MemberName,
-        message: v1::EngineAppendRequest,
-    ) -> Result<v1::EngineAppendResponse, GateError> {
+        message: v1::EngineServiceAppendRequest,
+    ) -> Result<v1::EngineServiceAppendResponse, GateError> {
         self.require_me(message.to)?;
         let shown = read_mandate(&message.mandate)?;
         let append = read_append(message)?;
@@ -111,8 +111,8 @@ impl Engine {
     pub async fn vote(
         &self,
         from: &MemberName,
-        message: &v1::EngineVoteRequest,
-    ) -> Result<v1::EngineVoteResponse, GateError> {
+        message: &v1::EngineServiceVoteRequest,
+    ) -> Result<v1::EngineServiceVoteResponse, GateError> {
         self.require_me(message.to)?;
         let request = read_vote(message)?;
         let asked = request.vote;
@@ -134,8 +134,8 @@ impl Engine {
     pub async fn pre_vote(
         &self,
         from: &MemberName,
-        message: &v1::EngineVoteRequest,
-    ) -> Result<v1::EngineVoteResponse, GateError> {
+        message: &v1::EngineServiceVoteRequest,
+    ) -> Result<v1::EngineServiceVoteResponse, GateError> {
         self.require_me(message.to)?;
         let request = read_vote(message)?;
         self.require_candidate(from, &request.vote)?;
@@ -151,8 +151,8 @@ impl Engine {
     pub async fn install(
         &self,
         from: &MemberName,
-        message: &v1::EngineInstallRequest,
-    ) -> Result<v1::EngineInstallResponse, GateError> {
+        message: &v1::EngineServiceInstallRequest,
+    ) -> Result<v1::EngineServiceInstallResponse, GateError> {
         self.require_me(message.to)?;
         let shown = read_mandate(&message.mandate)?;
         let (vote, applied, manifest) = read_install(message)?;
@@ -165,7 +165,7 @@ impl Engine {
         };
         let answer = self.raft().install_full_snapshot(vote, snapshot).await;
         let vote = answer.map_err(|_| GateError::Stopped)?.vote;
-        Ok(v1::EngineInstallResponse {
+        Ok(v1::EngineServiceInstallResponse {
             vote: vote_to_bytes(&vote),
         })
     }
@@ -177,14 +177,14 @@ impl Engine {
     pub async fn transfer(
         &self,
         from: &MemberName,
-        message: &v1::EngineTransferRequest,
-    ) -> Result<v1::EngineTransferResponse, GateError> {
+        message: &v1::EngineServiceTransferRequest,
+    ) -> Result<v1::EngineServiceTransferResponse, GateError> {
         self.require_me(message.to)?;
         let request = read_transfer(message)?;
         self.require_own_seat(from, &request.from_leader().leader_id)?;
         let answer = self.raft().handle_transfer_leader(request).await;
         let is_taken = answer.map_err(|_| GateError::Stopped)?.is_ok();
-        Ok(v1::EngineTransferResponse { is_taken })
+        Ok(v1::EngineServiceTransferResponse { is_taken })
     }
 
     fn require_me(&self, to: u64) -> Result<(), GateError> {

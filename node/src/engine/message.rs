@@ -70,9 +70,9 @@ pub(super) fn write_append(
     to: EngineId,
     append: &AppendEntriesRequest<TypeConfig>,
     mandate: Vec<Vec<u8>>,
-) -> Result<v1::EngineAppendRequest, RecordError> {
+) -> Result<v1::EngineServiceAppendRequest, RecordError> {
     let records = append.entries.iter().map(record_to_bytes);
-    Ok(v1::EngineAppendRequest {
+    Ok(v1::EngineServiceAppendRequest {
         to: to.get(),
         vote: vote_to_bytes(&append.vote),
         previous: place_bytes(append.prev_log_id.as_ref()),
@@ -83,7 +83,7 @@ pub(super) fn write_append(
 }
 
 pub(super) fn read_append(
-    message: v1::EngineAppendRequest,
+    message: v1::EngineServiceAppendRequest,
 ) -> Result<AppendEntriesRequest<TypeConfig>, WireError> {
     let got = message.records.len();
     if got > RECORDS_MAX {
@@ -106,7 +106,7 @@ pub(super) fn read_append(
 pub(super) fn write_appended(
     answer: &AppendEntriesResponse<TypeConfig>,
     ballot: Vec<u8>,
-) -> v1::EngineAppendResponse {
+) -> v1::EngineServiceAppendResponse {
     let (outcome, place, vote) = match answer {
         AppendEntriesResponse::Success => (Outcome::Done, Vec::new(), Vec::new()),
         AppendEntriesResponse::PartialSuccess(place) => {
@@ -117,7 +117,7 @@ pub(super) fn write_appended(
             (Outcome::LaterVote, Vec::new(), vote_to_bytes(vote))
         }
     };
-    v1::EngineAppendResponse {
+    v1::EngineServiceAppendResponse {
         outcome: outcome.into(),
         place,
         vote,
@@ -126,7 +126,7 @@ pub(super) fn write_appended(
 }
 
 pub(super) fn read_appended(
-    message: &v1::EngineAppendResponse,
+    message: &v1::EngineServiceAppendResponse,
 ) -> Result<AppendEntriesResponse<TypeConfig>, WireError> {
     Ok(match message.outcome() {
         Outcome::Done => AppendEntriesResponse::Success,
@@ -145,8 +145,11 @@ pub(super) fn read_appended(
     })
 }
 
-pub(super) fn write_vote(to: EngineId, vote: &VoteRequest<TypeConfig>) -> v1::EngineVoteRequest {
-    v1::EngineVoteRequest {
+pub(super) fn write_vote(
+    to: EngineId,
+    vote: &VoteRequest<TypeConfig>,
+) -> v1::EngineServiceVoteRequest {
+    v1::EngineServiceVoteRequest {
         to: to.get(),
         vote: vote_to_bytes(&vote.vote),
         last: place_bytes(vote.last_log_id.as_ref()),
@@ -155,7 +158,7 @@ pub(super) fn write_vote(to: EngineId, vote: &VoteRequest<TypeConfig>) -> v1::En
 }
 
 pub(super) fn read_vote(
-    message: &v1::EngineVoteRequest,
+    message: &v1::EngineServiceVoteRequest,
 ) -> Result<VoteRequest<TypeConfig>, WireError> {
     let vote = vote_from_bytes(&message.vote).map_err(malformed("vote"))?;
     let mut request = VoteRequest::new(vote, place("last", &message.last)?);
@@ -166,8 +169,8 @@ pub(super) fn read_vote(
 pub(super) fn write_voted(
     answer: &VoteResponse<TypeConfig>,
     ballot: Vec<u8>,
-) -> v1::EngineVoteResponse {
-    v1::EngineVoteResponse {
+) -> v1::EngineServiceVoteResponse {
+    v1::EngineServiceVoteResponse {
         ballot,
         vote: vote_to_bytes(&answer.vote),
         is_granted: answer.vote_granted,
@@ -176,7 +179,7 @@ pub(super) fn write_voted(
 }
 
 pub(super) fn read_voted(
-    message: &v1::EngineVoteResponse,
+    message: &v1::EngineServiceVoteResponse,
 ) -> Result<VoteResponse<TypeConfig>, WireError> {
     let vote = vote_from_bytes(&message.vote).map_err(malformed("vote"))?;
     let last = place("last", &message.last)?;
@@ -189,9 +192,9 @@ pub(super) fn write_install(
     applied: &Applied,
     manifest: &Manifest,
     mandate: Vec<Vec<u8>>,
-) -> Result<v1::EngineInstallRequest, RecordError> {
+) -> Result<v1::EngineServiceInstallRequest, RecordError> {
     let header = manifest.header.as_ref();
-    Ok(v1::EngineInstallRequest {
+    Ok(v1::EngineServiceInstallRequest {
         to: to.get(),
         vote: vote_to_bytes(vote),
         applied: applied_to_bytes(applied)?,
@@ -202,7 +205,7 @@ pub(super) fn write_install(
 }
 
 pub(super) fn read_install(
-    message: &v1::EngineInstallRequest,
+    message: &v1::EngineServiceInstallRequest,
 ) -> Result<(super::Vote, Applied, Manifest), WireError> {
     let header = match message.header.is_empty() {
         true => None,
@@ -216,8 +219,8 @@ pub(super) fn read_install(
 
 pub(super) fn write_transfer(
     request: &TransferLeaderRequest<TypeConfig>,
-) -> v1::EngineTransferRequest {
-    v1::EngineTransferRequest {
+) -> v1::EngineServiceTransferRequest {
+    v1::EngineServiceTransferRequest {
         to: request.to_node_id().get(),
         vote: vote_to_bytes(request.from_leader()),
         last: place_bytes(request.last_log_id()),
@@ -225,7 +228,7 @@ pub(super) fn write_transfer(
 }
 
 pub(super) fn read_transfer(
-    message: &v1::EngineTransferRequest,
+    message: &v1::EngineServiceTransferRequest,
 ) -> Result<TransferLeaderRequest<TypeConfig>, WireError> {
     let vote = vote_from_bytes(&message.vote).map_err(malformed("vote"))?;
     let last = place("last", &message.last)?;

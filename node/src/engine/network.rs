@@ -12,6 +12,7 @@ use openraft::raft::{
 };
 use proto::roster::Address;
 use proto::signing::{PublicKey, SecretKey};
+use proto::wire::v1;
 use thiserror::Error;
 use tonic::{Code, Request, Status};
 
@@ -170,10 +171,18 @@ impl Link {
         is_real: bool,
     ) -> Result<VoteResponse<TypeConfig>, LinkError> {
         let (mut engine, leader) = (self.peer()?.engine(), rpc.vote.leader_id);
-        let message = request(write_vote(self.to, rpc), VOTE_DEADLINE);
+        let asked = write_vote(self.to, rpc);
         let answer = match is_real {
-            true => within(VOTE_DEADLINE, engine.vote(message)).await?,
-            false => within(VOTE_DEADLINE, engine.pre_vote(message)).await?,
+            true => {
+                let message = request(asked, VOTE_DEADLINE);
+                within(VOTE_DEADLINE, engine.vote(message)).await?
+            }
+            false => {
+                let asked = Some(asked);
+                let message = request(v1::PreVoteRequest { asked }, VOTE_DEADLINE);
+                let answer = within(VOTE_DEADLINE, engine.pre_vote(message)).await?;
+                answer.answer.ok_or(LinkError::Answer)?
+            }
         };
         let mut voted = read_voted(&answer).map_err(|_| LinkError::Answer)?;
         if is_real && voted.vote_granted && !self.gather(&answer.ballot, &leader) {

@@ -37,8 +37,8 @@ impl Engine {
 impl EngineService for Engine {
     async fn append(
         &self,
-        request: Request<v1::EngineAppendRequest>,
-    ) -> Result<Response<v1::EngineAppendResponse>, Status> {
+        request: Request<v1::EngineServiceAppendRequest>,
+    ) -> Result<Response<v1::EngineServiceAppendResponse>, Status> {
         let (from, engine) = self.between(&request)?;
         let answer = engine.append(&from, request.into_inner()).await;
         Ok(Response::new(answer.map_err(CallError::Engine)?))
@@ -46,8 +46,8 @@ impl EngineService for Engine {
 
     async fn vote(
         &self,
-        request: Request<v1::EngineVoteRequest>,
-    ) -> Result<Response<v1::EngineVoteResponse>, Status> {
+        request: Request<v1::EngineServiceVoteRequest>,
+    ) -> Result<Response<v1::EngineServiceVoteResponse>, Status> {
         let (from, engine) = self.between(&request)?;
         let answer = engine.vote(&from, request.get_ref()).await;
         Ok(Response::new(answer.map_err(CallError::Engine)?))
@@ -55,17 +55,20 @@ impl EngineService for Engine {
 
     async fn pre_vote(
         &self,
-        request: Request<v1::EngineVoteRequest>,
-    ) -> Result<Response<v1::EngineVoteResponse>, Status> {
+        request: Request<v1::PreVoteRequest>,
+    ) -> Result<Response<v1::PreVoteResponse>, Status> {
         let (from, engine) = self.between(&request)?;
-        let answer = engine.pre_vote(&from, request.get_ref()).await;
-        Ok(Response::new(answer.map_err(CallError::Engine)?))
+        // One that asks nothing is malformed like one that asks without a vote.
+        let asked = request.into_inner().asked.unwrap_or_default();
+        let answer = engine.pre_vote(&from, &asked).await;
+        let answer = Some(answer.map_err(CallError::Engine)?);
+        Ok(Response::new(v1::PreVoteResponse { answer }))
     }
 
     async fn install(
         &self,
-        request: Request<v1::EngineInstallRequest>,
-    ) -> Result<Response<v1::EngineInstallResponse>, Status> {
+        request: Request<v1::EngineServiceInstallRequest>,
+    ) -> Result<Response<v1::EngineServiceInstallResponse>, Status> {
         let (from, engine) = self.between(&request)?;
         let answer = engine.install(&from, request.get_ref()).await;
         Ok(Response::new(answer.map_err(CallError::Engine)?))
@@ -73,8 +76,8 @@ impl EngineService for Engine {
 
     async fn transfer(
         &self,
-        request: Request<v1::EngineTransferRequest>,
-    ) -> Result<Response<v1::EngineTransferResponse>, Status> {
+        request: Request<v1::EngineServiceTransferRequest>,
+    ) -> Result<Response<v1::EngineServiceTransferResponse>, Status> {
         let (from, engine) = self.between(&request)?;
         let answer = engine.transfer(&from, request.get_ref()).await;
         Ok(Response::new(answer.map_err(CallError::Engine)?))
