@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proto::receipt::ReceiptFile;
 use serde_json::{Value, json};
 use tests::agent::AgentProcess;
+use tests::browser::Browser;
 use tests::bytes::Needles;
 use tests::federation::AMC_PAYERS;
 use tests::payers::Payers;
@@ -142,6 +144,43 @@ fn a_whole_sale(dir: &Path, payers: &Payers, one: &Planted) -> AgentProcess {
     agent
 }
 
+/// What left the machine for a check: the federation's own methods, and nothing of the person, however
+/// it may be written down.
+fn what_left_has_nobody_in_it(agent: &AgentProcess, one: &Planted) {
+    let last = agent.get("/v1/outbound").json()["last"].clone();
+    let checked = agent.post("/v1/check", None, &sale(one)).json();
+    assert_eq!(checked["covered"], true, "{checked}");
+    let left = agent.get(&format!("/v1/outbound?after={last}")).json();
+    let messages = left["messages"].as_array().unwrap();
+    let needles = Needles::new(one.words());
+    let mut methods = BTreeSet::new();
+    for message in messages {
+        let bytes = message["bytes"].as_str().unwrap();
+        let bytes = BASE64_STANDARD.decode(bytes).unwrap();
+        assert_eq!(message["size"], bytes.len());
+        assert!(needles.found_in(&bytes).is_empty(), "{message}");
+        methods.insert(message["method"].as_str().unwrap().to_owned());
+    }
+    for service in ["EvaluatorService/Evaluate", "LedgerService/Lookup"] {
+        assert!(methods.contains(&format!("vitrail.v1.{service}")), "{left}");
+    }
+}
+
+/// The counter page, from this card to the receipt and back, if there is a browser.
+fn at_the_counter(dir: &Path, agent: &AgentProcess, one: &Planted) {
+    let Some(browser) = Browser::find() else {
+        return;
+    };
+    let downloads = dir.parent().unwrap().join("downloads");
+    fs::create_dir(&downloads).unwrap();
+    let address = format!("http://{}", agent.address);
+    let (to, card) = (downloads.to_str().unwrap(), card(one).to_string());
+    browser.run(
+        "comptoir-live.mjs",
+        &[address.as_str(), &agent.token, to, &card],
+    );
+}
+
 /// Killed at any moment of a claim, and asked again with the same key: it is accepted, once.
 fn killed_at_any_moment(dir: &Path, mut agent: AgentProcess, people: &[Planted]) -> AgentProcess {
     for (round, one) in (0..).zip(people) {
@@ -226,10 +265,12 @@ fn nothing_of_anybody(dir: &Path, people: &[Planted]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_till_works_through_its_agent_and_everything_happens_once() {
-    let mut payers = Payers::new(KILLS + 3, 1).await;
+    let mut payers = Payers::new(KILLS + 4, 1).await;
     let dir = shop(&payers);
     let people = payers.people.clone();
     let agent = a_whole_sale(&dir, &payers, &people[0]);
+    what_left_has_nobody_in_it(&agent, &people[KILLS + 2]);
+    at_the_counter(&dir, &agent, &people[KILLS + 2]);
     let agent = killed_at_any_moment(&dir, agent, &people[1..=KILLS]);
     let agent = waits_for_the_federation(&dir, &mut payers, agent, &people[KILLS + 1]);
     agent.terminate();

@@ -1,59 +1,31 @@
-//! The pages of a node, over a real federation: what the operator sees of a member that is stopped
-//! and comes back, and, where there is a browser, how the pages work in it.
+//! The pages. Of a node, over a real federation: what the operator sees of a member that is stopped
+//! and comes back, and, where there is a browser, how the pages work in it. Of an agent: the counter
+//! page from the card to the receipt, by the keyboard alone.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a scenario fails where it stands"
 )]
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
+use proto::receipt::{ReceiptFile, VerifiedFile};
+use proto::roster::SignedRoster;
 use serde_json::Value;
-use tests::judge::{both_kinds, in_repository, is_installed, page, succeeds};
+use tests::agent::AgentProcess;
+use tests::binary::scratch_folder;
+use tests::browser::Browser;
+use tests::judge::{both_kinds, page};
 use tests::nodes::Nodes;
 use tests::process::NodeProcess;
 use tests::replicated::all_voting;
 use tests::workload::{Ground, fresh_slots};
 
-const PURPOSE: &str = "the pages in a browser";
-/// Where Debian puts it.
-const CHROMIUM: &str = "/usr/bin/chromium";
 /// What takes longer to be seen hangs: a member that is gone is told after ten seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(500);
-
-/// A browser that tries the pages; with `VITRAIL_TEST_IMAGES` it puts pictures into that folder.
-struct Browser {
-    images: Option<OsString>,
-}
-
-impl Browser {
-    /// `None`, and a word about what is skipped, where something of it is missing.
-    fn new() -> Option<Self> {
-        let installed = in_repository("tests/pages/node_modules/axe-core").exists();
-        if !is_installed("node") || !installed {
-            println!("skipped: {PURPOSE}: needs node, and npm ci in tests/pages");
-            return None;
-        }
-        if !is_installed(CHROMIUM) {
-            println!("skipped: {PURPOSE}: needs {CHROMIUM} (package chromium)");
-            return None;
-        }
-        let images = std::env::var_os("VITRAIL_TEST_IMAGES");
-        Some(Self { images })
-    }
-
-    fn run(&self, program: &str, arguments: &[&Path]) {
-        let mut node = Command::new("node");
-        node.arg(in_repository("tests/pages").join(program));
-        node.arg(CHROMIUM).args(arguments);
-        succeeds(node.args(&self.images));
-    }
-}
 
 /// What the operator's page says, once it says this.
 fn seen(node: &NodeProcess, is_so: impl Fn(&Value) -> bool) -> Value {
@@ -88,6 +60,29 @@ fn is_whole(seen: &Value) -> bool {
     all && seen["may_fail"] == 1 && !has_alarm(seen, "member-away")
 }
 
+/// The counter page over a simulated federation; the receipt that it downloads is a real one.
+#[test]
+fn the_counter_page_goes_from_the_card_to_the_receipt() {
+    let Some(browser) = Browser::find() else {
+        return;
+    };
+    let folder = scratch_folder();
+    let agent = AgentProcess::start(folder.path(), &["--simulate"]);
+    let downloads = folder.path().join("downloads");
+    fs::create_dir(&downloads).unwrap();
+    let address = format!("http://{}", agent.address);
+    let to = downloads.to_str().unwrap();
+    browser.run("comptoir.mjs", &[address.as_str(), &agent.token, to]);
+    let roster = fs::read(folder.path().join("agent/simulated/roster.txt")).unwrap();
+    let roster = SignedRoster::parse(&roster).unwrap();
+    let roster = roster.verify_genesis().unwrap();
+    for (name, is_receipt) in [("receipt", true), ("refusal", false)] {
+        let text = fs::read_to_string(downloads.join(name)).unwrap();
+        let verified = ReceiptFile::verify(&text, &roster, &mut |_| {}).unwrap();
+        assert_eq!(matches!(verified, VerifiedFile::Accepted(_)), is_receipt);
+    }
+}
+
 /// The files of `vitrail receipt verify`, one of them spoiled, for the receipt page.
 async fn give_receipts(nodes: &Nodes, ground: &Ground, folder: &Path) {
     let founder = nodes.node("cnam");
@@ -120,14 +115,14 @@ async fn the_pages_show_receipts_and_a_member_that_is_stopped_and_comes_back() {
     let ground = Ground::lay(&nodes.federation, nodes.node("cnam")).await;
     let files = dir.path().join("given");
     give_receipts(&nodes, &ground, &files).await;
-    let browser = Browser::new();
+    let browser = Browser::find();
     let address = format!("http://{}", nodes.node("cnam").addresses.http);
     if let Some(browser) = &browser {
-        browser.run("recu.mjs", &[&page(), &files, Path::new(&address)]);
+        browser.run("recu.mjs", &[page().as_path(), &files, Path::new(&address)]);
     }
     let look = |state: &str| {
         if let Some(browser) = &browser {
-            browser.run("etat.mjs", &[Path::new(&address), Path::new(state)]);
+            browser.run("etat.mjs", &[address.as_str(), state]);
         }
     };
 

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proto::attestation::{Attestation, Grant, GrantClass, SESSION_MS_MAX};
 use proto::ids::{LeafIndex, UnixMillis};
@@ -14,6 +15,7 @@ use proto::signing::{SecretKey, SigningError};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::connection::Observer;
 use crate::failure::{Failure, FailureKind};
 use crate::federation;
 use crate::files::{self, FileError};
@@ -94,6 +96,17 @@ impl Failure for DeviceError {
 /// # Errors
 /// [`DeviceError`], see its variants.
 pub async fn renewed(profile: Profile) -> Result<Profile, DeviceError> {
+    renewed_seen_by(profile, None).await
+}
+
+/// The same, with somebody who sees what leaves for that.
+///
+/// # Errors
+/// As [`renewed`].
+pub async fn renewed_seen_by(
+    profile: Profile,
+    observer: Option<Arc<dyn Observer>>,
+) -> Result<Profile, DeviceError> {
     let Some(device_key) = profile.settings().device_key.clone() else {
         return Ok(profile);
     };
@@ -101,7 +114,10 @@ pub async fn renewed(profile: Profile) -> Result<Profile, DeviceError> {
     let newest = newest(&folder)?;
     let key = match newest {
         Some((expires_at, path)) if left(expires_at) > RENEW_BEFORE_MS => path,
-        newest => match (grant_session(&profile, device_key, &folder).await, newest) {
+        newest => match (
+            grant_session(&profile, device_key, &folder, observer).await,
+            newest,
+        ) {
             (Ok(path), _) => path,
             // Whoever was refused has no business going on with an old key.
             (Err(error), Some((expires_at, path)))
@@ -157,12 +173,13 @@ async fn grant_session(
     profile: &Profile,
     device_key: PathBuf,
     folder: &Path,
+    observer: Option<Arc<dyn Observer>>,
 ) -> Result<PathBuf, DeviceError> {
     let above = Settings {
         key: Some(device_key),
         ..Settings::default()
     };
-    let session = Profile::new(above.or(profile.settings().clone())).session(None)?;
+    let session = Profile::new(above.or(profile.settings().clone())).session(observer)?;
     let enrolment = enrolment(&session, profile.device_entry()?).await?;
     let secret = SecretKey::from_seed(&Zeroizing::new(system::random()?));
     let longest = system::now().get() + SESSION_MS_MAX - CLOCK_MARGIN_MS;

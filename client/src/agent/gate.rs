@@ -2,8 +2,10 @@
 //!
 //! 1. The Host header is the agent's own address. A page whose name was made to lead to 127.0.0.1
 //!    (DNS rebinding) still shows its own name here.
-//! 2. If there is an Origin, it is listed. A preflight is answered for listed ones alone.
-//! 3. The pairing token is shown, but for the description of the interface.
+//! 2. If there is an Origin, it is listed, or that of the counter page: `http://127.0.0.1` and the port.
+//!    `http://localhost` is not: that name may lead to another program, on another address of this
+//!    machine. A preflight is answered for these origins alone.
+//! 3. The pairing token is shown, but for the description of the interface and the files of the page.
 //! 4. There is room: no more than [`REQUESTS_AT_ONCE_MAX`] at a time, nobody waits in a line.
 //!
 //! No cookie is read or set. Nothing that is answered may be kept by anybody on its way.
@@ -26,7 +28,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::openapi::OPENAPI_PATH;
 use super::pairing::RequestKey;
 use super::problem::{Problem, ProblemCode};
-use super::{REQUESTS_AT_ONCE_MAX, Shop};
+use super::{REQUESTS_AT_ONCE_MAX, Shop, page};
 
 /// What a preflight of a listed page is told.
 const PREFLIGHT: [(HeaderName, &str); 3] = [
@@ -99,7 +101,9 @@ pub(super) async fn gate(State(shop): State<Arc<Shop>>, request: Request, next: 
     };
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {
-        headers.insert(name, HeaderValue::from_static(value));
+        // The counter page has a policy of its own.
+        let kept = headers.entry(name);
+        kept.or_insert(HeaderValue::from_static(value));
     }
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = origin.filter(|_| is_listed) {
@@ -138,7 +142,8 @@ impl Shop {
             }
             return Ok(response);
         }
-        if request.uri().path() != OPENAPI_PATH {
+        let path = request.uri().path();
+        if path != OPENAPI_PATH && !page::has(path) {
             let key = self.paired(request.headers())?;
             request.extensions_mut().insert(Arc::new(key));
         }
@@ -165,7 +170,8 @@ impl Shop {
         let mut named = headers.get_all(ORIGIN).iter();
         let is_listed = |origin: &HeaderValue| {
             let origin = origin.as_bytes();
-            self.origins.iter().any(|own| own.as_bytes() == origin)
+            let mut listed = self.origins.iter().chain([&self.own_origin]);
+            listed.any(|own| own.as_bytes() == origin)
         };
         let problem = || Problem::new(ProblemCode::OriginNotAllowed).of_field("Origin");
         named.all(is_listed).then_some(()).ok_or_else(problem)

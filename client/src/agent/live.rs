@@ -22,9 +22,10 @@ use tokio::sync::Mutex;
 use super::answer::{CheckAnswer, EntryAnswer, QuoteAnswer, Refusal};
 use super::idempotency::{Open, Prepared, Requests, not_kept};
 use super::kept_quotes::KeptQuotes;
+use super::outbound::Recorder;
 use super::problem::{Problem, ProblemCode};
 use super::request::{Claimed, Claiming, Delivering, Releasing, Sale};
-use crate::connection::CallError;
+use crate::connection::{CallError, Observer};
 use crate::device;
 use crate::issue::Issued;
 use crate::lookup::LookupError;
@@ -46,6 +47,16 @@ struct Till {
     opened_at: Instant,
 }
 
+/// What a shop's counter is made of.
+pub(super) struct LiveParts {
+    pub(super) profile: Profile,
+    pub(super) requests: Requests,
+    pub(super) quotes: KeptQuotes,
+    pub(super) queue: Queue,
+    /// Who sees what leaves.
+    pub(super) outbound: Arc<Recorder>,
+}
+
 /// The counter of a shop.
 pub(super) struct Live {
     profile: Profile,
@@ -54,6 +65,7 @@ pub(super) struct Live {
     queue: Queue,
     receipts: Receipts,
     till: Mutex<Option<Arc<Till>>>,
+    outbound: Arc<Recorder>,
     /// Who works on the queue. Its lock on the disk blocks a thread: one at most.
     sending: Mutex<()>,
 }
@@ -73,19 +85,14 @@ struct Prepaid {
 }
 
 impl Live {
-    pub(super) fn new(
-        profile: Profile,
-        requests: Requests,
-        quotes: KeptQuotes,
-        queue: Queue,
-    ) -> Self {
-        let receipts = Receipts::new(profile.receipts_folder());
+    pub(super) fn new(parts: LiveParts) -> Self {
         Self {
-            profile,
-            requests,
-            quotes,
-            queue,
-            receipts,
+            receipts: Receipts::new(parts.profile.receipts_folder()),
+            profile: parts.profile,
+            requests: parts.requests,
+            quotes: parts.quotes,
+            queue: parts.queue,
+            outbound: parts.outbound,
             till: Mutex::new(None),
             sending: Mutex::new(()),
         }
@@ -94,7 +101,8 @@ impl Live {
     /// The till that is open, or one that is opened now.
     async fn till(&self) -> Result<Arc<Till>, Problem> {
         let mut open = self.till.lock().await;
-        let profile = device::renewed(self.profile.clone()).await?;
+        let observer = || -> Option<Arc<dyn Observer>> { Some(self.outbound.clone()) };
+        let profile = device::renewed_seen_by(self.profile.clone(), observer()).await?;
         let key = &profile.settings().key;
         if let Some(till) = open.as_ref()
             && till.opened_at.elapsed() < REOPEN_AFTER
@@ -103,7 +111,7 @@ impl Live {
             return Ok(till.clone());
         }
         let till = Arc::new(Till {
-            pos: Pos::open_anew(&profile, None).await?,
+            pos: Pos::open_anew(&profile, observer()).await?,
             profile,
             opened_at: Instant::now(),
         });

@@ -8,16 +8,22 @@
 //! agent's own address, a page's Origin must be listed, and every request shows the pairing token.
 //! A request that writes names an Idempotency-Key, and is done once however often it is sent.
 //!
+//! The counter page is served beside the interface and calls it like any other program.
+//!
 //! [`gate`]: self::Agent::serve
 
 mod answer;
 mod conformance;
 mod counter;
+mod entries;
+mod fingerprint;
 mod gate;
 mod idempotency;
 mod kept_quotes;
 mod live;
 mod openapi;
+mod outbound;
+mod page;
 mod pairing;
 mod problem;
 mod request;
@@ -40,8 +46,9 @@ use self::counter::Counter;
 pub use self::gate::Handled;
 use self::idempotency::Requests;
 use self::kept_quotes::KeptQuotes;
-use self::live::Live;
+use self::live::{Live, LiveParts};
 pub use self::openapi::openapi_json;
+use self::outbound::Recorder;
 use self::pairing::Pairing;
 pub use self::problem::{Problem, ProblemCode};
 pub use self::simulated::SimulationError;
@@ -161,12 +168,15 @@ impl Failure for AgentError {
 struct Shop {
     /// What the Host header may be.
     hosts: [String; 2],
+    /// The origin of the counter page.
+    own_origin: String,
     origins: Vec<String>,
     pairing: Pairing,
     requests: Requests,
     receipts: Receipts,
     counter: Counter,
     conformance: Option<Arc<Conformance>>,
+    outbound: Arc<Recorder>,
     places: Arc<Semaphore>,
     log: Arc<dyn Fn(&Handled) + Send + Sync>,
     /// Held for as long as the agent lives.
@@ -209,19 +219,10 @@ impl Agent {
             } => Some(Arc::new(Conformance::new(report.clone())?)),
             _ => None,
         };
+        let outbound = Arc::<Recorder>::default();
         let (receipts, counter) = match parts.mode {
-            Mode::Live => {
-                let queue = Queue::open(&parts.queue)?;
-                let receipts = Receipts::new(parts.profile.receipts_folder());
-                let live = Live::new(parts.profile, requests.clone(), quotes, queue);
-                (receipts, Counter::Live(Box::new(live)))
-            }
-            Mode::Simulated { .. } => {
-                let receipts = Receipts::new(&own.join("receipts"));
-                let watching = conformance.clone();
-                let simulator = Simulator::open(&own, quotes, receipts.clone(), watching)?;
-                (receipts, Counter::Simulated(Box::new(simulator)))
-            }
+            Mode::Live => live(parts.profile, &parts.queue, &requests, quotes, &outbound)?,
+            Mode::Simulated { .. } => simulated(&own, quotes, conformance.clone())?,
         };
         let listener = TcpListener::bind(parts.listen).await;
         let listener = listener.map_err(|error| AgentError::Bind(error.kind()))?;
@@ -230,12 +231,14 @@ impl Agent {
         let port = address.port();
         let shop = Shop {
             hosts: [format!("127.0.0.1:{port}"), format!("localhost:{port}")],
+            own_origin: format!("http://127.0.0.1:{port}"),
             origins: parts.origins,
             pairing,
             requests,
             receipts,
             counter,
             conformance,
+            outbound,
             places: Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX)),
             log: parts.log,
             _lock: lock,
@@ -259,6 +262,36 @@ impl Agent {
     pub fn token_file(&self) -> Option<&Path> {
         self.token_file.as_deref()
     }
+}
+
+/// The counter of a shop, and where its receipts are.
+fn live(
+    profile: Profile,
+    queue: &Path,
+    requests: &Requests,
+    quotes: KeptQuotes,
+    outbound: &Arc<Recorder>,
+) -> Result<(Receipts, Counter), AgentError> {
+    let receipts = Receipts::new(profile.receipts_folder());
+    let live = Live::new(LiveParts {
+        profile,
+        requests: requests.clone(),
+        quotes,
+        queue: Queue::open(queue)?,
+        outbound: outbound.clone(),
+    });
+    Ok((receipts, Counter::Live(Box::new(live))))
+}
+
+/// A counter with nobody behind it, and where its receipts are.
+fn simulated(
+    folder: &Path,
+    quotes: KeptQuotes,
+    watching: Option<Arc<Conformance>>,
+) -> Result<(Receipts, Counter), AgentError> {
+    let receipts = Receipts::new(&folder.join("receipts"));
+    let simulator = Simulator::open(folder, quotes, receipts.clone(), watching)?;
+    Ok((receipts, Counter::Simulated(Box::new(simulator))))
 }
 
 /// Whether a text is an origin as browsers send it (RFC 6454, 6.2).

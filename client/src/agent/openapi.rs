@@ -26,9 +26,12 @@ pub(super) const OPENAPI_PATH: &str = "/openapi.json";
         routes::release,
         routes::receipts,
         routes::receipt,
+        routes::fingerprint,
+        routes::entries,
         routes::queue,
         routes::queued,
         routes::status,
+        routes::outbound,
         routes::conformance
     ),
     components(schemas(Problem)),

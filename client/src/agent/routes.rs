@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use proto::ids::UnixSeconds;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -18,16 +19,21 @@ use super::answer::{
     CheckAnswer, EntryAnswer, QueueAnswer, QueuedAnswer, ReceiptItem, ReceiptsAnswer, StatusAnswer,
 };
 use super::conformance::{ConformanceAnswer, Seen};
+use super::entries::{self, EntriesAnswer};
+use super::fingerprint::{self, FingerprintAnswer};
 use super::idempotency::{Begun, Keyed, Open, Operation};
 use super::openapi::{OPENAPI_PATH, openapi_json};
+use super::outbound::OutboundAnswer;
 use super::pairing::RequestKey;
 use super::problem::{Problem, ProblemCode};
 use super::request::{self, CheckRequest, ClaimRequest, DeliverRequest, ReleaseRequest};
-use super::{ANSWER_WITHIN, BODY_BYTES_MAX, BODY_WITHIN, Shop, gate};
+use super::{ANSWER_WITHIN, BODY_BYTES_MAX, BODY_WITHIN, Shop, gate, page};
 use crate::files::FileError;
 use crate::receipts::ReceiptName;
 use crate::system;
 
+/// Largest number of a query: the description says `int64`.
+pub const NUMBER_MAX: u64 = i64::MAX as u64;
 /// Most receipts of one page.
 pub const RECEIPTS_PAGE_MAX: usize = 200;
 
@@ -36,7 +42,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// The header of an answer that was given before.
 const REPLAYED: &str = "idempotent-replayed";
 const RECEIPTS: &str = "/v1/receipts/";
+const FINGERPRINT: &str = "/fingerprint";
 const QUEUE: &str = "/v1/queue/";
+const DAY_S: u64 = 24 * 3600;
 
 type Answer = Result<Response, Problem>;
 type Key = Extension<Arc<RequestKey>>;
@@ -51,10 +59,14 @@ pub(super) fn router(shop: Arc<Shop>) -> Router {
         .route("/v1/release", post(release))
         .route("/v1/receipts", get(receipts))
         .route("/v1/receipts/{name}", get(receipt))
+        .route("/v1/receipts/{name}/fingerprint", get(fingerprint))
+        .route("/v1/entries", get(entries))
         .route("/v1/queue", get(queue))
         .route("/v1/queue/{name}", get(queued))
         .route("/v1/status", get(status))
+        .route("/v1/outbound", get(outbound))
         .route("/v1/conformance", get(conformance))
+        .merge(page::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(other_method);
     routes
@@ -271,19 +283,54 @@ pub(super) async fn receipts(State(shop): State<Arc<Shop>>, uri: Uri) -> Answer 
     security(("pairing" = []))
 )]
 pub(super) async fn receipt(State(shop): State<Arc<Shop>>, uri: Uri) -> Answer {
+    let text = shop.receipt(uri.path().strip_prefix(RECEIPTS))?;
+    shop.saw(|| Seen::ReceiptRead);
+    Ok(([(header::CONTENT_TYPE, TEXT)], text).into_response())
+}
+
+/// What a receipt is told apart by: the ledger, the place and the leaf of its entry, also as a QR code.
+///
+/// Proofs of refusals have none.
+#[utoipa::path(
+    get, path = "/v1/receipts/{name}/fingerprint", tag = "receipts", operation_id = "fingerprint",
+    params(("name" = String, Path, description = "Its name, as `GET /v1/receipts` gives it.")),
+    responses((status = 200, body = FingerprintAnswer, description = "As text and as SVG.")),
+    security(("pairing" = []))
+)]
+pub(super) async fn fingerprint(State(shop): State<Arc<Shop>>, uri: Uri) -> Answer {
+    let name = uri.path().strip_prefix(RECEIPTS);
+    let text = shop.receipt(name.and_then(|name| name.strip_suffix(FINGERPRINT)))?;
+    let found = fingerprint::of(&text, shop.counter.is_simulated());
     let missing = || shop.marked(Problem::new(ProblemCode::NotFound));
-    let name = uri
-        .path()
-        .strip_prefix(RECEIPTS)
-        .and_then(ReceiptName::parse);
-    match shop.receipts.read(&name.ok_or_else(missing)?) {
-        Ok(text) => {
-            shop.saw(|| Seen::ReceiptRead);
-            Ok(([(header::CONTENT_TYPE, TEXT)], text).into_response())
-        }
-        Err(FileError::Missing { .. }) => Err(missing()),
-        Err(error) => Err(shop.marked(super::idempotency::not_kept(error))),
-    }
+    Ok(json(200, &found.ok_or_else(missing)?))
+}
+
+/// What this till has put into the ledger lately, by its receipts, and what may still be done with it.
+#[utoipa::path(
+    get, path = "/v1/entries", tag = "receipts", operation_id = "entries",
+    params(("since" = Option<u64>, Query,
+        description = "The earliest moment, in seconds since 1970; the last 24 hours if left out.")),
+    responses((status = 200, body = EntriesAnswer,
+        description = "The newest first, 200 of each kind at most.")),
+    security(("pairing" = []))
+)]
+pub(super) async fn entries(State(shop): State<Arc<Shop>>, uri: Uri) -> Answer {
+    let page = || {
+        let day_ago = system::now().seconds().get().saturating_sub(DAY_S);
+        let since = UnixSeconds::new(number(&uri, "since")?.unwrap_or(day_ago));
+        let found = entries::since(&shop.receipts, since);
+        let (entries, more) = found.map_err(super::idempotency::not_kept)?;
+        let simulated = shop.counter.is_simulated();
+        Ok(json(
+            200,
+            &EntriesAnswer {
+                entries,
+                more,
+                simulated,
+            },
+        ))
+    };
+    page().map_err(|problem| shop.marked(problem))
 }
 
 /// Claims that wait on this machine, and those refused while they did.
@@ -341,6 +388,21 @@ pub(super) async fn status(State(shop): State<Arc<Shop>>) -> Answer {
     Ok(json(200, &shop.counter.status().await))
 }
 
+/// What left this machine for the federation, byte for byte: the last messages, up to a limit.
+#[utoipa::path(
+    get, path = "/v1/outbound", tag = "status", operation_id = "outbound",
+    params(("after" = Option<u64>, Query,
+        description = "The number of the last message that is not asked for; 0 if left out.")),
+    responses((status = 200, body = OutboundAnswer, description = "In the order of leaving.")),
+    security(("pairing" = []))
+)]
+pub(super) async fn outbound(State(shop): State<Arc<Shop>>, uri: Uri) -> Answer {
+    let after = number(&uri, "after").map_err(|problem| shop.marked(problem))?;
+    let simulated = shop.counter.is_simulated();
+    let left = shop.outbound.after(after.unwrap_or(0), simulated);
+    Ok(json(200, &left))
+}
+
 /// How far the scenarios of the conformance kit have been played. A simulating agent with a
 /// script has it.
 #[utoipa::path(
@@ -355,6 +417,16 @@ pub(super) async fn conformance(State(shop): State<Arc<Shop>>) -> Answer {
 }
 
 impl Shop {
+    /// The text of a receipt.
+    fn receipt(&self, name: Option<&str>) -> Result<String, Problem> {
+        let missing = || self.marked(Problem::new(ProblemCode::NotFound));
+        let name = name.and_then(ReceiptName::parse).ok_or_else(missing)?;
+        self.receipts.read(&name).map_err(|error| match error {
+            FileError::Missing { .. } => missing(),
+            error => self.marked(super::idempotency::not_kept(error)),
+        })
+    }
+
     /// Lets the conformance kit see what was asked, if it watches.
     fn saw(&self, seen: impl FnOnce() -> Seen) {
         if let Some(conformance) = &self.conformance {
@@ -366,6 +438,18 @@ impl Shop {
     async fn told(&self, work: impl Future<Output = Answer>) -> Answer {
         work.await.map_err(|problem| self.marked(problem))
     }
+}
+
+/// A number of the query.
+fn number(uri: &Uri, name: &'static str) -> Result<Option<u64>, Problem> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let Some(value) = values.next_back() else {
+        return Ok(None);
+    };
+    let read = value.parse().ok().filter(|it| *it <= NUMBER_MAX);
+    let problem = || Problem::invalid(name, "a whole number").beyond(NUMBER_MAX);
+    read.map(Some).ok_or_else(problem)
 }
 
 /// The body, up to its limit, and of the one kind there is.

@@ -14,6 +14,8 @@ use proto::roster::SignedRoster;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+mod page;
+
 use super::simulated::cards::{self, Told};
 use super::*;
 use crate::profile::Settings;

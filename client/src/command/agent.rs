@@ -137,7 +137,9 @@ pub(super) struct ServingReport {
 
 impl Report for ServingReport {
     fn text(&self) -> String {
-        let mut text = format!("serving http://{}\n", self.listening);
+        let address = self.listening;
+        let mut text =
+            format!("serving http://{address}\ncounter page http://{address}/comptoir\n");
         if let Some(token_file) = &self.token_file {
             let path = token_file.display();
             text.push_str(&format!(

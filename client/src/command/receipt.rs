@@ -83,6 +83,10 @@ fn describe(verified: &VerifiedFile, file: Option<&ReceiptFile>) -> VerifiedRepo
         VerifiedFile::Accepted(receipt) => (&receipt.checkpoint, "receipt"),
         VerifiedFile::Refused(refusal) => (&refusal.checkpoint, "refusal"),
     };
+    let leaf = file.map(|file| match file {
+        ReceiptFile::Accepted(receipt) => receipt.proved.entry.leaf_hash(),
+        ReceiptFile::Refused(refusal) => refusal.holder.entry.leaf_hash(),
+    });
     let (kind, index, reason) = match (verified, file) {
         (VerifiedFile::Accepted(receipt), _) => (
             receipt.entry.header().kind.as_str(),
@@ -101,6 +105,7 @@ fn describe(verified: &VerifiedFile, file: Option<&ReceiptFile>) -> VerifiedRepo
         index,
         reason: reason.map(|reason| reason.code()),
         sentence: reason.map(|reason| reason.french()),
+        leaf: leaf.map(|leaf| leaf.to_base64()),
         origin: checkpoint.origin().to_string(),
         size: checkpoint.size().get(),
         time: checkpoint.time().get(),

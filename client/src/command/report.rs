@@ -212,6 +212,8 @@ pub(super) struct VerifiedReport {
     pub(super) title: &'static str,
     pub(super) kind: &'static str,
     pub(super) index: u64,
+    /// The hash of the entry's leaf, as its fingerprint has it.
+    pub(super) leaf: Option<String>,
     pub(super) reason: Option<&'static str>,
     pub(super) sentence: Option<&'static str>,
     pub(super) origin: String,
@@ -256,6 +258,9 @@ impl Report for ReceiptReport {
                     )
                 }
             };
+            if let Some(leaf) = &verified.leaf {
+                let _ = writeln!(text, "leaf {leaf}");
+            }
             let _ = writeln!(text, "cosigned by {}", verified.cosigned_by.join(", "));
         }
         text

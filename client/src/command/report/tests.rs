@@ -361,6 +361,7 @@ fn a_receipt_is_told_step_by_step() {
             title: "receipt",
             kind: "claim",
             index: 4,
+            leaf: Some("AwMD=".to_owned()),
             reason: None,
             sentence: None,
             origin: "vitrail.example/optique".to_owned(),
@@ -370,13 +371,14 @@ fn a_receipt_is_told_step_by_step() {
         }),
     };
     assert!(good.is_yes() && good.problem().is_none());
-    assert_snapshot!(good.json(), @r#"{"valid":true,"passed":[{"step":"format","sentence":"the file is of the format, with nothing added or missing"},{"step":"checkpoint","sentence":"a quorum of the roster's members cosigned the checkpoint"},{"step":"entry","sentence":"the issuer signed the entry for this ledger"},{"step":"inclusion","sentence":"the entry is in the log at its index"}],"failed_step":null,"failure":null,"verified":{"title":"receipt","kind":"claim","index":4,"reason":null,"sentence":null,"origin":"vitrail.example/optique","size":6,"time":1768000006,"cosigned_by":["amc","amo"]}}"#);
+    assert_snapshot!(good.json(), @r#"{"valid":true,"passed":[{"step":"format","sentence":"the file is of the format, with nothing added or missing"},{"step":"checkpoint","sentence":"a quorum of the roster's members cosigned the checkpoint"},{"step":"entry","sentence":"the issuer signed the entry for this ledger"},{"step":"inclusion","sentence":"the entry is in the log at its index"}],"failed_step":null,"failure":null,"verified":{"title":"receipt","kind":"claim","index":4,"leaf":"AwMD=","reason":null,"sentence":null,"origin":"vitrail.example/optique","size":6,"time":1768000006,"cosigned_by":["amc","amo"]}}"#);
     assert_snapshot!(good.text(), @"
     ok     format     the file is of the format, with nothing added or missing
     ok     checkpoint a quorum of the roster's members cosigned the checkpoint
     ok     entry      the issuer signed the entry for this ledger
     ok     inclusion  the entry is in the log at its index
     claim at entry 4 of 6, ledger vitrail.example/optique
+    leaf AwMD=
     cosigned by amc, amo
     ");
     let bad = ReceiptReport {

@@ -1,0 +1,5 @@
+// Starts the counter page.
+
+import { Desk } from "./desk.js";
+
+new Desk(document).start();
