@@ -1,6 +1,10 @@
 //! The report of an audit as its readers get it: a folder that grows with the ledger, a form that
 //! programs can rely on, a page that needs nothing.
-#![allow(clippy::unwrap_used, reason = "what a test cannot set up fails it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test cannot set up fails it"
+)]
 
 mod command_line;
 #[path = "../src/example.rs"]
@@ -10,8 +14,6 @@ mod command_line;
     reason = "the library's tests use all of it"
 )]
 mod example;
-#[path = "audit_report/schema.rs"]
-mod schema;
 mod served;
 
 use std::fs;
@@ -21,11 +23,17 @@ use serde_json::{Value, json};
 
 use self::command_line::{folder, vitrail};
 use self::example::{Ledger, claim, life, release};
-use self::schema::Schema;
 use self::served::serve;
 
 const GOLDEN: &str = include_str!("audit_report/golden.json");
 const SCHEMA: &str = include_str!("../../docs/audit-report.schema.json");
+
+/// What a report has that is not of the form that programs rely on.
+fn complaint(report: &Value) -> Option<String> {
+    let schema = serde_json::from_str(SCHEMA).unwrap();
+    let complaint = jsonschema::validate(&schema, report).err();
+    complaint.map(|complaint| complaint.to_string())
+}
 
 /// Audits a ledger into `DIR/report`: how it ended, and the report for programs.
 fn report(folder: &Path, ledger: &Ledger) -> (i32, Value) {
@@ -35,7 +43,7 @@ fn report(folder: &Path, ledger: &Ledger) -> (i32, Value) {
     let text = fs::read_to_string(folder.join("report/report.json"));
     let text = text.unwrap_or_else(|_| panic!("{stderr}"));
     let mut report: Value = serde_json::from_str(&text).unwrap();
-    Schema::new(SCHEMA).require(&report);
+    assert_eq!(complaint(&report), None);
     // What differs from one run to the next.
     assert_eq!(report["log"], address);
     report["log"] = json!("http://log.example");
@@ -187,12 +195,11 @@ fn what_was_kept_of_another_ledger_or_is_damaged_is_said_so_and_nothing_is_writt
 #[test]
 fn the_schema_says_no_to_what_is_missing_unknown_or_of_another_form() {
     let golden: Value = serde_json::from_str(GOLDEN).unwrap();
-    let schema = Schema::new(SCHEMA);
-    assert_eq!(schema.complaint(&golden), None);
+    assert_eq!(complaint(&golden), None);
     let spoiled = |spoil: fn(&mut Value)| {
         let mut report = golden.clone();
         spoil(&mut report);
-        schema.complaint(&report)
+        complaint(&report)
     };
     let spoils: [fn(&mut Value); 6] = [
         |it| it["version"] = json!(2),

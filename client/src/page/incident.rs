@@ -125,8 +125,11 @@ fn figures(incident: &Incident<'_>, language: Language) -> Markup {
     }
 }
 
-/// The looks in equal spans, from the first one to the last.
-fn spans(touched: &[Touched]) -> (u64, Vec<(UnixMillis, BTreeMap<&'static str, u64>)>) {
+/// When a span of time begins, and how many looks of each class are in it.
+type Span = (UnixMillis, BTreeMap<&'static str, u64>);
+
+/// The looks in equal spans of so many milliseconds, from the first one to the last.
+fn spans(touched: &[Touched]) -> (u64, Vec<Span>) {
     let moments = touched.iter().map(|look| look.at.get());
     let (Some(first), Some(last)) = (moments.clone().min(), moments.max()) else {
         return (BAR_MS_MIN, Vec::new());

@@ -9,11 +9,13 @@
 //! While it catches up, the pages in between are committed under this member's own signature,
 //! which never leaves the disk: a start goes on from them, and nothing is answered from them.
 
+mod faults;
+
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use proto::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, VerifiedCheckpoint};
-use proto::entry::{Entry, EntryError, VerifiedEntry};
+use proto::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
+use proto::entry::{Entry, VerifiedEntry};
 use proto::evidence::Evidence;
 use proto::follower::{Fork, MAX_AHEAD_SECONDS};
 use proto::hash::Hash;
@@ -24,9 +26,9 @@ use proto::roster::Roster;
 use proto::seal::{Salt, SealedPayload};
 use proto::tile::RightEdge;
 use proto::wire::replication::Page;
-use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+pub use self::faults::{ApplyError, PageError};
 use super::accusation::Accusation;
 use super::checking::verify_signatures;
 use super::opening::{OpenError, first_snapshot, take_up};
@@ -34,109 +36,9 @@ use super::steps::{Grown, commit_batch, grow, grow_from};
 use super::worker::{EXPIRY_INTERVAL, expire_answers};
 use super::{BatchObserver, Condition, Sequencer, Shared, StopReason};
 use crate::ledger::{Commit, GenesisError, ReplayError, genesis, replay};
-use crate::snapshot::{ReadError, Snapshot};
-use crate::store::{SignedLock, Store, StoreError};
-use crate::witness::{Witness, WitnessError};
-
-/// Why a page is not taken. The fault is with the node that sent it, or on the way; another may
-/// have a better one.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PageError {
-    /// The page does not begin with a ledger's first entry.
-    #[error("the first entry: {0}")]
-    Genesis(String),
-    /// The ledger is of another federation.
-    #[error("the first entry is not the roster that this node was given")]
-    OtherLedger,
-    /// The page does not begin where this ledger ends.
-    #[error("the page begins at {from}, this ledger has {held} entries")]
-    Elsewhere {
-        /// The place of its first entry.
-        from: TreeSize,
-        /// How many entries this node has.
-        held: TreeSize,
-    },
-    /// The page has no entry, and the checkpoint has more than this node.
-    #[error("the page has no entry beyond {size}, the checkpoint has")]
-    Empty {
-        /// How many entries this node has.
-        size: TreeSize,
-    },
-    /// The page has entries that the checkpoint has not.
-    #[error("the page has entries beyond the {size} of its checkpoint")]
-    Beyond {
-        /// The size of the checkpoint.
-        size: TreeSize,
-    },
-    /// An entry is malformed or its signature fails.
-    #[error("entry {index}: {error}")]
-    Entry {
-        /// Its place.
-        index: LeafIndex,
-        /// What is wrong with it.
-        error: EntryError,
-    },
-    /// A payload is not the one that its entry commits to.
-    #[error("the payload of entry {index} is not the one that the entry commits to")]
-    Payload {
-        /// The entry's place.
-        index: LeafIndex,
-    },
-    /// An entry breaks a rule, and nothing shows yet that a quorum vouches for it.
-    #[error("entry {index} breaks a rule: {}", .reason.english())]
-    Rule {
-        /// Its place.
-        index: LeafIndex,
-        /// The rule.
-        reason: Reason,
-    },
-    /// The entries are not those of the checkpoint's log. Whoever sent them may have changed them,
-    /// so this alone is no evidence against the members.
-    #[error("the log with the entries of the page is not that of the checkpoint")]
-    OtherLog,
-    /// No quorum vouches for the checkpoint.
-    #[error("the checkpoint: {0}")]
-    Checkpoint(#[from] CheckpointError),
-    /// A quorum claims a time that has not come. One of the clocks is wrong.
-    #[error("the checkpoint is {ahead} seconds ahead of this clock, {MAX_AHEAD_SECONDS} may be")]
-    FromTheFuture {
-        /// By how much, in seconds.
-        ahead: u64,
-    },
-}
-
-/// Why a page was not applied.
-#[derive(Debug, Error)]
-pub enum ApplyError {
-    /// The page is no good.
-    #[error(transparent)]
-    Page(#[from] PageError),
-    /// The voting members have contradicted themselves.
-    #[error("the voting members have contradicted themselves")]
-    Contradicted(Box<Evidence>),
-    /// The own ledger cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The own store does not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The place in between cannot be signed.
-    #[error(transparent)]
-    Witness(#[from] WitnessError),
-}
-
-impl ApplyError {
-    /// Whether this node is at fault, so that asking again does not help until it is restarted.
-    #[must_use]
-    pub const fn is_own_fault(&self) -> bool {
-        match self {
-            Self::Page(_) | Self::Contradicted(_) | Self::Store(StoreError::DiskFull { .. }) => {
-                false
-            }
-            Self::Read(_) | Self::Store(_) | Self::Witness(_) => true,
-        }
-    }
-}
+use crate::snapshot::Snapshot;
+use crate::store::{SignedLock, Store};
+use crate::witness::Witness;
 
 /// What a page brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -92,7 +92,7 @@ impl<H: TreeHasher> RightEdgeWith<H> {
 
     /// The incomplete tiles, level 0 first, some of them empty: with the size, all there is of an
     /// edge.
-    pub fn tiles(&self) -> impl Iterator<Item = &Tile> {
+    pub fn tiles(&self) -> impl Iterator<Item = &TileWith<H>> {
         self.tiles.iter().map(|tile| &**tile)
     }
 
@@ -100,7 +100,7 @@ impl<H: TreeHasher> RightEdgeWith<H> {
     /// they are as many and as wide as such a log has. Whoever compares its [`root`](Self::root) with
     /// a checkpoint has checked the hashes too.
     #[must_use]
-    pub fn of_tiles(size: TreeSize, tiles: Vec<Tile>) -> Option<Self> {
+    pub fn of_tiles(size: TreeSize, tiles: Vec<TileWith<H>>) -> Option<Self> {
         let levels = std::iter::successors(Some(size.get()), |hashes| Some(hashes >> TILE_HEIGHT));
         let hashes = levels.take_while(|hashes| *hashes > 0);
         let want = hashes.map(|hashes| hashes % TILE_WIDTH as u64);
