@@ -16,7 +16,6 @@ mod served;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use client::incident::{AffectedContract, AffectedContracts, IncidentList, Touched};
 use client::page::incident::{Incident, page};
@@ -190,7 +189,7 @@ fn cosign(checkpoint: &Checkpoint, last: UnixSeconds, delays: &[(&str, u64)]) ->
 
 /// Runs the command in a folder that has the roster; how it ended.
 fn run(folder: &Path, arguments: &[&str]) -> Option<i32> {
-    let mut command = Command::new(vitrail());
+    let mut command = vitrail();
     let command = command.current_dir(folder).env_clear().args(arguments);
     let output = command.output().unwrap();
     println!("{}", String::from_utf8_lossy(&output.stderr));

@@ -7,7 +7,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use proto::lpp::{Catalogue, CataloguePath};
 use proto::signing::SecretKey;
@@ -56,7 +55,7 @@ impl<'a> User<'a> {
 
     /// Runs `vitrail` and gives its exit code, its JSON, and what it said beside that.
     fn runs(&self, arguments: &[&str]) -> (i32, Value, String) {
-        let mut command = Command::new(vitrail());
+        let mut command = vitrail();
         command.args(arguments).args(["-o", "json", "--address"]);
         command.arg(format!("cnam={}", self.node.addresses.grpc));
         let http = format!("http://{}", self.node.addresses.http);

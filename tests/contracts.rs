@@ -54,7 +54,7 @@ impl Insurer {
 
     /// `vitrail contracts import`, in the insurer's folder.
     fn command(&self, flags: &[&str]) -> Command {
-        let mut command = Command::new(vitrail());
+        let mut command = vitrail();
         let address = format!("cnam={}", self.node.addresses.grpc);
         command
             .current_dir(self.own())

@@ -122,7 +122,7 @@ fn counts_are_right(report: &Report) {
 
 /// A receipt from before the kill verifies with the roster file that the demo names.
 fn receipts_verify(report: &Report) {
-    let verified = Command::new(vitrail())
+    let verified = vitrail()
         .args(["receipt", "verify"])
         .arg(&report.receipts[0])
         .arg("--roster")

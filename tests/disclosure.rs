@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use client::connection::CallError;
@@ -154,7 +154,7 @@ impl Scene {
     fn run(&self, key: &SecretKey, words: &[&str]) -> Output {
         write_secret(&self.path("own.key"), &key.to_pem().unwrap());
         let address = self.world.node.addresses.grpc;
-        Command::new(vitrail())
+        vitrail()
             .args(words)
             .args(["-o", "json", "--key", "own.key", "--roster"])
             .arg(self.roster())
@@ -166,7 +166,7 @@ impl Scene {
 
     /// What an auditor sees, who has the file and the roster and asks nobody.
     fn opened(&self, file: &str) -> (i32, Value) {
-        let run = Command::new(vitrail())
+        let run = vitrail()
             .args(["disclosure", "open", file, "-o", "json", "--roster"])
             .arg(self.roster())
             .current_dir(self.world.folder.path())

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use proto::attestation::{Attestation, Erasure};
@@ -162,7 +161,7 @@ fn erase(world: &World, key: &SecretKey, arguments: &[&str]) -> (Option<i32>, se
     .unwrap();
     write_secret(&own.join("key.pem"), &key.to_pem().unwrap());
     let address = format!("cnam={}", world.node.addresses.grpc);
-    let output = Command::new(vitrail())
+    let output = vitrail()
         .current_dir(&own)
         .args([
             "erase",

@@ -49,7 +49,7 @@ fn till(payers: &Payers, home: &str, word: &str, person: usize) -> Output {
     let (dir, own) = (payers.dir(), payers.dir().join("till.pem"));
     write_secret(&own, &payers.tills[0].to_pem().unwrap());
     fs::write(dir.join("card.toml"), payers.people[person].card()).unwrap();
-    let mut command = Command::new(vitrail());
+    let mut command = vitrail();
     command
         .args([word, "-v", "-o", "json", "--node", home])
         .args(["--roster", "roster.txt", "--key", "till.pem"])

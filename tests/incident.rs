@@ -124,7 +124,7 @@ async fn the_list_is_what_the_thief_did_and_a_crash_takes_nothing_from_it() {
 /// A command of the CNAM, the one that runs the node.
 fn command(world: &World, words: &[&str]) -> Command {
     let node = world.federation.node_dir();
-    let mut command = Command::new(vitrail());
+    let mut command = vitrail();
     command
         .args(words)
         .args(["-o", "json", "--roster"])

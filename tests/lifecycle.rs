@@ -7,7 +7,6 @@
 )]
 
 use std::path::Path;
-use std::process::Command;
 
 use client::auditor::{Auditor, HttpSource};
 use client::coverage_file::CoverageRow;
@@ -199,7 +198,7 @@ async fn claims_live_as_opticians_and_insurers_live_them() {
 
 /// What `vitrail audit --report` writes; the second time it goes on from the first.
 fn reported(town: &Town, folder: &Path) -> Value {
-    let mut command = Command::new(vitrail());
+    let mut command = vitrail();
     command.args(["audit", "--report", "report", "--http"]);
     command.arg(format!("http://{}", town.node.addresses.http));
     let roster = town.federation.node_dir().join("roster.txt");

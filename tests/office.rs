@@ -97,7 +97,7 @@ impl Town {
     }
 
     fn command(&self, office: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(vitrail());
+        let mut command = vitrail();
         let address = format!("cnam={}", self.node.addresses.grpc);
         // An outcome is a subcommand: what is for all of them stands before it.
         command.current_dir(self.at(office)).args(arguments);

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tests::binary::{profile_folder, vitrail, vitrail_node};
+use tests::binary::{profile_folder, vitrail_file, vitrail_node};
 use tests::debian::{Debian, said};
 
 /// What `systemd-analyze security` may find, in tenths.
@@ -50,7 +50,7 @@ fn packaged(package: &str, version: &str) -> Option<PathBuf> {
     let target = tempfile::tempdir_in(&folder).unwrap();
     let release = target.path().join("release");
     fs::create_dir(&release).unwrap();
-    for binary in [vitrail_node(), vitrail()] {
+    for binary in [vitrail_node(), vitrail_file()] {
         let name = binary.file_name().unwrap();
         fs::hard_link(binary, release.join(name)).unwrap();
     }

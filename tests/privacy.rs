@@ -13,7 +13,6 @@ use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use client::contracts::ContractsFile;
 use client::contracts::import::{ImportFiles, import};
@@ -109,7 +108,7 @@ impl Insurers {
         write_secret(&own.join("key.pem"), &key);
         let roster = tapped.nodes.folder("cnam").join("roster.txt");
         fs::copy(roster, own.join("roster.txt")).unwrap();
-        let mut command = Command::new(vitrail());
+        let mut command = vitrail();
         command.args(["contracts", "import", "members.csv", "-o", "json"]);
         let imported = command.current_dir(&own).output().unwrap();
         assert!(imported.status.success(), "the import broke off");

@@ -211,7 +211,7 @@ impl<'a> Till<'a> {
 
     fn command(&self, words: &[&str]) -> Command {
         let address = self.world.node.addresses.grpc;
-        let mut command = Command::new(vitrail());
+        let mut command = vitrail();
         command
             .args(words)
             .args(["-o", "json", "--queue", "waiting"])

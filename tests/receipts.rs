@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use proto::receipt::{ReceiptFile, Step};
 use proto::roster::Roster;
@@ -39,7 +39,7 @@ fn verifies(text: &[u8], roster: &Roster) -> bool {
 }
 
 fn command(receipt: &Path, roster: &Path) -> Output {
-    let mut verify = Command::new(vitrail());
+    let mut verify = vitrail();
     verify
         .args(["receipt", "verify"])
         .arg(receipt)

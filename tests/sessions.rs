@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use client::auditor::{Auditor, HttpSource};
 use client::device::{expiry, renewed};
@@ -63,7 +62,7 @@ fn enrolled(world: &World, device: &SecretKey) -> PathBuf {
 }
 
 fn run(world: &World, folder: &Path, arguments: &[&str]) -> (Option<i32>, serde_json::Value) {
-    let output = Command::new(vitrail())
+    let output = vitrail()
         .current_dir(folder)
         .args(arguments)
         .args([

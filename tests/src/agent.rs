@@ -68,7 +68,7 @@ impl AgentProcess {
             .append(true)
             .open(dir.join("agent.log"))
             .unwrap();
-        let mut child = Command::new(vitrail())
+        let mut child = vitrail()
             .args(["agent", "-o", "json", "--listen", "127.0.0.1:0"])
             .args(flags)
             .current_dir(dir)

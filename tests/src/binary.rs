@@ -21,12 +21,24 @@ pub fn vitrail_node() -> &'static Path {
     PATH.get_or_init(|| built("node", "vitrail-node"))
 }
 
-/// The path of `vitrail`, the client's command.
+/// The client's command, `vitrail`, which answers in text unless it is told otherwise, as it does on
+/// a terminal.
 ///
 /// # Panics
 /// As [`vitrail_node`] does.
 #[must_use]
-pub fn vitrail() -> &'static Path {
+pub fn vitrail() -> Command {
+    let mut command = Command::new(vitrail_file());
+    command.env("VITRAIL_OUTPUT", "text");
+    command
+}
+
+/// The path of `vitrail`.
+///
+/// # Panics
+/// As [`vitrail_node`] does.
+#[must_use]
+pub fn vitrail_file() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| built("client", "vitrail"))
 }

@@ -197,7 +197,7 @@ impl Payers {
     pub fn command(&self, key: &SecretKey, name: &str, words: &[&str]) -> Command {
         let file = self.dir().join(format!("{name}-own.pem"));
         write_secret(&file, &key.to_pem().unwrap());
-        let mut command = Command::new(vitrail());
+        let mut command = vitrail();
         command
             .args(words)
             .args(["-o", "json", "--node", "cnam", "--roster", "roster.txt"])
