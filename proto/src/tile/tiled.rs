@@ -38,7 +38,7 @@ pub enum TileError<E> {
     Source(#[source] E),
 }
 
-/// The tiles of a log as of one [`RightEdge`]; makes proofs, through [`Subtrees`].
+/// The tiles of a log as of one [`RightEdgeWith`]; makes proofs, through [`Subtrees`].
 ///
 /// Every stored tile is checked against the hash that the tile above has for it, up to the edge.
 /// So whatever comes out is under the root of the edge, or nothing comes out. A view is made for
