@@ -17,11 +17,14 @@ use tests::process::copy_folder;
 /// What was published last, as buf writes it.
 const PUBLISHED: &str = "vitrail.v1.binpb";
 
-/// The program, if it was installed with what the example clients need.
+/// The program, if it was installed with what the example clients need: one package a platform.
 fn buf() -> Option<PathBuf> {
-    let program = in_repository("tests/clients/node/node_modules/.bin/buf");
-    if program.exists() {
-        return Some(program);
+    for platform in ["linux-x64", "linux-aarch64"] {
+        let package = format!("tests/clients/node/node_modules/@bufbuild/buf-{platform}");
+        let program = in_repository(&package).join("bin/buf");
+        if program.exists() {
+            return Some(program);
+        }
     }
     println!("skipped: the schema's rules: needs buf (npm ci in tests/clients/node)");
     None

@@ -19,6 +19,7 @@ use proto::signing::SecretKey;
 use tests::binary::scratch_folder;
 use tests::liar::serve_wrong_shares;
 use tests::nodes::Nodes;
+use tests::replicated::reaches;
 
 /// The addresses of the nodes of these members lead nowhere.
 fn session_without(nodes: &Nodes, stopped: &[&str], key: &SecretKey) -> Session {
@@ -44,6 +45,18 @@ fn person() -> Person {
     }
 }
 
+/// A till that every node admits: all of them have the grant that the first one took.
+async fn till(nodes: &Nodes) -> SecretKey {
+    let cnam = nodes.node("cnam");
+    let till = nodes.federation.grant_tills(cnam, 1).await.remove(0);
+    let granted = nodes.session("cnam", &till).home().checkpoint().await;
+    let size = granted.unwrap().claimed().size.get();
+    for member in nodes.keys.keys() {
+        reaches(&nodes.session(member.as_str(), &till), size).await;
+    }
+    till
+}
+
 async fn slot_keys(session: &Session) -> Vec<SlotKey> {
     let keys = session.slot_keys(&person(), &[Slot::Frame]).await;
     keys.unwrap_or_else(|error| panic!("no token: {error}"))
@@ -54,8 +67,7 @@ async fn with_any_two_of_five_stopped_or_lying_checks_go_on_and_liars_are_named(
     let folder = scratch_folder();
     let mut nodes = Nodes::found(folder.path(), 5, 3, &BTreeMap::new());
     nodes.start_all(&[]);
-    let tills = nodes.federation.grant_tills(nodes.node("cnam"), 1).await;
-    let till = &tills[0];
+    let till = &till(&nodes).await;
     let want = slot_keys(&nodes.session("cnam", till)).await;
 
     let names: Vec<String> = nodes.keys.keys().map(ToString::to_string).collect();
@@ -110,14 +122,14 @@ async fn a_node_that_does_not_answer_is_replaced_long_before_its_deadline() {
     let folder = scratch_folder();
     let mut nodes = Nodes::found(folder.path(), 4, 3, &BTreeMap::new());
     nodes.start_all(&[]);
-    let tills = nodes.federation.grant_tills(nodes.node("cnam"), 1).await;
-    let want = slot_keys(&nodes.session("cnam", &tills[0])).await;
+    let till = till(&nodes).await;
+    let want = slot_keys(&nodes.session("cnam", &till)).await;
     let mute = Mute::listen().await;
     let mut tokens = Vec::new();
     while tokens.len() < 12 || !tokens.iter().any(|(asked, _)| *asked) {
         let session = Session::open(SessionParts {
             roster: nodes.federation.roster.clone(),
-            secret: tills[0].clone(),
+            secret: till.clone(),
             home: Some("cnam".parse().unwrap()),
             addresses: BTreeMap::from([("alpha".parse().unwrap(), mute.address.clone())]),
             observer: None,

@@ -18,10 +18,8 @@
 //! older vote; only a record that was being written when the power went is cut off. A node with
 //! such an error is rebuilt from its peers, under a new engine id. What is not found: that the disk
 //! lost, in the same power cut, both the newest slot of the state and what says so (its copy, the
-//! mark, every record after it), or the last records and all that. An old copy of the whole folder
-//! is sound in itself: peers find it, not the disk.
-//!
-//! A thief with these files has what their batches have: sealed payloads and their salts.
+//! mark, every record after it), or the last records and all that. An old copy of the folder is
+//! sound: peers find it. A thief with these files has sealed payloads and their salts.
 
 mod opening;
 mod segment;
