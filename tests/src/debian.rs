@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// What a minimal Debian needs beyond its essential packages.
-const INCLUDED: &str = "systemd-standalone-sysusers,systemd-standalone-tmpfiles";
+/// What a minimal Debian needs beyond its essential packages: for our packages, and for our image.
+const INCLUDED: &str = "passwd,systemd-standalone-sysusers,systemd-standalone-tmpfiles";
 
 /// A folder with a Debian in it. It takes root, and goes when it is dropped.
 #[derive(Debug)]
@@ -23,20 +23,11 @@ impl Debian {
     /// When an archive that was made cannot be unpacked.
     #[must_use]
     pub fn fresh(archives: &Path, purpose: &str) -> Option<Self> {
+        let archive = archive(archives, purpose)?;
         let skipped = |why: &str| {
             println!("skipped: {purpose}: {why}");
             None
         };
-        if !succeeds(Command::new("id").arg("-u"), "0\n") {
-            return skipped("needs root, for a Debian in a folder");
-        }
-        let Some(release) = release() else {
-            return skipped("this machine is no Debian, whose packages it would install");
-        };
-        let archive = archives.join(format!("debian-{release}.tar"));
-        if !archive.exists() && !make(&release, &archive) {
-            return skipped("needs mmdebstrap (package mmdebstrap) and Debian's archive");
-        }
         let folder = tempfile::Builder::new()
             .prefix("debian-")
             .tempdir_in(archives);
@@ -124,6 +115,27 @@ pub fn said(done: &Output) -> String {
     String::from_utf8_lossy(&both).into_owned()
 }
 
+/// The same Debian as an archive, which is made once. `None`, and a word about what is skipped, where
+/// none can be made.
+#[must_use]
+pub fn archive(archives: &Path, purpose: &str) -> Option<PathBuf> {
+    let skipped = |why: &str| {
+        println!("skipped: {purpose}: {why}");
+        None
+    };
+    if !succeeds(Command::new("id").arg("-u"), "0\n") {
+        return skipped("needs root, for a Debian in a folder");
+    }
+    let Some(release) = release() else {
+        return skipped("this machine is no Debian, whose packages it would install");
+    };
+    let archive = archives.join(format!("debian-{release}-with-passwd.tar"));
+    if !archive.exists() && !make(&release, &archive) {
+        return skipped("needs mmdebstrap (package mmdebstrap) and Debian's archive");
+    }
+    Some(archive)
+}
+
 /// The release's name, if this is a Debian that has mmdebstrap.
 fn release() -> Option<String> {
     let text = fs::read_to_string("/etc/os-release").ok()?;
@@ -136,7 +148,7 @@ fn release() -> Option<String> {
 
 /// With the machine's own way to Debian's archive, whatever that is.
 fn make(release: &str, archive: &Path) -> bool {
-    let draft = archive.with_extension("draft.tar");
+    let draft = archive.with_extension(format!("{}.tar", std::process::id()));
     let mut make = Command::new("mmdebstrap");
     make.args(["--quiet", "--variant=essential", "--format=tar"])
         .arg(format!("--include={INCLUDED}"));

@@ -47,6 +47,7 @@ pub mod partition;
 
 pub mod linear;
 
+pub mod containers;
 pub mod contest;
 
 pub mod raw;

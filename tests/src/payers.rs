@@ -18,6 +18,7 @@ use crate::federation::accepted;
 use crate::nodes::Nodes;
 use crate::planted::{MEMBERS_HEADER, Planted};
 use crate::process::write_secret;
+use crate::replicated;
 
 /// How often a node is started whose port another program has taken since it was killed, as the
 /// system gives free ports to any connection, and how long is waited between.
@@ -100,7 +101,8 @@ pub struct Payers {
 }
 
 impl Payers {
-    /// Founds it, imports the contracts by the command, and starts the nodes with them.
+    /// Founds it, imports the contracts by the command, and starts the nodes with them. The CNAM's
+    /// node votes, the others follow.
     ///
     /// # Panics
     /// When anything of it fails.
@@ -108,6 +110,20 @@ impl Payers {
         let folder = scratch_folder();
         let mut nodes = Nodes::found(folder.path(), 4, 2, &BTreeMap::new());
         nodes.start_all(&[]);
+        Self::over(folder, nodes, people, tills).await
+    }
+
+    /// The same with four members that all vote.
+    ///
+    /// # Panics
+    /// As [`Payers::new`].
+    pub async fn all_voting(people: usize, tills: usize) -> Self {
+        let folder = scratch_folder();
+        let nodes = replicated::all_voting(folder.path(), 4, 2).await;
+        Self::over(folder, nodes, people, tills).await
+    }
+
+    async fn over(folder: TempDir, nodes: Nodes, people: usize, tills: usize) -> Self {
         let tills = nodes
             .federation
             .grant_tills(nodes.node("cnam"), tills)

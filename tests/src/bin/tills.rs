@@ -35,6 +35,9 @@ struct Options {
     /// be repeated, for one measurement each.
     #[arg(long)]
     every: Vec<f64>,
+    /// Whether all four members vote; otherwise the CNAM's node does, and the others follow it.
+    #[arg(long)]
+    all_vote: bool,
     /// How long one such measurement lasts, in seconds.
     #[arg(long, default_value_t = 20.0)]
     seconds: f64,
@@ -212,9 +215,13 @@ async fn main() {
         tills,
         each,
         every,
+        all_vote,
         seconds,
     } = Options::parse();
-    let payers = Payers::new(tills + 1, tills).await;
+    let payers = match all_vote {
+        true => Payers::all_voting(tills + 1, tills).await,
+        false => Payers::new(tills + 1, tills).await,
+    };
     // Warm: every coverage is in the ledger, as after a person's first check anywhere.
     for till in 0..tills {
         check(&payers, till, Instant::now());
