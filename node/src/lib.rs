@@ -46,6 +46,7 @@ pub mod service_manager;
 #[cfg(test)]
 mod simulation;
 pub mod snapshot;
+pub mod sources;
 pub mod standing;
 pub mod status;
 pub mod store;

@@ -61,6 +61,12 @@ pub enum PeerError {
 }
 
 impl PeerError {
+    /// Whether there is an answer that cannot be read: no honest node sends one.
+    #[must_use]
+    pub const fn is_lie(&self) -> bool {
+        matches!(self, Self::Answer { .. })
+    }
+
     /// Whether the node answered that it has no such thing.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {

@@ -5,6 +5,8 @@
 //! against those hashes before it is used: a byte that changed on disk is an error, never an
 //! answer. All parts of one answer come from one snapshot.
 
+mod pages;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

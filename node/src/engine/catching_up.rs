@@ -1,7 +1,7 @@
 //! A member that is behind fetches pages of the log from whichever member has them.
 //!
-//! Each page is checked like a batch, and nothing is published that a quorum has not vouched for.
-//! So it does not matter who gives them, and the engine need not keep what the ledger has.
+//! Each page is checked like a batch, and nothing is taken that is not shown to be in a log that a
+//! quorum vouches for. So it does not matter who gives them, and the engine need not keep what the ledger has.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::clock;
 use crate::peer::{Peer, PeerError};
 use crate::sequencer::{ApplyError, PageError, Sequencer};
+use crate::sources::{Liars, Sources};
 use crate::tls::TlsError;
 
 /// Pause after a member has failed to give a page.
@@ -30,6 +31,16 @@ pub(super) enum CatchUpError {
     ShuttingDown,
 }
 
+impl CatchUpError {
+    const fn is_lie(&self) -> bool {
+        match self {
+            Self::Peer(error) => error.is_lie(),
+            Self::Page(error) => error.is_lie(),
+            Self::Tls(_) | Self::ShuttingDown => false,
+        }
+    }
+}
+
 /// Brings the ledger up to a size that a quorum has vouched for. Goes on for as long as it takes.
 ///
 /// # Errors
@@ -37,17 +48,28 @@ pub(super) enum CatchUpError {
 pub(super) async fn catch_up(
     sequencer: &Sequencer,
     secret: &SecretKey,
+    liars: &Liars,
     wanted: TreeSize,
 ) -> Result<(), CatchUpError> {
-    let mut peers = Peer::all(sequencer.snapshot().roster(), secret)?;
+    let peers = Peer::all(sequencer.snapshot().roster(), secret)?;
+    let mut sources = Sources::new(peers, liars.clone());
     let mut held = sequencer.snapshot().size();
     while sequencer.snapshot().size() < wanted {
-        let Some(peer) = peers.first() else {
+        let Some(peer) = sources.current() else {
             tokio::time::sleep(RETRY_PAUSE).await;
             continue;
         };
         let error = match page(sequencer, peer, &mut held).await {
-            Ok(()) => continue,
+            Ok(true) => {
+                sources.answered();
+                continue;
+            }
+            // It is behind itself, or says so.
+            Ok(false) => {
+                sources.failed();
+                tokio::time::sleep(RETRY_PAUSE).await;
+                continue;
+            }
             Err(CatchUpError::Page(error)) if error.is_own_fault() => return Err(error.into()),
             // Something else brought the ledger further meanwhile: on from there.
             Err(CatchUpError::Page(ApplyError::Page(PageError::Elsewhere { .. }))) => continue,
@@ -55,18 +77,27 @@ pub(super) async fn catch_up(
             Err(error) => error,
         };
         tracing::warn!(member = %peer.member(), %error, "no page to catch up with");
-        peers.rotate_left(1);
+        match error.is_lie() {
+            true => sources.lied(),
+            false => sources.failed(),
+        }
         tokio::time::sleep(RETRY_PAUSE).await;
     }
     Ok(())
 }
 
-/// One page from one member. `held` is where it begins, and then where the next one must.
-async fn page(sequencer: &Sequencer, peer: &Peer, held: &mut TreeSize) -> Result<(), CatchUpError> {
+/// One page from one member; whether it has brought anything. `held` is where it begins, and then
+/// where the next one must.
+async fn page(
+    sequencer: &Sequencer,
+    peer: &Peer,
+    held: &mut TreeSize,
+) -> Result<bool, CatchUpError> {
+    let from = *held;
     let page = peer.follow(*held, UnixSeconds::new(0)).await?;
     let taken = sequencer.page(*held, page, clock::now().seconds()).await;
     let taken = taken.ok_or(CatchUpError::ShuttingDown)?;
     *held = taken.held;
     taken.outcome?;
-    Ok(())
+    Ok(taken.held > from)
 }

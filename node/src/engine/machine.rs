@@ -15,6 +15,7 @@ use super::catching_up::{CatchUpError, catch_up};
 use super::message::Manifest;
 use super::{Applied, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::sequencer::{BatchFault, Certified, Sequencer};
+use crate::sources::Liars;
 use crate::store::{Store, StoreError};
 
 /// Why the engine stops on this node.
@@ -42,6 +43,7 @@ pub(super) struct Machine {
     sequencer: Sequencer,
     store: Store,
     secret: SecretKey,
+    liars: Liars,
     applied: Applied,
 }
 
@@ -59,12 +61,14 @@ impl Machine {
         sequencer: Sequencer,
         store: Store,
         secret: SecretKey,
+        liars: Liars,
     ) -> Result<Self, StoreError> {
         let applied = store.applied()?.unwrap_or_default();
         Ok(Self {
             sequencer,
             store,
             secret,
+            liars,
             applied,
         })
     }
@@ -96,7 +100,7 @@ impl Machine {
         manifest: Manifest,
     ) -> Result<(), MachineError> {
         let wanted = manifest.checkpoint.claimed().size;
-        catch_up(&self.sequencer, &self.secret, wanted).await?;
+        catch_up(&self.sequencer, &self.secret, &self.liars, wanted).await?;
         let applied = Applied::from(meta);
         let header = manifest.header;
         if let Some(header) = &header {

@@ -35,6 +35,7 @@ use crate::blocking::blocking;
 use crate::next_key::NextKey;
 use crate::order::{Leadership, Lost, Orderer};
 use crate::sequencer::Sequencer;
+use crate::sources::Liars;
 use crate::store::{EngineState, Store, StoreError};
 
 pub use self::seats::NotReady;
@@ -99,6 +100,8 @@ struct Inner {
     leadership: watch::Sender<Leadership>,
     mandates: Mandates,
     distrust: Distrust,
+    /// Whose pages are no good.
+    liars: Liars,
     /// When a leader was heard last; from the start on, a while is given to one.
     heard_at: Lock<Instant>,
     /// The folder of this node's data.
@@ -131,7 +134,9 @@ impl Engine {
         let Own { name, secret, next } = own;
         let id = state.id;
         let log = LogStore::new(store.clone(), state, DiskWork::of_this_node())?;
-        let machine = Machine::open(sequencer.clone(), store.clone(), secret.clone())?;
+        let liars = Liars::default();
+        let (ledger, key) = (sequencer.clone(), secret.clone());
+        let machine = Machine::open(ledger, store.clone(), key, liars.clone())?;
         let origin = sequencer.snapshot().roster().origin().clone();
         let mandates = Mandates::new(id, name.clone(), secret.clone(), origin, state.vote);
         let links = Links {
@@ -155,6 +160,7 @@ impl Engine {
             leadership: watch::Sender::new(Leadership::Nobody),
             mandates,
             distrust: Distrust::default(),
+            liars,
             heard_at: Lock::new(Instant::now()),
             data: data.to_owned(),
             enlisted: Mutex::default(),
@@ -349,7 +355,7 @@ impl Engine {
             }
             tracing::info!(%held, %vouched, "behind: fetching pages");
             let caught_up = tokio::select! {
-                caught_up = catch_up(sequencer, &self.0.secret, vouched) => caught_up,
+                caught_up = catch_up(sequencer, &self.0.secret, &self.0.liars, vouched) => caught_up,
                 _ = stop.changed() => return,
             };
             if let Err(error) = caught_up {

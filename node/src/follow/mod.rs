@@ -23,6 +23,7 @@ use crate::blocking::blocking;
 use crate::clock;
 use crate::peer::{Peer, PeerError};
 use crate::sequencer::{Applied, ApplyError, Replica, Sequencer, StopReason};
+use crate::sources::{Liars, Sources};
 use crate::tls::TlsError;
 
 /// Pause after a failure, before the next member is asked: short against the five seconds within
@@ -60,13 +61,22 @@ enum Failure {
     Page(ApplyError),
 }
 
+impl Failure {
+    const fn is_lie(&self) -> bool {
+        match self {
+            Self::Peer(error) => error.is_lie(),
+            Self::Page(error) => error.is_lie(),
+        }
+    }
+}
+
 /// A ledger on its way after those of the voting members.
 #[derive(Debug)]
 pub struct Following {
     replica: Option<Replica>,
     secret: SecretKey,
     data: PathBuf,
-    peers: Vec<Peer>,
+    sources: Sources,
     failures: u32,
 }
 
@@ -107,7 +117,7 @@ impl Following {
             replica: Some(replica),
             secret,
             data,
-            peers,
+            sources: Sources::new(peers, Liars::default()),
             failures: 0,
         })
     }
@@ -202,6 +212,7 @@ impl Following {
                     tracing::info!(member = %self.peer()?.member(), "following again");
                 }
                 self.failures = 0;
+                self.sources.answered();
                 if applied == Applied::Certified {
                     self.follow_roster()?;
                 }
@@ -211,7 +222,10 @@ impl Following {
                     tracing::warn!(%failure, "nothing to follow for now");
                 }
                 self.failures = self.failures.wrapping_add(1);
-                self.peers.rotate_left(1);
+                match failure.is_lie() {
+                    true => self.sources.lied(),
+                    false => self.sources.failed(),
+                }
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
@@ -266,19 +280,22 @@ impl Following {
     fn follow_roster(&mut self) -> Result<(), FollowEnd> {
         let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
         let voting = replica.roster().voting_members();
-        let known = |name| self.peers.iter().any(|peer| peer.member() == name);
+        let known = |name| self.sources.has(name);
         let reachable = voting.filter(|member| member.grpc.is_some());
         if reachable.map(|member| &member.name).all(known) {
             return Ok(());
         }
         let peers = Peer::voting(replica.roster(), &self.secret)?;
         if !peers.is_empty() {
-            self.peers = peers;
+            self.sources.replace(peers);
         }
         Ok(())
     }
 
     fn peer(&self) -> Result<&Peer, FollowEnd> {
-        self.peers.first().ok_or(FollowEnd::NobodyToFollow)
+        self.sources.current().ok_or(FollowEnd::NobodyToFollow)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use proto::roster::{Epoch, Member, Role, Roster, SignedRoster, Standing};
 use proto::seal::seal;
 use proto::token::SealingSecret;
 use proto::wire::batch::record_bytes;
-use proto::wire::replication::Page;
+use proto::wire::replication::{PAGE_ENTRIES_MAX, Page};
 use tempfile::TempDir;
 
 use super::checking::Chain;
@@ -270,14 +270,7 @@ impl World {
     /// What a member has from this place on.
     fn page(&self, of: &MemberName, from: TreeSize) -> Page {
         let theirs = self.nodes[of].sequencer.snapshot();
-        let entries = (from.get()..theirs.size().get()).map(|index| {
-            let found = theirs.replicated(LeafIndex::new(index)).unwrap().unwrap();
-            ((*found.0).clone(), found.1)
-        });
-        Page {
-            entries: entries.collect(),
-            checkpoint: theirs.checkpoint().clone(),
-        }
+        theirs.page(from, PAGE_ENTRIES_MAX).unwrap()
     }
 
     /// A member gets a page of what another one has.

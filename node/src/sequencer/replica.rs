@@ -2,14 +2,16 @@
 //! have decided.
 //!
 //! ```text
-//! read -> verify signatures -> replay -> grow -> compare roots -> commit -> publish
+//! read -> prove -> verify signatures -> replay -> grow -> compare roots -> commit -> publish
 //! ```
 //!
-//! Nothing is published that a quorum has not vouched for with the roots that were computed here.
-//! While it catches up, the pages in between are committed under this member's own signature,
-//! which never leaves the disk: a start goes on from them, and nothing is answered from them.
+//! Nothing is committed that is not proved to be in a log that a quorum vouches for, and nothing is
+//! published but under the roots that a quorum vouches for and that were computed here. While it
+//! catches up, the pages in between are committed under this member's own signature, which never
+//! leaves the disk: a start goes on from them, and nothing is answered from them.
 
 mod faults;
+mod prefix;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -18,7 +20,6 @@ use proto::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
 use proto::entry::{Entry, VerifiedEntry};
 use proto::evidence::Evidence;
 use proto::follower::{Fork, MAX_AHEAD_SECONDS};
-use proto::hash::Hash;
 use proto::ids::{LeafIndex, Origin, TreeSize, UnixSeconds};
 use proto::map::Crown;
 use proto::refusal::Reason;
@@ -32,7 +33,7 @@ pub use self::faults::{ApplyError, PageError};
 use super::accusation::Accusation;
 use super::checking::verify_signatures;
 use super::opening::{OpenError, first_snapshot, take_up};
-use super::steps::{Grown, commit_batch, grow, grow_from};
+use super::steps::{Grown, GrownLog, commit_batch, grow_from, grow_map};
 use super::worker::{EXPIRY_INTERVAL, expire_answers};
 use super::{BatchObserver, Condition, Sequencer, Shared, StopReason};
 use crate::ledger::{Commit, GenesisError, ReplayError, genesis, replay};
@@ -195,24 +196,23 @@ impl Replica {
     /// Takes a page that begins where this ledger ends. Blocks.
     ///
     /// 1. The checkpoint is not smaller than what is held ([`Evidence::Rollback`]).
-    /// 2. Each entry is well-formed and its issuer signed it; each payload fits its entry.
-    /// 3. The rules admit each entry at its place ([`replay`]).
-    /// 4. If the page reaches the checkpoint: a quorum of the roster then in force vouches for it,
+    /// 2. If the page ends before the checkpoint: a quorum vouches for it, not from the future, and
+    ///    its log is shown to begin with what is held and the page.
+    /// 3. Each entry is well-formed and its issuer signed it; each payload fits its entry.
+    /// 4. The rules admit each entry at its place ([`replay`]).
+    /// 5. If the page reaches the checkpoint: a quorum of the roster then in force vouches for it,
     ///    not from the future, and its two roots are those computed here. Another map root of the
     ///    same log is evidence; another log root may be the fault of who sent the page.
     ///
     /// # Errors
     /// [`ApplyError`], the first of these that does not hold; what is held stays as it was.
     pub fn apply(&mut self, page: Page, now: UnixSeconds) -> Result<Applied, ApplyError> {
-        let Page {
-            entries,
-            checkpoint,
-        } = page;
         self.forget_old_answers();
-        let (held, theirs) = (self.size(), checkpoint.claimed().size);
+        let (held, theirs) = (self.size(), page.checkpoint.claimed().size);
+        let (entries, checkpoint) = (&page.entries, &page.checkpoint);
         let end = held.get() + entries.len() as u64;
         if entries.is_empty() && theirs < held {
-            return self.require_no_rollback(&checkpoint, now);
+            return self.require_no_rollback(checkpoint, now);
         }
         if theirs.get() < end {
             return Err(PageError::Beyond { size: theirs }.into());
@@ -220,13 +220,22 @@ impl Replica {
         if entries.is_empty() && theirs > held {
             return Err(PageError::Empty { size: held }.into());
         }
-        if entries.is_empty() && !self.is_news(&checkpoint) {
+        if entries.is_empty() && !self.is_news(checkpoint) {
             return Ok(Applied::Nothing);
         }
+        let edge = self.held.as_ref().map(|held| held.edge().clone());
+        let leaves = entries.iter().map(|(entry, _)| entry.leaf_hash());
+        let log = GrownLog::new(edge.unwrap_or_default(), leaves);
+        self.require_prefix(&page, &log, now)?;
+        let Page {
+            entries,
+            checkpoint,
+            ..
+        } = page;
         let checked = check_entries(entries, held, self.first.origin())?;
         match self.held.clone() {
             None => self.begin(checked, &checkpoint, now),
-            Some(before) => self.extend(&before, &checked, &checkpoint, now),
+            Some(before) => self.extend(&before, &checked, log, &checkpoint, now),
         }
     }
 
@@ -262,13 +271,16 @@ impl Replica {
             return Ok(self.applied());
         };
         checked.entries = rest;
-        self.extend(&held, &checked, theirs, now)
+        let leaves = checked.entries.iter().map(|entry| entry.leaf_hash());
+        let log = GrownLog::new(held.edge().clone(), leaves);
+        self.extend(&held, &checked, log, theirs, now)
     }
 
     fn extend(
         &mut self,
         before: &Snapshot,
         checked: &Checked,
+        log: GrownLog,
         theirs: &SignedCheckpoint,
         now: UnixSeconds,
     ) -> Result<Applied, ApplyError> {
@@ -276,10 +288,10 @@ impl Replica {
             Ok(commit) => commit,
             Err(ReplayError::View(error)) => return Err(error.into()),
             Err(ReplayError::NotAdmitted { index, reason }) => {
-                return Err(broken_rule(before, checked, theirs, index, reason));
+                return Err(broken_rule(before, checked, &log, theirs, (index, reason)));
             }
         };
-        let grown = grow(before, &commit, &self.store)?;
+        let grown = grow_map(log, before, &commit, &self.store)?;
         self.take(Some(before), &commit, grown, &checked.payloads, theirs, now)?;
         Ok(self.applied())
     }
@@ -336,7 +348,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Step 4 of [`apply`](Self::apply); a place in between gets this member's own signature.
+    /// Step 5 of [`apply`](Self::apply); a place in between gets this member's own signature.
     fn head(
         &self,
         grown: &Grown,
@@ -447,19 +459,12 @@ fn require_past(verified: &VerifiedCheckpoint, now: UnixSeconds) -> Result<(), P
 fn broken_rule(
     before: &Snapshot,
     checked: &Checked,
+    log: &GrownLog,
     theirs: &SignedCheckpoint,
-    index: LeafIndex,
-    reason: Reason,
+    (index, reason): (LeafIndex, Reason),
 ) -> ApplyError {
-    let mut edge = before.edge().clone();
-    let leaves: Vec<Hash> = checked
-        .entries
-        .iter()
-        .map(|entry| entry.leaf_hash())
-        .collect();
-    let _ = edge.append_all(&leaves);
-    let is_theirs = theirs.claimed().size == edge.size()
-        && theirs.claimed().log_root == edge.root()
+    let is_theirs = theirs.claimed().size == log.edge.size()
+        && theirs.claimed().log_root == log.edge.root()
         && theirs.verify(before.roster()).is_ok();
     if !is_theirs {
         return PageError::Rule { index, reason }.into();
@@ -501,5 +506,7 @@ fn check_entries(
     Ok(Checked { entries, payloads })
 }
 
+#[cfg(test)]
+mod lies;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,21 @@ use crate::snapshot::{ReadError, Snapshot, unreadable_map};
 use crate::store::{Salts, Store, StoreError, Writes};
 use crate::witness::WitnessError;
 
+/// The log with the leaves of a batch or a page, in memory.
+#[derive(Debug, Clone)]
+pub(super) struct GrownLog {
+    pub(super) edge: RightEdge,
+    pub(super) tiles: Vec<(TileId, Arc<Tile>)>,
+}
+
+impl GrownLog {
+    pub(super) fn new(mut edge: RightEdge, leaves: impl Iterator<Item = Hash>) -> Self {
+        let leaves: Vec<Hash> = leaves.collect();
+        let tiles = edge.append_all(&leaves);
+        Self { edge, tiles }
+    }
+}
+
 /// What a batch makes of log and map, in memory.
 #[derive(Debug)]
 pub(super) struct Grown {
@@ -74,27 +89,44 @@ impl Failure {
 
 /// Grows log and map by what was decided; touches nothing that is published or stored.
 pub(super) fn grow(before: &Snapshot, commit: &Commit, store: &Store) -> Result<Grown, ReadError> {
-    let roster = commit
-        .roster
-        .as_ref()
-        .unwrap_or_else(|| before.roster())
-        .clone();
-    grow_from(before.edge().clone(), before.crown(), roster, commit, store)
+    let log = GrownLog::new(before.edge().clone(), leaves(commit));
+    grow_map(log, before, commit, store)
+}
+
+/// The same where the log has grown already, by the leaves of what was decided.
+pub(super) fn grow_map(
+    log: GrownLog,
+    before: &Snapshot,
+    commit: &Commit,
+    store: &Store,
+) -> Result<Grown, ReadError> {
+    let roster = commit.roster.as_ref();
+    let roster = roster.unwrap_or_else(|| before.roster()).clone();
+    grow_onto(log, before.crown(), roster, commit, store)
 }
 
 pub(super) fn grow_from(
-    mut edge: RightEdge,
+    edge: RightEdge,
     crown: &Crown,
     roster: Arc<Roster>,
     commit: &Commit,
     store: &Store,
 ) -> Result<Grown, ReadError> {
-    let leaves: Vec<Hash> = commit
-        .entries
-        .iter()
-        .map(|entry| entry.leaf_hash())
-        .collect();
-    let tiles = edge.append_all(&leaves);
+    let log = GrownLog::new(edge, leaves(commit));
+    grow_onto(log, crown, roster, commit, store)
+}
+
+fn leaves(commit: &Commit) -> impl Iterator<Item = Hash> {
+    commit.entries.iter().map(|entry| entry.leaf_hash())
+}
+
+fn grow_onto(
+    GrownLog { edge, tiles }: GrownLog,
+    crown: &Crown,
+    roster: Arc<Roster>,
+    commit: &Commit,
+    store: &Store,
+) -> Result<Grown, ReadError> {
     let map = crown
         .update(&map_changes(commit)?, store)
         .map_err(unreadable_map)?;

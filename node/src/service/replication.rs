@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use proto::ids::{LeafIndex, TreeSize, UnixSeconds};
+use proto::ids::{TreeSize, UnixSeconds};
 use proto::wire::batch::read_cosigned;
-use proto::wire::replication::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX, read_forwarded, write_entry};
+use proto::wire::replication::{PAGE_ENTRIES_MAX, read_forwarded, write_page};
 use proto::wire::status::{NodeStatus, write_status};
 use proto::wire::v1;
 use proto::wire::v1::replication_service_server::ReplicationService;
@@ -16,7 +16,6 @@ use super::status::CallError;
 use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::sequencer::{Condition, Sequencer, Unavailable};
-use crate::snapshot::{ReadError, Snapshot};
 
 /// How long an answer waits for news. Short, because a node that stops lets calls finish, and one
 /// that is asked again every two seconds by a hundred members has nothing to do.
@@ -41,9 +40,9 @@ impl ReplicationService for Replication {
         self.wait_for_news(size, cosigned_at).await;
         let snapshot = self.sequencer.snapshot();
         // Thousands of entries may come from the disk.
-        let read = blocking(move || page(&snapshot, size)).await;
+        let read = blocking(move || snapshot.page(size, PAGE_ENTRIES_MAX)).await;
         let page = read.map_err(|_| CallError::AnswerLost)?;
-        Ok(Response::new(page.map_err(CallError::Read)?))
+        Ok(Response::new(write_page(&page.map_err(CallError::Read)?)))
     }
 
     async fn forward(
@@ -110,25 +109,4 @@ impl Replication {
             }
         }
     }
-}
-
-/// The log from `size` on, as much as one answer holds.
-fn page(snapshot: &Snapshot, size: TreeSize) -> Result<v1::FollowResponse, ReadError> {
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    for index in size.get()..snapshot.size().get() {
-        if entries.len() >= PAGE_ENTRIES_MAX || bytes >= PAGE_BYTES_MAX {
-            break;
-        }
-        let Some((entry, payload)) = snapshot.replicated(LeafIndex::new(index))? else {
-            break;
-        };
-        let replicated = write_entry(&entry, payload.as_ref());
-        let payload = replicated.payload.as_ref();
-        bytes += replicated.entry.len() + payload.map_or(0, |payload| payload.parts.len());
-        entries.push(replicated);
-    }
-    Ok(v1::FollowResponse {
-        entries,
-        checkpoint: snapshot.checkpoint_text().to_owned(),
-    })
 }

@@ -5,6 +5,8 @@ use proto::entry::EntryError;
 use proto::evidence::Evidence;
 use proto::follower::MAX_AHEAD_SECONDS;
 use proto::ids::{LeafIndex, TreeSize};
+use proto::lineage::LineageError;
+use proto::merkle::ProofError;
 use proto::refusal::Reason;
 use thiserror::Error;
 
@@ -68,6 +70,12 @@ pub enum PageError {
     /// so this alone is no evidence against the members.
     #[error("the log with the entries of the page is not that of the checkpoint")]
     OtherLog,
+    /// The page ends before its checkpoint, and is not shown to be part of the checkpoint's log.
+    #[error("the entries are not shown to be in the checkpoint's log: {0}")]
+    NotInLog(ProofError),
+    /// The page ends before its checkpoint, and no quorum is shown to vouch for that.
+    #[error("the checkpoint ahead: {0}")]
+    NotVouched(#[from] LineageError),
     /// No quorum vouches for the checkpoint.
     #[error("the checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
@@ -77,6 +85,28 @@ pub enum PageError {
         /// By how much, in seconds.
         ahead: u64,
     },
+}
+
+impl PageError {
+    /// Whether no honest node sends such a page, whatever it has and whatever the time.
+    #[must_use]
+    pub const fn is_lie(&self) -> bool {
+        match self {
+            // What this node has, or a clock, is not as the sender could know; an old checkpoint may
+            // be of a roster that this node has left behind.
+            Self::Elsewhere { .. } | Self::FromTheFuture { .. } | Self::Checkpoint(_) => false,
+            Self::Genesis(_)
+            | Self::OtherLedger
+            | Self::Empty { .. }
+            | Self::Beyond { .. }
+            | Self::Entry { .. }
+            | Self::Payload { .. }
+            | Self::Rule { .. }
+            | Self::OtherLog
+            | Self::NotInLog(_)
+            | Self::NotVouched(_) => true,
+        }
+    }
 }
 
 /// Why a page was not applied.
@@ -100,6 +130,12 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// Whether who sent the page is not to be believed; it need not be who signed what is in it.
+    #[must_use]
+    pub const fn is_lie(&self) -> bool {
+        matches!(self, Self::Page(error) if error.is_lie())
+    }
+
     /// Whether this node is at fault, so that asking again does not help until it is restarted.
     #[must_use]
     pub const fn is_own_fault(&self) -> bool {

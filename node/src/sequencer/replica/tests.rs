@@ -5,7 +5,10 @@ use std::path::Path;
 use proto::attestation::{Attestation, Revocation};
 use proto::checkpoint::CheckpointError;
 use proto::evidence::Offence;
+use proto::hash::Hash;
+use proto::merkle::ConsistencyProof;
 use proto::wire::Append;
+use proto::wire::replication::{read_page, write_page};
 
 use super::super::tests::{claim, founded, must, prepare, sign};
 use super::*;
@@ -13,18 +16,18 @@ use crate::clock;
 use crate::example::{first_roster, roster_parts, secret};
 use crate::store::StoreOptions;
 
-fn open_at(dir: &Path) -> Replica {
+pub(super) fn open_at(dir: &Path) -> Replica {
     let store = Store::open(dir, StoreOptions::default()).unwrap();
     let witness = Witness::new("amc".parse().unwrap(), secret("amc"));
     let first = first_roster().verify_genesis().unwrap();
     Replica::open(&store, witness, first).unwrap()
 }
 
-fn now() -> UnixSeconds {
+pub(super) fn now() -> UnixSeconds {
     clock::now().seconds()
 }
 
-fn entries(of: &Sequencer, from: u64, at_most: usize) -> Vec<Append> {
+pub(super) fn entries(of: &Sequencer, from: u64, at_most: usize) -> Vec<Append> {
     let snapshot = of.snapshot();
     (from..snapshot.size().get())
         .take(at_most)
@@ -35,10 +38,19 @@ fn entries(of: &Sequencer, from: u64, at_most: usize) -> Vec<Append> {
         .collect()
 }
 
-fn page(of: &Sequencer, from: u64, at_most: usize) -> Page {
+pub(super) fn page(of: &Sequencer, from: u64, at_most: usize) -> Page {
+    let page = of.snapshot().page(TreeSize::new(from), at_most).unwrap();
+    // As it comes over the line.
+    read_page(&write_page(&page)).unwrap()
+}
+
+/// A page without a proof, which one that reaches its checkpoint needs not.
+fn bare(entries: Vec<Append>, checkpoint: SignedCheckpoint) -> Page {
     Page {
-        entries: entries(of, from, at_most),
-        checkpoint: of.snapshot().checkpoint().clone(),
+        entries,
+        checkpoint,
+        consistency: ConsistencyProof::from_hashes(Vec::new()).unwrap(),
+        rosters: Vec::new(),
     }
 }
 
@@ -49,10 +61,7 @@ fn cosigned(checkpoint: &Checkpoint, by: &str, at: u64) -> SignedCheckpoint {
 }
 
 fn nothing_but(checkpoint: SignedCheckpoint) -> Page {
-    Page {
-        entries: Vec::new(),
-        checkpoint,
-    }
+    bare(Vec::new(), checkpoint)
 }
 
 /// A voting member's ledger of ten claims, and a replica that has all of it.
@@ -134,10 +143,7 @@ async fn what_no_quorum_vouches_for_or_comes_from_the_future_is_not_taken() {
     ahead.size = TreeSize::new(size.get() + 1);
     let empty = nothing_but(cosigned(&ahead, "cnam", now().get()));
     assert_eq!(refused(empty), PageError::Empty { size });
-    let beyond = Page {
-        entries: entries(&leader, 1, 2),
-        checkpoint: held.checkpoint().clone(),
-    };
+    let beyond = bare(entries(&leader, 1, 2), held.checkpoint().clone());
     assert_eq!(refused(beyond), PageError::Beyond { size });
 
     let later = nothing_but(cosigned(&same, "cnam", now().get() + 5));
@@ -155,11 +161,7 @@ async fn two_histories_and_wrong_roots_are_evidence_and_change_nothing() {
     must(&leader, "till", &claim(50, coverage)).await;
     let mut contradicted = |entries: Vec<Append>, checkpoint: &Checkpoint| {
         let checkpoint = cosigned(checkpoint, "cnam", now().get() + 2);
-        let page = Page {
-            entries,
-            checkpoint,
-        };
-        match replica.apply(page, now()) {
+        match replica.apply(bare(entries, checkpoint), now()) {
             Err(ApplyError::Contradicted(contradiction)) => *contradiction,
             other => panic!("{other:?}"),
         }
@@ -190,10 +192,8 @@ async fn two_histories_and_wrong_roots_are_evidence_and_change_nothing() {
     // A log root that the page does not lead to is the page's fault as far as one can tell.
     let mut other = next;
     other.log_root = Hash::from_bytes([3; 32]);
-    let page = Page {
-        entries: entries(&leader, same.size.get(), 9),
-        checkpoint: cosigned(&other, "cnam", now().get() + 2),
-    };
+    let given = entries(&leader, same.size.get(), 9);
+    let page = bare(given, cosigned(&other, "cnam", now().get() + 2));
     let refused = replica.apply(page, now()).unwrap_err();
     assert!(matches!(refused, ApplyError::Page(PageError::OtherLog)));
     assert_eq!(replica.size(), same.size);
@@ -219,10 +219,8 @@ async fn an_entry_that_breaks_a_rule_is_evidence_once_a_quorum_vouches_for_it() 
     signed.size = edge.size();
     let mut given = |log_root| {
         signed.log_root = log_root;
-        let page = Page {
-            entries: vec![((**double.shared()).clone(), None)],
-            checkpoint: cosigned(&signed, "cnam", now().get()),
-        };
+        let given = vec![((**double.shared()).clone(), None)];
+        let page = bare(given, cosigned(&signed, "cnam", now().get()));
         replica.apply(page, now()).unwrap_err()
     };
     let reason = Reason::SlotReserved;
