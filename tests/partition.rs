@@ -23,7 +23,7 @@ use proto::refusal::Reason;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use tests::binary::scratch_folder;
-use tests::contest::Contest;
+use tests::contest::{Contest, Judged};
 use tests::federation::{fresh_key, grant};
 use tests::nodes::{Nodes, names};
 use tests::partition::{Left, Wires};
@@ -320,10 +320,12 @@ impl World {
     /// What callers were told can be true, and one that is cut off has not run ahead of the others
     /// with elections of its own.
     async fn end(mut self) {
-        let (calls, done) = self.contest.judge().await;
+        let Judged {
+            calls, accepted, ..
+        } = self.contest.judge().await;
         self.agree().await;
-        assert!(done > 0, "nothing was done in {calls} calls");
-        println!("{calls} calls about contested slots, {done} accepted: there is an order");
+        assert!(accepted > 0, "nothing was done in {calls} calls");
+        println!("{calls} calls about contested slots, {accepted} accepted: there is an order");
         let follower = {
             let leads = leader(&self.nodes).await;
             names(MEMBERS).into_iter().find(|it| *it != leads).unwrap()

@@ -63,6 +63,17 @@ struct Caller {
     shared: Arc<Shared>,
 }
 
+/// What became of a contest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// How many calls there were.
+    pub calls: usize,
+    /// How many of them were accepted: so many entries.
+    pub accepted: usize,
+    /// How many were not answered: as many entries more, at most.
+    pub unanswered: usize,
+}
+
 type Payload<'a> = Option<(&'a SealedPayload, &'a Salt)>;
 
 impl Contest {
@@ -90,11 +101,11 @@ impl Contest {
         Self { shared, callers }
     }
 
-    /// Ends it. How many calls there were, and how many of them were accepted.
+    /// Ends it.
     ///
     /// # Panics
     /// When what callers were told cannot be true.
-    pub async fn judge(&mut self) -> (usize, usize) {
+    pub async fn judge(&mut self) -> Judged {
         self.shared.over.store(true, Ordering::Relaxed);
         while let Some(ended) = self.callers.join_next().await {
             ended.unwrap();
@@ -106,8 +117,12 @@ impl Contest {
             }
         }
         let calls = || rounds.iter().flat_map(|round| &round.calls);
-        let accepted = calls().filter(|call| call.told == Told::Accepted);
-        (calls().count(), accepted.count())
+        let told = |what| calls().filter(|call| call.told == what).count();
+        Judged {
+            calls: calls().count(),
+            accepted: told(Told::Accepted),
+            unanswered: told(Told::Nothing),
+        }
     }
 }
 

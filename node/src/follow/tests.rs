@@ -14,6 +14,7 @@ use proto::wire::replication::{Page, write_page};
 use proto::wire::v1;
 use proto::wire::v1::replication_service_server::{ReplicationService, ReplicationServiceServer};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -27,6 +28,8 @@ use crate::witness::Witness;
 
 /// Entries of a page here.
 const PAGE: usize = 4;
+/// Longest wait for what must come, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A node that has this ledger, and makes of each page what it likes.
 struct Served {
@@ -143,7 +146,9 @@ async fn who_lies_about_a_page_is_asked_once_and_the_next_one_brings_the_ledger_
     let mut following = following.unwrap();
     assert_eq!(following.peer().unwrap().member().as_str(), "cnam");
 
-    let published = following.published().await.unwrap().snapshot();
+    // A ledger that has taken the lie goes nowhere, for ever.
+    let published = timeout(PATIENCE, following.published()).await;
+    let published = published.expect("it is brought up").unwrap().snapshot();
     let wanted = ledger.snapshot();
     assert_eq!(
         published.checkpoint().claimed(),
