@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use proto::ballot::SignedBallot;
 use proto::ids::MemberName;
 use proto::roster::Roster;
@@ -113,10 +113,8 @@ impl Engine {
         from: &MemberName,
         message: &v1::EngineServiceVoteRequest,
     ) -> Result<v1::EngineServiceVoteResponse, GateError> {
-        self.require_me(message.to)?;
-        let request = read_vote(message)?;
+        let request = self.candidacy(from, message)?;
         let asked = request.vote;
-        self.require_candidate(from, &asked)?;
         let answer = self.raft().vote(request).await;
         let answer = answer.map_err(|_| GateError::Stopped)?;
         // The answer comes once the vote is durable.
@@ -136,12 +134,22 @@ impl Engine {
         from: &MemberName,
         message: &v1::EngineServiceVoteRequest,
     ) -> Result<v1::EngineServiceVoteResponse, GateError> {
-        self.require_me(message.to)?;
-        let request = read_vote(message)?;
-        self.require_candidate(from, &request.vote)?;
+        let request = self.candidacy(from, message)?;
         let answer = self.raft().pre_vote(request).await;
         let answer = answer.map_err(|_| GateError::Stopped)?;
         Ok(write_voted(&answer, Vec::new()))
+    }
+
+    /// What a candidate asks, if it may ask it.
+    fn candidacy(
+        &self,
+        from: &MemberName,
+        message: &v1::EngineServiceVoteRequest,
+    ) -> Result<VoteRequest<TypeConfig>, GateError> {
+        self.require_me(message.to)?;
+        let request = read_vote(message)?;
+        self.require_candidate(from, &request.vote)?;
+        Ok(request)
     }
 
     /// Goes on from where the leader says, once the ledger is there.
