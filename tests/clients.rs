@@ -45,7 +45,7 @@ struct Example {
     command: fn(&Path) -> Command,
 }
 
-const EXAMPLES: [Example; 2] = [
+const EXAMPLES: [Example; 3] = [
     Example {
         language: "JavaScript (node, npm ci in tests/clients/node)",
         is_there: || {
@@ -69,6 +69,15 @@ const EXAMPLES: [Example; 2] = [
         },
         command: python,
     },
+    Example {
+        language: "Java (Debian's packages that tests/clients/java/build names)",
+        is_there: || {
+            let mut build = Command::new(in_repository("tests/clients/java/build"));
+            let build = build.arg("--check").stderr(Stdio::null()).status();
+            build.is_ok_and(|status| status.success())
+        },
+        command: java,
+    },
 ];
 
 fn schema() -> PathBuf {
@@ -91,6 +100,25 @@ fn python(folder: &Path) -> Command {
     python.arg(folder).env("PYTHONPATH", generated);
     python.env("PYTHONDONTWRITEBYTECODE", "1");
     python
+}
+
+/// Compiles the messages, the stubs and the client, and judges its group and its evaluation by the
+/// vectors of their RFCs before it gets a card.
+fn java(folder: &Path) -> Command {
+    let built = folder.join("built");
+    succeeds(Command::new(in_repository("tests/clients/java/build")).arg(&built));
+    let run = |class: &str| {
+        let mut java = Command::new("java");
+        java.arg(format!("@{}", built.join("options").display()));
+        java.arg(class);
+        java
+    };
+    let group = in_repository("tests/clients/java/rfc9496.json");
+    let evaluation = in_repository("proto/src/oprf/rfc9497_voprf.json");
+    succeeds(run("till.Vectors").arg(group).arg(evaluation));
+    let mut claim = run("till.Claim");
+    claim.arg(folder);
+    claim
 }
 
 /// What a shop has: the roster, the till's key and certificate, and somebody at the counter.
