@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
+use tempfile::TempDir;
 use tests::binary::{profile_folder, vitrail_file, vitrail_node};
 use tests::debian::{Debian, said};
 
@@ -35,6 +36,18 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// A target folder for cargo-deb. It packs what a release has built, and so finds what the tests have.
+fn built() -> TempDir {
+    let target = tempfile::tempdir_in(profile_folder()).unwrap();
+    let release = target.path().join("release");
+    fs::create_dir(&release).unwrap();
+    for binary in [vitrail_node(), vitrail_file()] {
+        let name = binary.file_name().unwrap();
+        fs::hard_link(binary, release.join(name)).unwrap();
+    }
+    target
+}
+
 /// The package of this version, made of what cargo has built for this test. `None`, and a word
 /// about what is skipped, where there is no cargo-deb.
 fn packaged(package: &str, version: &str) -> Option<PathBuf> {
@@ -43,17 +56,9 @@ fn packaged(package: &str, version: &str) -> Option<PathBuf> {
         println!("skipped: the Debian packages: needs cargo-deb (cargo install cargo-deb)");
         return None;
     }
-    let folder = profile_folder();
-    let file = folder.join(format!("{package}-{version}.deb"));
+    let file = profile_folder().join(format!("{package}-{version}.deb"));
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    // It packs what a release has built, and so finds what the tests have.
-    let target = tempfile::tempdir_in(&folder).unwrap();
-    let release = target.path().join("release");
-    fs::create_dir(&release).unwrap();
-    for binary in [vitrail_node(), vitrail_file()] {
-        let name = binary.file_name().unwrap();
-        fs::hard_link(binary, release.join(name)).unwrap();
-    }
+    let target = built();
     let done = Command::new("cargo-deb")
         .args(["deb", "--quiet", "--no-build", "--fast", "--manifest-path"])
         .args([manifest, "--package", package])
@@ -294,4 +299,34 @@ fn the_package_installs_serves_upgrades_and_leaves_the_ledger_behind() {
     fs::write(debian.at(STATE).join("delete-on-purge"), "").unwrap();
     let _ = debian.run(&["dpkg", "--purge", "vitrail-node"]);
     assert!(!debian.at(STATE).exists());
+}
+
+/// As an operator's builder does it, but for the build.
+#[test]
+fn a_package_is_built_with_its_bill_of_materials_beside_it() {
+    for (tool, asked) in [("cargo-deb", "--version"), ("cargo-cyclonedx", "--help")] {
+        if Command::new(tool).arg(asked).output().is_err() {
+            println!("skipped: a package with its bill of materials: needs {tool} (cargo install)");
+            return;
+        }
+    }
+    let target = built();
+    let package = target.path().join("vitrail.deb");
+    let done = Command::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/debian/build"
+    ))
+    .args(["client", "--no-build", "--fast", "--output"])
+    .arg(&package)
+    .env("CARGO_TARGET_DIR", target.path())
+    .env("CARGO_NET_OFFLINE", "true")
+    .output()
+    .unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    let bill = package.with_extension("cdx.json");
+    let expected = format!("{}\n{}\n", text(&package), text(&bill));
+    assert_eq!(String::from_utf8(done.stdout).unwrap(), expected);
+    assert!(package.exists());
+    let bill = fs::read_to_string(bill).unwrap();
+    assert!(bill.contains("\"bomFormat\": \"CycloneDX\"") && bill.contains("ed25519-dalek"));
 }
