@@ -11,6 +11,7 @@
 use thiserror::Error;
 
 use crate::ids::{MemberName, Origin};
+use crate::signed_bytes::{Reader, signed_message};
 use crate::signing::{PublicKey, SIGNATURE_BYTES, SecretKey, Signature, SigningError};
 
 /// Longest ballot with its signature: two names of at most 255 bytes.
@@ -68,7 +69,7 @@ impl Ballot {
     /// Signs it as the voter.
     #[must_use]
     pub fn sign(self, origin: &Origin, secret: &SecretKey) -> SignedBallot {
-        let signature = secret.sign(&signed_message(origin, &self.to_bytes()));
+        let signature = secret.sign(&signed_message(SIGNATURE_LABEL, origin, &self.to_bytes()));
         SignedBallot {
             ballot: self,
             signature,
@@ -101,7 +102,7 @@ impl SignedBallot {
     /// # Errors
     /// [`BallotError::Signature`].
     pub fn verify(&self, origin: &Origin, voter: &PublicKey) -> Result<&Ballot, BallotError> {
-        let message = signed_message(origin, &self.ballot.to_bytes());
+        let message = signed_message(SIGNATURE_LABEL, origin, &self.ballot.to_bytes());
         voter.verify(&message, &self.signature)?;
         Ok(&self.ballot)
     }
@@ -137,34 +138,6 @@ fn put_name(bytes: &mut Vec<u8>, name: &MemberName) {
     bytes.extend(name);
 }
 
-fn signed_message(origin: &Origin, ballot: &[u8]) -> Vec<u8> {
-    let origin = origin.as_str().as_bytes();
-    // An origin has at most 128 bytes (ids), so two bytes of length always hold it.
-    let length = u16::try_from(origin.len()).unwrap_or(u16::MAX);
-    [SIGNATURE_LABEL, &length.to_be_bytes(), origin, ballot].concat()
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        self.take().map(u64::from_be_bytes)
-    }
-
-    fn name(&mut self) -> Option<MemberName> {
-        let [length] = self.take()?;
-        let (name, rest) = self.0.split_at_checked(length.into())?;
-        self.0 = rest;
-        std::str::from_utf8(name).ok()?.parse().ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +166,7 @@ mod tests {
         let (member, voter) = (b"\x04cnam", b"\0\0\0\0\0\0\0\x09\x04beta");
         assert_eq!(bytes, [&term[..], engine, member, voter].concat());
 
-        let signed = signed_message(&origin(), &bytes);
+        let signed = signed_message(SIGNATURE_LABEL, &origin(), &bytes);
         let start = b"vitrail ballot v1\n\0\x14vitrail.test/optique";
         assert_eq!(signed, [&start[..], &bytes].concat());
         let signature = ballot().sign(&origin(), &SecretKey::from_seed(&[7; 32]));

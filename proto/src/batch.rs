@@ -15,6 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
 use crate::hash::{Context, HASH_BYTES, Hash, derive};
 use crate::ids::{Origin, TreeSize, UnixMillis};
+use crate::signed_bytes::{Reader, signed_message};
 use crate::signing::{PublicKey, SIGNATURE_BYTES, SecretKey, Signature, SigningError};
 
 /// Bytes of a header without its signature.
@@ -148,7 +149,7 @@ impl BatchHeader {
     /// Signs it as the leader.
     #[must_use]
     pub fn sign(self, origin: &Origin, secret: &SecretKey) -> SignedHeader {
-        let signature = secret.sign(&signed_message(origin, &self.to_bytes()));
+        let signature = secret.sign(&signed_message(SIGNATURE_LABEL, origin, &self.to_bytes()));
         SignedHeader {
             header: self,
             signature,
@@ -168,7 +169,7 @@ impl SignedHeader {
     /// # Errors
     /// [`BatchError::Signature`].
     pub fn verify(&self, origin: &Origin, leader: &PublicKey) -> Result<&BatchHeader, BatchError> {
-        let message = signed_message(origin, &self.header.to_bytes());
+        let message = signed_message(SIGNATURE_LABEL, origin, &self.header.to_bytes());
         leader.verify(&message, &self.signature)?;
         Ok(&self.header)
     }
@@ -201,31 +202,6 @@ impl SignedHeader {
     pub fn contradicts(&self, other: &Self) -> bool {
         let (a, b) = (&self.header, &other.header);
         (a.term, a.number) == (b.term, b.number) && a != b
-    }
-}
-
-fn signed_message(origin: &Origin, header: &[u8]) -> Vec<u8> {
-    let origin = origin.as_str().as_bytes();
-    // An origin has at most 128 bytes (ids), so two bytes of length always hold it.
-    let length = u16::try_from(origin.len()).unwrap_or(u16::MAX);
-    [SIGNATURE_LABEL, &length.to_be_bytes(), origin, header].concat()
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        self.take().map(u64::from_be_bytes)
-    }
-
-    fn hash(&mut self) -> Option<Hash> {
-        self.take().map(Hash::from_bytes)
     }
 }
 

@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::hash::Hash;
 use crate::ids::{Day, IdError, LeafIndex, Origin, RequestId, UnixMillis};
 use crate::merkle::{Blake3, TreeHasher as _};
+use crate::signed_bytes::signed_message;
 use crate::signing::{
     PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, SecretKey, Signature, SigningError,
 };
@@ -223,7 +224,7 @@ impl Entry {
             return Err(EntryError::Signature(SigningError::Signature));
         }
         let mut bytes = header.to_bytes();
-        let signature = secret.sign(&signed_message(origin, &bytes));
+        let signature = secret.sign(&signed_message(SIGNATURE_LABEL, origin, &bytes));
         bytes.extend_from_slice(signature.as_bytes());
         // Parsing our own bytes back applies every limit there is, once.
         Self::parse_from(&bytes, &header.issuer).map(|entry| VerifiedEntry(Arc::new(entry)))
@@ -296,7 +297,10 @@ impl Entry {
         let signed = &self.bytes[..self.bytes.len() - SIGNATURE_BYTES];
         self.header
             .issuer
-            .verify(&signed_message(origin, signed), &self.signature)
+            .verify(
+                &signed_message(SIGNATURE_LABEL, origin, signed),
+                &self.signature,
+            )
             .map_err(EntryError::Signature)?;
         Ok(VerifiedEntry(Arc::new(self)))
     }
@@ -333,15 +337,6 @@ impl std::ops::Deref for VerifiedEntry {
     fn deref(&self) -> &Entry {
         &self.0
     }
-}
-
-fn signed_message(origin: &Origin, header: &[u8]) -> Vec<u8> {
-    let origin = origin.as_str().as_bytes();
-    // An origin has at most 128 bytes (ids), so two bytes of length always hold it.
-    let length = u16::try_from(origin.len())
-        .unwrap_or(u16::MAX)
-        .to_be_bytes();
-    [SIGNATURE_LABEL, &length, origin, header].concat()
 }
 
 impl Header {

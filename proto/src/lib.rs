@@ -41,6 +41,8 @@ pub mod head_log;
 
 pub mod follower;
 
+mod signed_bytes;
+
 pub mod entry;
 
 pub mod batch;
