@@ -31,6 +31,7 @@ pub mod next_key;
 pub mod order;
 pub mod overview;
 pub mod peer;
+pub mod presence;
 pub mod protection;
 pub mod quota;
 pub mod rebuild;

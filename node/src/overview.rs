@@ -9,13 +9,12 @@ pub mod pace;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::checkpoint::SignedCheckpoint;
-use proto::ids::{MemberName, UnixMillis, UnixSeconds};
+use proto::ids::{MemberName, UnixMillis};
 use proto::roster::{Member, Roster};
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -28,12 +27,10 @@ use crate::backup;
 use crate::clock;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
-use crate::sequencer::{Condition, RENEWAL, Sequencer};
+use crate::presence::{self, Cosigned};
+use crate::sequencer::{Condition, Sequencer};
 use crate::store::{DiskSpace, Store};
 
-/// How old the newest cosignature of a member may be whose node is well: it is renewed every 20 s
-/// without writes, and two of them may get lost.
-pub const PRESENT_MAX: Duration = Duration::from_secs(3 * RENEWAL.as_secs());
 /// How long a member may lack a state that a quorum vouches for before it counts as away. A node
 /// that is well cosigns it in a fraction of a second.
 pub const LATE_MAX: Duration = Duration::from_secs(10);
@@ -51,7 +48,7 @@ pub struct MemberOverview {
     pub role: &'static str,
     /// Whether it votes.
     pub voting: bool,
-    /// Whether it has cosigned within [`PRESENT_MAX`], and all that is older than [`LATE_MAX`].
+    /// Whether it has cosigned within [`PRESENT_MAX`](presence::PRESENT_MAX), and all that is older than [`LATE_MAX`].
     pub present: bool,
     /// The size of the state that it cosigned last; none that this node knows of.
     pub cosigned: Option<u64>,
@@ -233,7 +230,7 @@ struct Sight {
 
 impl Sight {
     fn overview(self) -> Overview {
-        let cosigned = self.newest_cosignatures();
+        let cosigned = presence::newest(&self.roster, &self.cosignatures);
         let members = self.roster.members().iter();
         let members: Vec<_> = members
             .map(|member| self.member(member, cosigned.get(&member.name).copied()))
@@ -263,36 +260,18 @@ impl Sight {
         overview
     }
 
-    /// Size and time of the newest cosignature of each member that verifies.
-    fn newest_cosignatures(&self) -> BTreeMap<MemberName, (u64, UnixSeconds)> {
-        let mut newest = BTreeMap::new();
-        for signed in &self.cosignatures {
-            let checkpoint = signed.claimed();
-            for line in signed.cosignatures() {
-                let verified = checkpoint.verify_cosignature(line, &self.roster);
-                let (Ok(member), Some(time)) = (verified, line.time()) else {
-                    continue;
-                };
-                let held = newest.entry(member.name.clone()).or_default();
-                *held = (checkpoint.size.get(), time).max(*held);
-            }
-        }
-        newest
-    }
-
-    fn member(&self, member: &Member, cosigned: Option<(u64, UnixSeconds)>) -> MemberOverview {
-        let now = self.now.seconds().get();
-        let ago = cosigned.map(|(_, time)| now.saturating_sub(time.get()));
-        let is_lately = ago.is_some_and(|ago| ago <= PRESENT_MAX.as_secs());
-        let has_settled = cosigned.is_some_and(|(size, _)| size >= self.settled);
+    fn member(&self, member: &Member, cosigned: Option<Cosigned>) -> MemberOverview {
+        let now = self.now.seconds();
+        let is_recent = cosigned.is_some_and(|it| it.is_recent(now));
+        let has_settled = cosigned.is_some_and(|it| it.size >= self.settled);
         MemberOverview {
             name: member.name.to_string(),
             role: member.role.as_str(),
             voting: member.is_voting(),
-            present: is_lately && has_settled,
-            cosigned: cosigned.map(|(size, _)| size),
-            behind: cosigned.map(|(size, _)| self.size.saturating_sub(size)),
-            cosigned_ago_s: ago,
+            present: is_recent && has_settled,
+            cosigned: cosigned.map(|it| it.size),
+            behind: cosigned.map(|it| self.size.saturating_sub(it.size)),
+            cosigned_ago_s: cosigned.map(|it| it.seconds_ago(now)),
         }
     }
 

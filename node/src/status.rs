@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 
 use crate::peer::Peer;
+use crate::presence;
 use crate::tls::TlsError;
 
 /// Why nothing can be said.
@@ -117,7 +118,10 @@ fn summary(roster: &Roster, answers: &BTreeMap<MemberName, NodeStatus>) -> Feder
         Some(verified.size().get())
     };
     let size = answers.values().filter_map(certified).max().unwrap_or(0);
-    let cosigned = cosigned(roster, answers);
+    let held = answers
+        .values()
+        .flat_map(|status| status.cosignatures.iter().chain([&status.checkpoint]));
+    let cosigned = presence::newest(roster, held);
     let leader = leader(answers);
     let seats = seats(leader.as_ref(), answers);
     let members: Vec<_> = roster
@@ -125,7 +129,7 @@ fn summary(roster: &Roster, answers: &BTreeMap<MemberName, NodeStatus>) -> Feder
         .iter()
         .map(|member| {
             let answer = answers.get(&member.name);
-            let cosigned = cosigned.get(&member.name).copied();
+            let cosigned = cosigned.get(&member.name).map(|it| it.size);
             let held = answer.and_then(certified);
             MemberStatus {
                 name: member.name.to_string(),
@@ -147,26 +151,6 @@ fn summary(roster: &Roster, answers: &BTreeMap<MemberName, NodeStatus>) -> Feder
         may_fail: may_fail(roster.quorum(), seats, &members),
         members,
     }
-}
-
-/// The size of each member's newest cosignature that verifies, whoever holds it.
-fn cosigned(
-    roster: &Roster,
-    answers: &BTreeMap<MemberName, NodeStatus>,
-) -> BTreeMap<MemberName, u64> {
-    let mut newest = BTreeMap::new();
-    for status in answers.values() {
-        for signed in status.cosignatures.iter().chain([&status.checkpoint]) {
-            let checkpoint = signed.claimed();
-            for line in signed.cosignatures() {
-                if let Ok(member) = checkpoint.verify_cosignature(line, roster) {
-                    let held = newest.entry(member.name.clone()).or_insert(0);
-                    *held = checkpoint.size.get().max(*held);
-                }
-            }
-        }
-    }
-    newest
 }
 
 /// Whom most nodes see leading.

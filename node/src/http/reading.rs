@@ -3,19 +3,16 @@
 use std::time::Duration;
 
 use proto::checkpoint::SignedCheckpoint;
-use proto::ids::{UnixMillis, UnixSeconds};
-use proto::roster::Roster;
+use proto::ids::UnixSeconds;
+use proto::roster::{Member, Roster};
 use tokio::time::timeout;
 
 use super::{Pages, checkpoint_age};
 use crate::backup;
 use crate::clock;
 use crate::metrics::{LastBackup, Members, Reading, Room};
+use crate::presence;
 use crate::store::DiskSpace;
-
-/// How old a member's newest cosignature may be before it counts as silent, in seconds: each signs
-/// every twenty again, and clients want a checkpoint younger than this.
-const COSIGNED_LATELY_S: u64 = 60;
 
 /// How long the sequencer may take to say who cosigned: one that hangs must not hide the rest.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
@@ -25,7 +22,7 @@ pub(super) async fn of(pages: &Pages) -> Reading {
     let cosignatures = timeout(ANSWER_MAX, pages.sequencer.cosignatures()).await;
     let cosignatures = cosignatures.unwrap_or_default();
     let snapshot = pages.sequencer.snapshot();
-    let counted = members(snapshot.roster(), &cosignatures, clock::now());
+    let counted = members(snapshot.roster(), &cosignatures, clock::now().seconds());
     Reading {
         size: snapshot.size(),
         vouched: pages.sequencer.vouched().max(snapshot.size()),
@@ -48,19 +45,15 @@ fn room(pages: &Pages) -> Option<Room> {
 }
 
 /// Each was verified when it came in, but under the roster of its time.
-fn members(roster: &Roster, cosignatures: &[SignedCheckpoint], now: UnixMillis) -> Members {
-    let since = now.seconds().get().saturating_sub(COSIGNED_LATELY_S);
-    let is_recent = |signed: &&SignedCheckpoint| {
-        let checkpoint = signed.claimed();
-        signed.cosignatures().iter().any(|line| {
-            let member = checkpoint.verify_cosignature(line, roster);
-            member.is_ok_and(|it| it.is_voting())
-                && line.time().is_some_and(|at| at >= UnixSeconds::new(since))
-        })
+fn members(roster: &Roster, cosignatures: &[SignedCheckpoint], now: UnixSeconds) -> Members {
+    let cosigned = presence::newest(roster, cosignatures);
+    let is_recent = |member: &&Member| {
+        let newest = cosigned.get(&member.name);
+        newest.is_some_and(|it| it.is_recent(now))
     };
     Members {
         voting: roster.voting_members().count(),
         quorum: roster.quorum(),
-        cosigning: cosignatures.iter().filter(is_recent).count(),
+        cosigning: roster.voting_members().filter(is_recent).count(),
     }
 }

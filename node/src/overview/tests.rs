@@ -1,6 +1,6 @@
 use proto::checkpoint::Checkpoint;
 use proto::hash;
-use proto::ids::TreeSize;
+use proto::ids::{TreeSize, UnixSeconds};
 use proto::roster::{RosterParts, Standing};
 
 use super::*;
