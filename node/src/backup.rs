@@ -31,7 +31,7 @@ use crate::blocking::blocking;
 use crate::clock;
 use crate::config::Config;
 use crate::peer::{Peer, PeerError};
-use crate::sequencer::{ApplyError, OpenError, Replica};
+use crate::sequencer::{ApplyError, Replica};
 use crate::server::{StartError, open_data, read_key, read_roster};
 use crate::tls::TlsError;
 
@@ -124,10 +124,7 @@ impl BackupError {
     /// Whether the backup was begun under another key of this member.
     #[must_use]
     pub fn is_of_another_key(&self) -> bool {
-        matches!(self, Self::Start(error) if matches!(
-            **error,
-            StartError::Ledger(OpenError::NotAMember(_) | OpenError::KeyReplaced(_))
-        ))
+        matches!(self, Self::Start(error) if error.is_of_another_key())
     }
 }
 

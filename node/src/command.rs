@@ -41,7 +41,7 @@ use self::rosters::{LeaveArgs, RosterCommand, RotateArgs};
 use self::sealing::{ResealArgs, SealArgs, SealKeyArgs};
 use crate::ceremony;
 use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
-use crate::config::{Config, Settings};
+use crate::config::{Config, ROSTER_FILE, Settings};
 use crate::init::{self, Following, Founding, InitError, role_of};
 use crate::server::{Addresses, RunningNode, StartError};
 use crate::service_manager;
@@ -316,7 +316,7 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
         origin: founding.origin.as_str(),
         name: founding.name.as_str(),
         public_key: founded.public_key.to_base64(),
-        roster: founded.dir.join("roster.txt"),
+        roster: founded.dir.join(ROSTER_FILE),
         roster_hash: founded.roster.hash().to_base64(),
         incident_key: founded.dir.join(init::INCIDENT_KEY_FILE),
     };

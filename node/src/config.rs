@@ -20,6 +20,14 @@ use crate::protection::{Method, Protection, ProtectionError, Sealing};
 
 /// The settings file in a node's folder.
 pub const CONFIG_FILE: &str = "node.toml";
+/// The node's key in that folder, unless something else is said.
+pub const KEY_FILE: &str = "node.key";
+/// Its shares of the joint keys there.
+pub const EVALUATOR_KEY_FILE: &str = "evaluator.key";
+/// The federation's first roster there.
+pub const ROSTER_FILE: &str = "roster.txt";
+/// The folder of the ledger there.
+pub const DATA_FOLDER: &str = "data";
 /// Where gRPC is served unless something else is said: loopback, so that nothing is open by accident.
 pub const GRPC_DEFAULT: SocketAddr = loopback(7443);
 /// Where plain HTTP is served by default.
@@ -365,13 +373,13 @@ impl Config {
         let heartbeat = settings.heartbeat_ms.unwrap_or(HEARTBEAT_MS_DEFAULT);
         Ok(Self {
             name,
-            key: path(settings.key, "node.key"),
-            evaluator_key: path(settings.evaluator_key, "evaluator.key"),
+            key: path(settings.key, KEY_FILE),
+            evaluator_key: path(settings.evaluator_key, EVALUATOR_KEY_FILE),
             sealing,
             ceremonies: ceremonies(dir),
             catalogues: dir.join("catalogues"),
-            roster: path(settings.roster, "roster.txt"),
-            data: path(settings.data, "data"),
+            roster: path(settings.roster, ROSTER_FILE),
+            data: path(settings.data, DATA_FOLDER),
             coverage: coverage(dir, settings.contracts, settings.plans, settings.networks)?,
             grpc: settings.grpc.unwrap_or(GRPC_DEFAULT),
             http: settings.http.unwrap_or(HTTP_DEFAULT),

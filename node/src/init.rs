@@ -25,7 +25,9 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::ceremony::EVALUATOR_PURPOSE;
-use crate::config::{CONFIG_FILE, Settings};
+use crate::config::{
+    CONFIG_FILE, DATA_FOLDER, EVALUATOR_KEY_FILE, KEY_FILE, ROSTER_FILE, Settings,
+};
 use crate::evaluator::Evaluator;
 use crate::protection::{Protection, ProtectionError, Sealing};
 use crate::secret_file::{self, SecretFileError};
@@ -349,13 +351,13 @@ fn write_files(
     roster: &SignedRoster,
     protection: &Protection,
 ) -> Result<(), InitError> {
-    write_secret(&dir.join("node.key"), &keys.secret.to_pem()?)?;
+    write_secret(&dir.join(KEY_FILE), &keys.secret.to_pem()?)?;
     let evaluator = Evaluator::new(keys.person.clone(), keys.contract.clone());
     let sealed = protection.seal(INCIDENT_PURPOSE, &keys.incident.to_text())?;
     write_secret(&dir.join(INCIDENT_KEY_FILE), &sealed)?;
     let sealed = protection.seal(EVALUATOR_PURPOSE, &evaluator.to_text())?;
-    write_secret(&dir.join("evaluator.key"), &sealed)?;
-    write_public(&dir.join("roster.txt"), &roster.to_text())?;
+    write_secret(&dir.join(EVALUATOR_KEY_FILE), &sealed)?;
+    write_public(&dir.join(ROSTER_FILE), &roster.to_text())?;
     let settings = Settings {
         name: Some(founding.name.as_str().to_owned()),
         grpc: Some(listening(&founding.grpc)),
@@ -385,7 +387,7 @@ fn found_ledger(
     keys: &Keys,
     roster: &SignedRoster,
 ) -> Result<(), InitError> {
-    let data = dir.join("data");
+    let data = dir.join(DATA_FOLDER);
     fs::create_dir(&data).map_err(io_error(&data))?;
     let store = Store::open(&data, StoreOptions::default())?;
     let witness = Witness::new(founding.name.clone(), keys.secret.clone());
@@ -471,11 +473,11 @@ mod tests {
         };
         let founded = init(&dir, &founding).unwrap();
         assert_eq!(founded.roster.members().len(), 2);
-        for file in ["node.key", "evaluator.key", INCIDENT_KEY_FILE] {
+        for file in [KEY_FILE, EVALUATOR_KEY_FILE, INCIDENT_KEY_FILE] {
             let mode = fs::metadata(dir.join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
-        let signed = SignedRoster::parse(&fs::read(dir.join("roster.txt")).unwrap()).unwrap();
+        let signed = SignedRoster::parse(&fs::read(dir.join(ROSTER_FILE)).unwrap()).unwrap();
         assert_eq!(signed.verify_genesis().unwrap(), founded.roster);
         let config = Config::load(&dir, Settings::default()).unwrap();
         assert_eq!(config.http, "[::]:7480".parse().unwrap());

@@ -16,7 +16,7 @@ use proto::roster::{
 use proto::signing::{SecretKey, SigningError};
 use thiserror::Error;
 
-use crate::config::{CONFIG_FILE, Settings};
+use crate::config::{CONFIG_FILE, KEY_FILE, ROSTER_FILE, Settings};
 use crate::init::{InitError, in_new_folder, listening, write_public, write_secret};
 use crate::protection::Sealing;
 use crate::secret_file::{self, SecretFileError};
@@ -177,8 +177,8 @@ fn write_files(
     joining: &Joining,
     learn: bool,
 ) -> Result<(), InitError> {
-    write_secret(&dir.join("node.key"), &secret.to_pem()?)?;
-    write_public(&dir.join("roster.txt"), &roster.to_text())?;
+    write_secret(&dir.join(KEY_FILE), &secret.to_pem()?)?;
+    write_public(&dir.join(ROSTER_FILE), &roster.to_text())?;
     let settings = Settings {
         name: Some(own.name.as_str().to_owned()),
         grpc: own.grpc.as_ref().map(listening),

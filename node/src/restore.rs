@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::backup::{self, BACKUP_FILE, DATA_FOLDER, LAST_BACKUP_FILE};
 use crate::config::Config;
-use crate::sequencer::{OpenError, Replica};
+use crate::sequencer::Replica;
 use crate::server::{StartError, open_data, read_roster};
 
 /// Why nothing is restored. The data folder is as it was.
@@ -66,10 +66,7 @@ impl RestoreError {
     /// Whether the backup was taken under another key of this member.
     #[must_use]
     pub fn is_of_another_key(&self) -> bool {
-        matches!(self, Self::Start(error) if matches!(
-            **error,
-            StartError::Ledger(OpenError::NotAMember(_) | OpenError::KeyReplaced(_))
-        ))
+        matches!(self, Self::Start(error) if error.is_of_another_key())
     }
 }
 

@@ -209,6 +209,17 @@ pub enum StartError {
     BrokenOff,
 }
 
+impl StartError {
+    /// Whether the ledger was written under another key of this member.
+    #[must_use]
+    pub const fn is_of_another_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Ledger(OpenError::NotAMember(_) | OpenError::KeyReplaced(_))
+        )
+    }
+}
+
 /// Where a node is reached, with the ports that the system chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Addresses {

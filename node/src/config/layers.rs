@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{
-    ADMIN_DEFAULT, CACHE_MIB_DEFAULT, ConfigError, FRESH_FOR_S_MAX, GRPC_DEFAULT,
-    HEARTBEAT_MS_DEFAULT, HTTP_DEFAULT, Settings,
+    ADMIN_DEFAULT, CACHE_MIB_DEFAULT, ConfigError, DATA_FOLDER, EVALUATOR_KEY_FILE,
+    FRESH_FOR_S_MAX, GRPC_DEFAULT, HEARTBEAT_MS_DEFAULT, HTTP_DEFAULT, KEY_FILE, ROSTER_FILE,
+    Settings,
 };
 
 /// Where a value is set.
@@ -36,10 +37,10 @@ impl Settings {
     #[must_use]
     pub fn defaults() -> Self {
         Self {
-            key: Some("node.key".into()),
-            evaluator_key: Some("evaluator.key".into()),
-            roster: Some("roster.txt".into()),
-            data: Some("data".into()),
+            key: Some(KEY_FILE.into()),
+            evaluator_key: Some(EVALUATOR_KEY_FILE.into()),
+            roster: Some(ROSTER_FILE.into()),
+            data: Some(DATA_FOLDER.into()),
             grpc: Some(GRPC_DEFAULT),
             http: Some(HTTP_DEFAULT),
             admin: Some(ADMIN_DEFAULT),

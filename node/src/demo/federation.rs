@@ -21,6 +21,7 @@ use super::DemoError;
 use super::cast::{self, Cast};
 use super::program::{Program, UNTIL_STDIN_ENDS};
 use crate::ceremony;
+use crate::config::{KEY_FILE, ROSTER_FILE};
 use crate::init::{self, Founding};
 use crate::join::{Joining, join};
 use crate::peer::Peer;
@@ -76,7 +77,7 @@ impl Federation {
         let founding = founding(cast, &houses)?;
         let house = &houses[cast::CNAM];
         let first = init::init(&house.dir, &founding)?.roster;
-        let secret = secret_file::read(&house.dir.join("node.key"))?;
+        let secret = secret_file::read(&house.dir.join(KEY_FILE))?;
         let secret = SecretKey::from_pem(&secret)?;
         cast.take_on(cast::CNAM, secret.clone());
         let mut federation = Self {
@@ -113,7 +114,7 @@ impl Federation {
 
     /// Where the roster in force lies, signed.
     pub fn roster_file(&self) -> PathBuf {
-        self.dir.join("roster.txt")
+        self.dir.join(ROSTER_FILE)
     }
 
     /// The hash of what was said in the key ceremony, in base64.
@@ -131,7 +132,7 @@ impl Federation {
     fn set_up(&self, name: &'static str) -> Result<(), DemoError> {
         let joining = Joining {
             name: name.parse()?,
-            roster: self.houses[cast::CNAM].dir.join("roster.txt"),
+            roster: self.houses[cast::CNAM].dir.join(ROSTER_FILE),
             key: cast::key_file(&self.dir, name),
             sealing: Sealing::default(),
             asking: None,
