@@ -129,15 +129,9 @@ pub(super) async fn claim(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    shop.clone()
-        .told(async move {
-            let (keyed, claiming) =
-                keyed(Operation::Claim, &key, &headers, body, ClaimRequest::read).await?;
-            let work =
-                |shop: Arc<Shop>, open| async move { shop.counter.claim(claiming, open).await };
-            write(shop, keyed, work).await
-        })
-        .await
+    let asked = Asked { key, headers, body };
+    let work = |shop: Arc<Shop>, what, open| async move { shop.counter.claim(what, open).await };
+    once(shop, Operation::Claim, asked, ClaimRequest::read, work).await
 }
 
 /// Hands over what was claimed, and invoices it to its payers.
@@ -156,21 +150,9 @@ pub(super) async fn deliver(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    shop.clone()
-        .told(async move {
-            let (keyed, what) = keyed(
-                Operation::Delivery,
-                &key,
-                &headers,
-                body,
-                DeliverRequest::read,
-            )
-            .await?;
-            let work =
-                |shop: Arc<Shop>, open| async move { shop.counter.deliver(what, open).await };
-            write(shop, keyed, work).await
-        })
-        .await
+    let asked = Asked { key, headers, body };
+    let work = |shop: Arc<Shop>, what, open| async move { shop.counter.deliver(what, open).await };
+    once(shop, Operation::Delivery, asked, DeliverRequest::read, work).await
 }
 
 /// Gives claimed slots back, or takes delivered goods back.
@@ -189,21 +171,9 @@ pub(super) async fn release(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    shop.clone()
-        .told(async move {
-            let (keyed, what) = keyed(
-                Operation::Release,
-                &key,
-                &headers,
-                body,
-                ReleaseRequest::read,
-            )
-            .await?;
-            let work =
-                |shop: Arc<Shop>, open| async move { shop.counter.release(what, open).await };
-            write(shop, keyed, work).await
-        })
-        .await
+    let asked = Asked { key, headers, body };
+    let work = |shop: Arc<Shop>, what, open| async move { shop.counter.release(what, open).await };
+    once(shop, Operation::Release, asked, ReleaseRequest::read, work).await
 }
 
 /// The receipts of this till, and the proofs of its refusals.
@@ -474,19 +444,46 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Zeroizing<Vec<u8>>, Pro
     Ok(Zeroizing::new(collected.to_bytes().to_vec()))
 }
 
-/// What is asked, and the key that it is asked under.
-async fn keyed<T: DeserializeOwned, R>(
-    operation: Operation,
-    key: &RequestKey,
-    headers: &HeaderMap,
+/// A request that writes, as it came.
+struct Asked {
+    key: Arc<RequestKey>,
+    headers: HeaderMap,
     body: Body,
+}
+
+impl Asked {
+    /// What is asked, and the key that it is asked under.
+    async fn read<T: DeserializeOwned, R>(
+        self,
+        operation: Operation,
+        read_whole: impl FnOnce(&T) -> Result<R, Problem>,
+    ) -> Result<(Keyed, R), Problem> {
+        let body = read(&self.headers, self.body).await?;
+        let shown = self.headers.get("idempotency-key");
+        let shown = shown.map(HeaderValue::as_bytes);
+        let keyed = Keyed::read(operation, shown, &body, &self.key)?;
+        let asked = request::parse::<T>(&body)?;
+        Ok((keyed, read_whole(&asked)?))
+    }
+}
+
+/// The answer to a request that writes: what it has the counter do happens once for its key.
+async fn once<T, R, W>(
+    shop: Arc<Shop>,
+    operation: Operation,
+    asked: Asked,
     read_whole: impl FnOnce(&T) -> Result<R, Problem>,
-) -> Result<(Keyed, R), Problem> {
-    let body = read(headers, body).await?;
-    let shown = headers.get("idempotency-key").map(HeaderValue::as_bytes);
-    let keyed = Keyed::read(operation, shown, &body, key)?;
-    let asked = request::parse::<T>(&body)?;
-    Ok((keyed, read_whole(&asked)?))
+    work: impl FnOnce(Arc<Shop>, R, Open) -> W,
+) -> Answer
+where
+    T: DeserializeOwned,
+    W: Future<Output = Result<EntryAnswer, Problem>> + Send + 'static,
+{
+    let answer = async {
+        let (keyed, what) = asked.read(operation, read_whole).await?;
+        write(shop.clone(), keyed, |shop, open| work(shop, what, open)).await
+    };
+    shop.told(answer).await
 }
 
 /// Does a request that writes, once. It goes on when the caller hangs up or its time is over.

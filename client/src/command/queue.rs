@@ -8,7 +8,7 @@ use client::device;
 use client::failure::{Failure as _, FailureKind};
 use client::issue::Issued;
 use client::pos::Draft;
-use client::profile::Profile;
+use client::profile::{Profile, QUEUE_FOLDER};
 use client::queue::{Queue, QueueError, Queued};
 use client::session::Session;
 use client::system;
@@ -41,7 +41,7 @@ pub(super) struct QueueArgs {
         long,
         env = "VITRAIL_QUEUE",
         value_name = "DIR",
-        default_value = "queue"
+        default_value = QUEUE_FOLDER
     )]
     queue: PathBuf,
 }
