@@ -1,10 +1,11 @@
 //! The command of the operator: `vitrail-node keygen | init | join | seal-key | reseal | run |
-//! status | rebuild | backup | restore | roster | leave | rotate | ceremony | config | completion |
-//! manual | demo`.
+//! status | rebuild | backup | restore | roster | leave | rotate | ceremony | check | config |
+//! completion | manual | demo`.
 //!
 //! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
 
 mod backups;
+mod check;
 mod config;
 mod demo;
 mod failure;
@@ -32,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use self::backups::{BackupArgs, RestoreArgs};
+use self::check::CheckCommand;
 use self::config::ConfigCommand;
 use self::failure::CommandError;
 use self::joining::JoinArgs;
@@ -110,6 +112,9 @@ enum Command {
     /// Make the joint keys together with other members, refresh the shares, publish the outcome.
     #[command(subcommand)]
     Ceremony(CeremonyCommand),
+    /// Learn whether this machine is fit, before it goes live.
+    #[command(subcommand)]
+    Check(CheckCommand),
     /// Look at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -253,6 +258,7 @@ fn execute(cli: Cli, matches: &ArgMatches) -> Result<(), CommandError> {
         Command::Leave(args) => wait_for(rosters::leave(args, cli.output)),
         Command::Rotate(args) => wait_for(rosters::rotate(args, cli.output)),
         Command::Ceremony(command) => ceremony(command, cli.output),
+        Command::Check(command) => check::check(command, cli.output),
         Command::Config(command) => config::config(command, matches, cli.output),
         Command::Completion(args) => {
             manual::completion(&args, Cli::command());

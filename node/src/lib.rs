@@ -20,6 +20,7 @@ pub mod engine;
 pub mod evaluator;
 #[cfg(test)]
 mod example;
+pub mod fitness;
 pub mod follow;
 pub mod head_log;
 pub mod http;

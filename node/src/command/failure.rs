@@ -8,6 +8,7 @@ use crate::backup::BackupError;
 use crate::ceremony::CeremonyFailure;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
+use crate::fitness::FitnessError;
 use crate::init::InitError;
 use crate::join::JoinError;
 use crate::protection::ProtectionError;
@@ -58,6 +59,10 @@ pub(super) enum CommandError {
     OwnAddress,
     #[error(transparent)]
     Demo(#[from] Box<DemoError>),
+    #[error(transparent)]
+    Fitness(#[from] Box<FitnessError>),
+    #[error("this machine is not fit for a node")]
+    Unfit,
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::ErrorKind),
     #[error("standard output cannot be written: {0}")]
@@ -84,6 +89,8 @@ impl CommandError {
             Self::Rebuild(RebuildError::Start(error)) => start_hint(error),
             Self::Backup(error) => backup_hint(error),
             Self::Restore(error) => restore_hint(error),
+            Self::Fitness(error) => fitness_hint(error),
+            Self::Unfit => Some("what is marked `unfit` says what is wanted, and what may be done"),
             Self::Rebuild(_)
             | Self::OwnAddress
             | Self::Reseal(_)
@@ -119,6 +126,13 @@ impl CommandError {
                 RestoreError::Io { .. } => 2,
                 _ => 1,
             },
+            Self::Fitness(error) => match **error {
+                FitnessError::NoFolder { .. }
+                | FitnessError::InUse { .. }
+                | FitnessError::NoRoom { .. } => 1,
+                _ => 2,
+            },
+            Self::Unfit => 1,
             Self::Status(_)
             | Self::Rebuild(_)
             | Self::OwnAddress
@@ -205,6 +219,22 @@ fn restore_hint(error: &RestoreError) -> Option<&'static str> {
         RestoreError::Start(_) | RestoreError::Other { .. } => {
             Some("`vitrail-node rebuild` fetches the ledger from the other members")
         }
+        _ => None,
+    }
+}
+
+const fn fitness_hint(error: &FitnessError) -> Option<&'static str> {
+    match error {
+        FitnessError::NoFolder { .. } => {
+            Some("make it, or name another folder on the disk that the ledger is to lie on")
+        }
+        FitnessError::InUse { .. } => {
+            Some("measuring would hold the node up: stop it first, one member after the other")
+        }
+        FitnessError::Unwritable { .. } => {
+            Some("run it as the node's user, with --data where that may write")
+        }
+        FitnessError::NoRoom { .. } => Some("a node stops its writes on such a disk: make room"),
         _ => None,
     }
 }

@@ -20,6 +20,7 @@ mod ordering;
 mod recalling;
 mod replica;
 mod steps;
+mod trial;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -49,6 +50,7 @@ pub use self::ordering::{BATCH_SKEW_MS_MAX, Certified, Opinion};
 use self::ordering::{Checking, Ordered};
 use self::recalling::Recalled;
 pub use self::replica::{Applied, ApplyError, PageError, Replica};
+pub use self::trial::{Append, StepTimes, Trial, TrialError};
 use crate::engine::{self, LogId};
 use crate::ledger::Verdict;
 use crate::order::Orderer;

@@ -217,6 +217,24 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Whether a process has the ledger in this data folder open. Nothing is made or changed there.
+///
+/// # Errors
+/// What the system says, but that there is no ledger: then nobody has it.
+pub fn is_held(data: &Path) -> io::Result<bool> {
+    let file = match File::open(data.join("ledger").join("lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    // Given back when the file is closed, at once.
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The database must find its file as it left it.
 fn cut_reserve(path: &Path) -> Result<(), StoreError> {
     match OpenOptions::new().read(true).write(true).open(path) {

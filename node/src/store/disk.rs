@@ -77,6 +77,50 @@ impl Syncs {
     }
 }
 
+/// Writes and syncs a file as the store does, for measuring a disk: into room that was written
+/// ahead, so that no sync has to commit a longer file.
+#[derive(Debug)]
+pub struct SyncProbe {
+    file: File,
+    syncs: Syncs,
+    room: u64,
+    at: u64,
+}
+
+impl SyncProbe {
+    /// Makes a new file with so many bytes of room.
+    ///
+    /// # Errors
+    /// What the system says; a file that exists is one.
+    pub fn create(path: &Path, room: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        write_zeros_at(&file, 0..room)?;
+        file.sync_all()?;
+        Ok(Self {
+            file,
+            syncs: Syncs::new(SyncMode::Durable),
+            room,
+            at: 0,
+        })
+    }
+
+    /// Writes these bytes where the last ones end, or at the start where they do not fit, and says
+    /// how long the sync after it took.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn round(&mut self, bytes: &[u8]) -> io::Result<Duration> {
+        if self.at.saturating_add(bytes.len() as u64) > self.room {
+            self.at = 0;
+        }
+        self.file.write_all_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        let started = Instant::now();
+        self.syncs.sync(&self.file)?;
+        Ok(started.elapsed())
+    }
+}
+
 /// Makes the names in a folder durable: without it a new file may be lost whole.
 pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()

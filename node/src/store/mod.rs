@@ -45,7 +45,8 @@ use proto::tile::{Tile, TileId, TileSource, parse_bundle};
 use thiserror::Error;
 
 pub use self::commit::{Salts, Writes};
-pub use self::disk::{BALLAST_BYTES, DISK_WATERMARK_BYTES, DiskSpace, SyncMode};
+pub use self::database::is_held;
+pub use self::disk::{BALLAST_BYTES, DISK_WATERMARK_BYTES, DiskSpace, SyncMode, SyncProbe};
 pub use self::engine::{EngineState, RecordSpan, SignedLock};
 pub use self::head_log::{HeadLogState, HeadLogTiles};
 pub use self::recover::{RecoverError, Recovered};
