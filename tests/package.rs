@@ -57,11 +57,10 @@ fn packaged(package: &str, version: &str) -> Option<PathBuf> {
         return None;
     }
     let file = profile_folder().join(format!("{package}-{version}.deb"));
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/debian/package");
     let target = built();
-    let done = Command::new("cargo-deb")
-        .args(["deb", "--quiet", "--no-build", "--fast", "--manifest-path"])
-        .args([manifest, "--package", package])
+    let done = Command::new(script)
+        .args([package, "--no-build", "--quiet", "--fast"])
         .args(["--deb-version", version, "--output"])
         .arg(&file)
         .env("CARGO_TARGET_DIR", target.path())
@@ -189,6 +188,50 @@ fn has_no_errors(package: &Path) {
     assert!(checked.status.success(), "{}", said(&checked));
 }
 
+/// What the programs say of themselves lies where shells and `man` look for it.
+fn has_pages_and_completions(debian: &Debian) {
+    for (program, section) in [("vitrail-node", "8"), ("vitrail", "1")] {
+        for (path, begins) in [
+            (format!("bash-completion/completions/{program}"), "_vitrail"),
+            (format!("zsh/vendor-completions/_{program}"), "#compdef"),
+            (format!("fish/vendor_completions.d/{program}.fish"), "#"),
+        ] {
+            let script = fs::read_to_string(debian.at("/usr/share").join(&path));
+            let script = script.unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert!(
+                script.starts_with(begins) && script.contains(program),
+                "{path}"
+            );
+        }
+        for page in [program.to_owned(), format!("{program}-config-show")] {
+            let path = format!("/usr/share/man/man{section}/{page}.{section}.gz");
+            let text = debian.run(&["gzip", "--decompress", "--stdout", &path]);
+            assert!(text.contains(&format!(".TH {page} {section}")), "{path}");
+            is_read_by_man(&debian.at(&path), &page);
+        }
+    }
+}
+
+/// `man` shows the page, and has nothing to say against it.
+fn is_read_by_man(path: &Path, page: &str) {
+    let shown = Command::new("man")
+        .args(["--local-file", "--warnings"])
+        .arg(path)
+        .env("MANWIDTH", "100")
+        .env("LC_ALL", "C.UTF-8")
+        .output();
+    let Ok(shown) = shown else {
+        println!("skipped: manual pages as they are shown: needs man (package man-db)");
+        return;
+    };
+    assert!(
+        shown.status.success() && shown.stderr.is_empty(),
+        "{}",
+        said(&shown)
+    );
+    assert!(said(&shown).contains(page), "{}", said(&shown));
+}
+
 /// Founds a federation as an operator does: as the node's user, with the shares sealed under a
 /// credential that is not in the node's folder.
 fn found(debian: &Debian) {
@@ -249,16 +292,11 @@ fn the_package_installs_serves_upgrades_and_leaves_the_ledger_behind() {
     debian.install(&old);
     debian.install(&client);
     units_are_hardened(&debian);
-    assert!(
-        debian
-            .run(&["vitrail-node", "--version"])
-            .starts_with("vitrail-node ")
-    );
-    assert!(
-        debian
-            .run(&["vitrail", "--version"])
-            .starts_with("vitrail ")
-    );
+    for program in ["vitrail-node", "vitrail"] {
+        let version = debian.run(&[program, "--version"]);
+        assert!(version.starts_with(&format!("{program} ")), "{version}");
+    }
+    has_pages_and_completions(&debian);
     found(&debian);
     let node = Running::start(&debian);
     assert!(node.page("/livez").1 == "ok\n" && node.page("/readyz").1 == "ready\n");
