@@ -52,7 +52,14 @@ fn is_confined(podman: &Podman) {
     let write = podman.tried(&["exec", "vitrail_beta_1", "touch", "/usr/bin/other"]);
     assert!(said(&write).contains("Read-only"), "{}", said(&write));
     let status = "/proc/1/status";
-    let rights = podman.run(&["exec", "vitrail_beta_1", "grep", "-E", "CapBnd|NoNewPrivs", status]);
+    let rights = podman.run(&[
+        "exec",
+        "vitrail_beta_1",
+        "grep",
+        "-E",
+        "CapBnd|NoNewPrivs",
+        status,
+    ]);
     let rights: Vec<_> = rights.split_whitespace().collect();
     assert_eq!(rights, ["CapBnd:", "0000000000000000", "NoNewPrivs:", "1"]);
     let _ = podman.run(&["healthcheck", "run", "vitrail_beta_1"]);
@@ -63,7 +70,13 @@ fn four_members_in_containers_vote_and_lose_their_leader() {
     let Some(podman) = Podman::with_image("the image and the compose file") else {
         return;
     };
-    let version = podman.run(&["run", "--rm", "--network=none", "vitrail:0.1.0", "--version"]);
+    let version = podman.run(&[
+        "run",
+        "--rm",
+        "--network=none",
+        "vitrail:0.1.0",
+        "--version",
+    ]);
     assert!(version.starts_with("vitrail-node 0."), "{version}");
 
     let _ = podman.compose(&["up", "--detach"]);

@@ -10,14 +10,14 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tempfile::TempDir;
-use tests::binary::{profile_folder, vitrail_file, vitrail_node};
+use tests::binary::profile_folder;
 use tests::debian::{Debian, said};
+use tests::packages::{built, packaged};
 
 /// What `systemd-analyze security` may find, in tenths.
 const EXPOSURE_MAX: &str = "15";
@@ -34,40 +34,6 @@ const CREDENTIALS: &str = "/run/credentials";
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
-}
-
-/// A target folder for cargo-deb. It packs what a release has built, and so finds what the tests have.
-fn built() -> TempDir {
-    let target = tempfile::tempdir_in(profile_folder()).unwrap();
-    let release = target.path().join("release");
-    fs::create_dir(&release).unwrap();
-    for binary in [vitrail_node(), vitrail_file()] {
-        let name = binary.file_name().unwrap();
-        fs::hard_link(binary, release.join(name)).unwrap();
-    }
-    target
-}
-
-/// The package of this version, made of what cargo has built for this test. `None`, and a word
-/// about what is skipped, where there is no cargo-deb.
-fn packaged(package: &str, version: &str) -> Option<PathBuf> {
-    let is_there = Command::new("cargo-deb").arg("--version").output();
-    if !is_there.is_ok_and(|done| done.status.success()) {
-        println!("skipped: the Debian packages: needs cargo-deb (cargo install cargo-deb)");
-        return None;
-    }
-    let file = profile_folder().join(format!("{package}-{version}.deb"));
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/debian/package");
-    let target = built();
-    let done = Command::new(script)
-        .args([package, "--no-build", "--quiet", "--fast"])
-        .args(["--deb-version", version, "--output"])
-        .arg(&file)
-        .env("CARGO_TARGET_DIR", target.path())
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", said(&done));
-    Some(file)
 }
 
 #[derive(Debug, Deserialize)]

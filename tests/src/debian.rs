@@ -6,8 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// What a minimal Debian needs beyond its essential packages: for our packages, and for our image.
-const INCLUDED: &str = "passwd,systemd-standalone-sysusers,systemd-standalone-tmpfiles";
+/// What a minimal Debian needs beyond its essential packages: a service manager that boots, and what
+/// makes users.
+const INCLUDED: &str = "dbus,passwd,systemd-sysv";
 
 /// A folder with a Debian in it. It takes root, and goes when it is dropped.
 #[derive(Debug)]
@@ -99,12 +100,17 @@ impl Debian {
     }
 }
 
+impl Debian {
+    /// Takes away the view of this machine's processes: what boots in it brings its own.
+    pub fn unmount(&self) {
+        let mut unmount = Command::new("umount");
+        let _ = unmount.arg("--lazy").arg(self.at("/proc")).output();
+    }
+}
+
 impl Drop for Debian {
     fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.at("/proc"))
-            .output();
+        self.unmount();
     }
 }
 
@@ -129,7 +135,7 @@ pub fn archive(archives: &Path, purpose: &str) -> Option<PathBuf> {
     let Some(release) = release() else {
         return skipped("this machine is no Debian, whose packages it would install");
     };
-    let archive = archives.join(format!("debian-{release}-with-passwd.tar"));
+    let archive = archives.join(format!("debian-{release}-with-systemd.tar"));
     if !archive.exists() && !make(&release, &archive) {
         return skipped("needs mmdebstrap (package mmdebstrap) and Debian's archive");
     }

@@ -22,7 +22,9 @@ pub mod agent;
 
 pub mod federation;
 
+pub mod machine;
 pub mod nodes;
+pub mod packages;
 pub mod payers;
 
 pub mod liar;
