@@ -38,7 +38,8 @@ fn an_operator_learns_whether_the_machine_is_fit() {
     let folder = scratch_folder();
     let words = ["--seconds", "0", "--members", "7", "-o", "json"];
     let done = check(folder.path(), &words).output().unwrap();
-    let answer: Value = serde_json::from_slice(&done.stdout).expect(&said(&done));
+    let answer = serde_json::from_slice::<Value>(&done.stdout);
+    let answer = answer.unwrap_or_else(|_| panic!("{}", said(&done)));
     let is_fit = answer["fit"].as_bool().unwrap();
     assert_eq!(
         done.status.code(),
