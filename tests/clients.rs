@@ -27,6 +27,7 @@ use tests::judge::{in_repository, is_installed, succeeds};
 use tests::nodes::Nodes;
 use tests::planted::{Planted, catalogue};
 use tests::process::write_secret;
+use tests::replicated::reaches;
 use tokio::task::block_in_place;
 
 /// Two payers pay 30.00 each of a frame of 120.00.
@@ -215,6 +216,11 @@ async fn clients_made_from_the_schema_check_and_claim() {
     let tills = nodes.federation.grant_tills(node, there.len() + 1).await;
     let people = Planted::people(there.len());
     cover(&nodes, &people).await;
+    let own = tills.last().unwrap();
+    let newest = nodes.session("cnam", own).home().checkpoint().await;
+    let size = newest.unwrap().claimed().size.get();
+    // A node that follows takes a till from the moment on at which it has its grant.
+    reaches(&nodes.session("alpha", own), size).await;
     for (place, example) in there.into_iter().enumerate() {
         let folder = dir.path().join(format!("till-{place}"));
         set_up(&folder, &nodes, &tills[place], &people[place]);
@@ -222,7 +228,6 @@ async fn clients_made_from_the_schema_check_and_claim() {
         let said = String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success(), "{}: {said}", example.language);
         let told = serde_json::from_slice(&ran.stdout).unwrap();
-        let own = tills.last().unwrap();
         judge(&nodes, &folder, &told, own, &people[place]).await;
     }
 }
