@@ -1,10 +1,13 @@
 //! The node's package on a Debian that systemd has booted: the hardened unit with its sealed
-//! credential, a node that is killed and comes back, the backup's unit and timer.
+//! credential, a node that is killed and comes back, the backup's unit and timer, an upgrade and a removal.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a scenario fails where it stands"
 )]
+
+use std::fs;
+use std::path::Path;
 
 use tests::binary::profile_folder;
 use tests::debian::Debian;
@@ -79,11 +82,84 @@ fn is_ready(machine: &Machine) {
     );
 }
 
+/// The upgrade of a package that runs starts the new version on the same ledger; its removal stops it.
+fn upgrades_and_goes(machine: &Machine, newer: &Path) {
+    let main = ["systemctl", "show", UNIT, "--property=MainPID", "--value"];
+    let before = (machine.run(&main), checkpoint(machine));
+    fs::copy(newer, machine.debian().at("/newer.deb")).unwrap();
+    let _ = machine.run(&["dpkg", "--install", "/newer.deb"]);
+    is_ready(machine);
+    assert_ne!(
+        machine.run(&main),
+        before.0,
+        "the node was not started again"
+    );
+    assert_eq!(checkpoint(machine), before.1);
+    is_confined(machine);
+
+    let _ = machine.run(&["dpkg", "--remove", "vitrail-node"]);
+    assert_eq!(machine.run(&main).trim(), "0");
+    assert!(machine.debian().at("/var/lib/vitrail/node").exists());
+}
+
+/// Origin, size and roots, without the signatures, which have their time.
+fn checkpoint(machine: &Machine) -> String {
+    let page = machine.run(&["bash", "-c", PAGE, "/checkpoint"]);
+    let body = page.split("\r\n\r\n").nth(1).unwrap();
+    body.split("\n\n").next().unwrap().to_owned()
+}
+
+fn is_killed_and_comes_back(machine: &Machine) {
+    let _ = machine.run(&["systemctl", "kill", "--signal=KILL", UNIT]);
+    let restarts = [
+        "systemctl",
+        "show",
+        UNIT,
+        "--property=NRestarts,ActiveState",
+    ];
+    machine.until("it is started again", &restarts, |told| {
+        told.contains("NRestarts=1") && told.contains("ActiveState=active")
+    });
+    is_ready(machine);
+}
+
+fn is_backed_up(machine: &Machine) {
+    let _ = machine.run(&["systemctl", "start", "vitrail-node-backup.service"]);
+    let kept = machine.debian().at("/var/backups/vitrail");
+    assert!(fs::read_dir(kept).unwrap().next().is_some());
+    let _ = machine.run(&["systemctl", "start", "vitrail-node-backup.timer"]);
+    let timer = ["systemctl", "is-active", "vitrail-node-backup.timer"];
+    assert_eq!(machine.run(&timer).trim(), "active");
+}
+
+/// How the unit stands: its result, the exit status of its process, whether it is active.
+fn stands(machine: &Machine) -> [String; 3] {
+    ["Result", "ExecMainStatus", "ActiveState"].map(|name| {
+        let property = format!("--property={name}");
+        let told = machine.run(&["systemctl", "show", UNIT, "--value", &property]);
+        told.trim().to_owned()
+    })
+}
+
+/// Settings that do not fit are told once, and not tried again and again.
+fn is_not_tried_again(machine: &Machine) {
+    let settings = machine.debian().at("/etc/vitrail/node.toml");
+    let fitting = fs::read(&settings).unwrap();
+    fs::write(&settings, "no such setting\n").unwrap();
+    let started = machine.tried(&["systemctl", "start", UNIT]);
+    assert!(!started.status.success());
+    assert_eq!(stands(machine), ["exit-code", "1", "failed"]);
+    fs::write(&settings, fitting).unwrap();
+    let _ = machine.run(&["systemctl", "start", UNIT]);
+    is_ready(machine);
+}
+
 #[test]
-fn the_unit_runs_is_killed_comes_back_and_is_backed_up() {
+fn the_unit_runs_is_killed_comes_back_is_backed_up_upgraded_and_removed() {
     let Some(package) = packaged("node", "0.1.0-1") else {
         return;
     };
+    let newer = packaged("node", "0.1.1-1").unwrap();
     let Some(debian) = Debian::fresh(&profile_folder(), PURPOSE) else {
         return;
     };
@@ -96,61 +172,12 @@ fn the_unit_runs_is_killed_comes_back_and_is_backed_up() {
     let _ = machine.run(&["systemctl", "start", UNIT]);
     is_ready(&machine);
     is_confined(&machine);
-    let checkpoint = machine.run(&["bash", "-c", PAGE, "/checkpoint"]);
-    assert!(
-        checkpoint.contains("vitrail.example/optique\n1\n"),
-        "{checkpoint}"
-    );
-
-    let _ = machine.run(&["systemctl", "kill", "--signal=KILL", UNIT]);
-    let restarts = [
-        "systemctl",
-        "show",
-        UNIT,
-        "--property=NRestarts,ActiveState",
-    ];
-    machine.until("it is started again", &restarts, |told| {
-        told.contains("NRestarts=1") && told.contains("ActiveState=active")
-    });
-    is_ready(&machine);
-
-    let _ = machine.run(&["systemctl", "start", "vitrail-node-backup.service"]);
-    let kept = machine.debian().at("/var/backups/vitrail");
-    assert!(std::fs::read_dir(kept).unwrap().next().is_some());
-    let _ = machine.run(&["systemctl", "start", "vitrail-node-backup.timer"]);
-    let timer = ["systemctl", "is-active", "vitrail-node-backup.timer"];
-    assert_eq!(machine.run(&timer).trim(), "active");
-
+    let first = checkpoint(&machine);
+    assert!(first.starts_with("vitrail.example/optique\n1\n"), "{first}");
+    is_killed_and_comes_back(&machine);
+    is_backed_up(&machine);
     let _ = machine.run(&["systemctl", "stop", UNIT]);
-    let ended = [
-        "systemctl",
-        "show",
-        UNIT,
-        "--property=Result,ExecMainStatus",
-    ];
-    let ended = machine.run(&ended);
-    assert!(
-        ended.contains("Result=success") && ended.contains("ExecMainStatus=0"),
-        "{ended}"
-    );
-
-    // Settings that do not fit are told once, and not tried again and again.
-    let settings = machine.debian().at("/etc/vitrail/node.toml");
-    std::fs::write(settings, "no such setting\n").unwrap();
-    assert!(
-        !machine
-            .tried(&["systemctl", "start", UNIT])
-            .status
-            .success()
-    );
-    let ended = machine.run(&[
-        "systemctl",
-        "show",
-        UNIT,
-        "--property=ExecMainStatus,ActiveState",
-    ]);
-    assert!(
-        ended.contains("ExecMainStatus=1") && ended.contains("ActiveState=failed"),
-        "{ended}"
-    );
+    assert_eq!(stands(&machine), ["success", "0", "inactive"]);
+    is_not_tried_again(&machine);
+    upgrades_and_goes(&machine, &newer);
 }
