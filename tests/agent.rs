@@ -17,6 +17,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use proto::receipt::ReceiptFile;
 use serde_json::{Value, json};
 use tests::agent::AgentProcess;
+use tests::binary::scratch_folder;
 use tests::browser::Browser;
 use tests::bytes::Needles;
 use tests::federation::AMC_PAYERS;
@@ -275,4 +276,46 @@ async fn a_till_works_through_its_agent_and_everything_happens_once() {
     let agent = waits_for_the_federation(&dir, &mut payers, agent, &people[KILLS + 1]);
     agent.terminate();
     nothing_of_anybody(&dir, &people);
+}
+
+/// What a vendor's integration is judged by: the agent's own program, and how it ends.
+#[test]
+fn the_conformance_kit_says_how_each_scenario_stands_and_ends_accordingly() {
+    let folder = scratch_folder();
+    let kit = ["--simulate", "--conformance", "report.json"];
+    let (is_well, told) = AgentProcess::start(folder.path(), &kit).ended();
+    assert!(!is_well && told["conformance"]["passed"] == false, "{told}");
+
+    let agent = AgentProcess::start(folder.path(), &kit);
+    let scenarios = agent.get("/v1/conformance").json()["scenarios"].clone();
+    let nir = |name: &str| {
+        let found = scenarios.as_array().unwrap().iter();
+        let mut found = found.filter(|it| it["name"] == name);
+        found.next().unwrap()["nir"].clone()
+    };
+    let payer = json!({ "payer_number": AMC_PAYERS[0], "member_number": "ADH1" });
+    let card = |name: &str| json!({ "nir": nir(name), "birth_date": "19500101", "complementary": [payer] });
+    let item = json!({ "code": "2264861", "price_cents": 14_000 });
+    let sale = |name: &str| json!({ "sale": { "card": card(name), "items": [item] } });
+    let claim = |name: &str, by: &str| agent.post("/v1/claim", Some(&key(by)), &sale(name));
+    assert_eq!(agent.post("/v1/check", None, &sale("covered")).status, 200);
+    assert_eq!(claim("covered", "one").status, 200);
+    let refused = claim("refused", "two").json();
+    assert_eq!(refused["outcome"], "refused", "{refused}");
+    assert_eq!(claim("answer-lost", "three").status, 504);
+    assert_eq!(claim("answer-lost", "three").status, 200);
+    let mut waits = sale("queued");
+    waits["queue"] = true.into();
+    let queued = agent.post("/v1/claim", Some(&key("four")), &waits);
+    assert_eq!(queued.status, 202);
+    assert_eq!(agent.get("/v1/queue").status, 200);
+    let claimed = claim("delivered", "five").json()["index"].clone();
+    let body = json!({ "claim": claimed, "card": card("delivered") });
+    let delivered = agent.post("/v1/deliver", Some(&key("six")), &body).json();
+    let receipt = format!("/v1/receipts/{}", delivered["receipt"].as_str().unwrap());
+    assert_eq!(agent.get(&receipt).status, 200);
+    let body = json!({ "entry": claim("released", "seven").json()["index"] });
+    let _ = agent.post("/v1/release", Some(&key("eight")), &body);
+    let (is_well, told) = agent.ended();
+    assert!(is_well && told["conformance"]["passed"] == true, "{told}");
 }

@@ -159,4 +159,5 @@ async fn the_pages_show_receipts_and_a_member_that_is_stopped_and_comes_back() {
     nodes.start(&"beta".parse().unwrap(), &[]);
     seen(nodes.node("cnam"), is_whole);
     seen(nodes.node("beta"), is_whole);
+    look("whole");
 }

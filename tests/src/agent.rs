@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -27,6 +27,8 @@ struct Serving {
 #[derive(Debug)]
 pub struct AgentProcess {
     child: Child,
+    /// What it prints after that.
+    out: BufReader<ChildStdout>,
     /// Where it listens.
     pub address: SocketAddr,
     /// What lets a caller in.
@@ -78,8 +80,8 @@ impl AgentProcess {
             .spawn()
             .expect("vitrail can be run");
         let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
         let said = fs::read_to_string(dir.join("agent.log")).unwrap();
         let serving: Serving = serde_json::from_str(&line).expect(&said);
         let kept = dir.join("till-token");
@@ -88,6 +90,7 @@ impl AgentProcess {
         }
         Self {
             child,
+            out,
             address: serving.listening,
             token: fs::read_to_string(kept).unwrap(),
         }
@@ -115,12 +118,24 @@ impl AgentProcess {
     ///
     /// # Panics
     /// When it does not end well.
-    pub fn terminate(mut self) {
+    pub fn terminate(self) {
+        assert!(self.ended().0, "the agent does not end well");
+    }
+
+    /// The same: whether it ended with 0, and what it said last.
+    ///
+    /// # Panics
+    /// When it says nothing that can be read.
+    #[must_use]
+    pub fn ended(mut self) -> (bool, Value) {
         let told = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();
         assert!(told.unwrap().success(), "the agent had ended already");
-        assert!(self.child.wait().unwrap().success());
+        let mut last = String::new();
+        self.out.read_to_string(&mut last).unwrap();
+        let is_well = self.child.wait().unwrap().success();
+        (is_well, serde_json::from_str(&last).unwrap())
     }
 
     /// Asks with the token.

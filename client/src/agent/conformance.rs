@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -138,7 +139,7 @@ struct Progress {
 }
 
 /// One scenario in the report.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema, JsonSchema)]
 pub struct ScenarioAnswer {
     /// Its name.
     pub name: &'static str,
@@ -153,7 +154,7 @@ pub struct ScenarioAnswer {
 }
 
 /// Answer of `GET /v1/conformance`, and the report.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema, JsonSchema)]
 pub struct ConformanceAnswer {
     /// Whether every scenario passed.
     pub passed: bool,

@@ -42,6 +42,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use self::conformance::Conformance;
+pub use self::conformance::{ConformanceAnswer, ScenarioAnswer};
 use self::counter::Counter;
 pub use self::gate::Handled;
 use self::idempotency::Requests;

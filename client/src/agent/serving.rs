@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{Agent, CONNECTIONS_MAX, HEAD_WITHIN, RESEND_EVERY, Shop, routes};
+use super::{Agent, CONNECTIONS_MAX, ConformanceAnswer, HEAD_WITHIN, RESEND_EVERY, Shop, routes};
 use crate::system;
 
 /// Pause after a failed accept, which is mostly one of file descriptors.
@@ -23,8 +23,10 @@ const END_WITHIN: Duration = Duration::from_secs(35);
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
 impl Agent {
-    /// Serves until `stop` completes, then lets the requests at work end.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` completes, then lets the requests at work end. What the conformance kit
+    /// has seen, if it watched.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Option<ConformanceAnswer> {
+        let kit = self.shop.conformance.clone();
         let router = routes::router(self.shop.clone());
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (ending, ended) = watch::channel(false);
@@ -52,6 +54,7 @@ impl Agent {
         let _ = ending.send(true);
         let all = async { while connections.join_next().await.is_some() {} };
         let _ = timeout(END_WITHIN, all).await;
+        kit.map(|kit| kit.answer())
     }
 }
 

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use client::agent::{Agent, AgentParts, FOLDER, Handled, LISTEN, Mode, openapi_json};
+use client::agent::{
+    Agent, AgentParts, ConformanceAnswer, FOLDER, Handled, LISTEN, Mode, ScenarioAnswer,
+    openapi_json,
+};
 use client::failure::FailureKind;
 use client::profile::{AgentSettings, QUEUE_FOLDER};
 use schemars::JsonSchema;
@@ -99,9 +102,14 @@ pub(super) async fn agent(args: AgentArgs, output: Format) -> Answer {
         token_file: agent.token_file().map(Into::into),
         simulated: is_simulated,
     };
+    // Before it says that it serves: from then on it may be told to end.
+    let told = told_to_end();
     print::report(output, false, &serving);
-    agent.serve(told_to_end()).await;
-    Ok(Box::new(EndedReport { ended: true }))
+    let conformance = agent.serve(told).await;
+    Ok(Box::new(EndedReport {
+        ended: true,
+        conformance,
+    }))
 }
 
 /// A line for each request: its route and status, and nothing that a caller wrote.
@@ -110,18 +118,19 @@ fn log_line(handled: &Handled) {
     eprintln!("{handled}");
 }
 
-/// Completes when a service manager, or somebody at the keyboard, wants it to end.
-async fn told_to_end() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
+/// Completes when a service manager, or somebody at the keyboard, wants it to end. It listens from the
+/// call on, not from when it is waited for.
+fn told_to_end() -> impl Future<Output = ()> {
+    let terminate = signal(SignalKind::terminate());
+    async move {
         // Without a signal it still ends with its process.
-        Err(_) => {
+        let Ok(mut terminate) = terminate else {
             let _ = tokio::signal::ctrl_c().await;
+            return;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
         }
     }
 }
@@ -157,19 +166,34 @@ impl Report for ServingReport {
     }
 }
 
-/// What is printed when it has ended.
+/// What is printed when it has ended. With a conformance kit the command ends with 0 only if every
+/// scenario passed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct EndedReport {
     ended: bool,
+    /// What the conformance kit has seen, if it watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conformance: Option<ConformanceAnswer>,
 }
 
 impl Report for EndedReport {
     fn text(&self) -> String {
-        "ended\n".to_owned()
+        let mut text = "ended\n".to_owned();
+        for scenario in self.conformance.iter().flat_map(|kit| &kit.scenarios) {
+            let ScenarioAnswer { name, state, .. } = scenario;
+            let left = scenario.failure.or(scenario.next).unwrap_or_default();
+            text.push_str(format!("{state:<7} {name:<12} {left}").trim_end());
+            text.push('\n');
+        }
+        text
     }
 
     fn json(&self) -> String {
         to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.conformance.as_ref().is_none_or(|kit| kit.passed)
     }
 }
 
