@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use client::session::{Session, SessionParts};
@@ -41,6 +42,10 @@ const MEMBERS: [(&str, Role, Option<&str>); 5] = [
 
 /// How often a node is asked whether it has an entry yet.
 const POLL: Duration = Duration::from_millis(50);
+/// How often a node is started whose port another program has taken, as the system gives free ports
+/// to any connection, and how long is waited between.
+const BIND_TRIES: usize = 50;
+const BIND_PAUSE: Duration = Duration::from_millis(200);
 
 /// A federation whose members each run a node.
 #[derive(Debug)]
@@ -102,8 +107,8 @@ pub fn names(count: u16) -> Vec<MemberName> {
     members.map(|(name, ..)| name.parse().unwrap()).collect()
 }
 
-/// A free port of the loopback. Somebody else may take it before it is used; then a test fails
-/// that is repeated.
+/// A free port of the loopback. Somebody else may take it before it is used; then a node waits until
+/// it is free again.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -196,13 +201,21 @@ impl Nodes {
         }
     }
 
-    /// Starts one member's node.
+    /// Starts one member's node, as soon as its port is free.
     ///
     /// # Panics
     /// When it does not start.
     pub fn start(&mut self, name: &MemberName, flags: &[&str]) {
-        let started = self.try_start(name, flags);
-        let node = started.unwrap_or_else(|said| panic!("{name} did not start:\n{said}"));
+        let mut tries = 0..BIND_TRIES;
+        let node = loop {
+            match self.try_start(name, flags) {
+                Ok(node) => break node,
+                Err(said) if said.contains("cannot be bound") && tries.next().is_some() => {
+                    thread::sleep(BIND_PAUSE);
+                }
+                Err(said) => panic!("{name} did not start:\n{said}"),
+            }
+        };
         self.running.insert(name.clone(), node);
     }
 

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
 use client::system;
 use proto::ids::Cents;
@@ -19,11 +17,6 @@ use crate::nodes::Nodes;
 use crate::planted::{MEMBERS_HEADER, Planted};
 use crate::process::write_secret;
 use crate::replicated;
-
-/// How often a node is started whose port another program has taken since it was killed, as the
-/// system gives free ports to any connection, and how long is waited between.
-const BIND_TRIES: usize = 50;
-const BIND_PAUSE: Duration = Duration::from_millis(200);
 
 /// The CNAM's plan.
 pub const MANDATORY: &str = r#"
@@ -192,17 +185,7 @@ impl Payers {
         let flags: Vec<&str> = files
             .flat_map(|(flag, path)| [flag, path.to_str().unwrap()])
             .collect();
-        let name = name.parse().unwrap();
-        let started = (0..BIND_TRIES).find_map(|_| match self.nodes.try_start(&name, &flags) {
-            Ok(node) => Some(node),
-            Err(said) => {
-                assert!(said.contains("cannot be bound"), "{said}");
-                thread::sleep(BIND_PAUSE);
-                None
-            }
-        });
-        let node = started.expect("its port is free again");
-        self.nodes.running.insert(name, node);
+        self.nodes.start(&name.parse().unwrap(), &flags);
     }
 
     /// A command of the owner of this key, whose files have this name.
