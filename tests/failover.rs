@@ -227,7 +227,7 @@ async fn a_node_put_back_to_an_old_state_is_passed_over_and_nobody_is_accused() 
     // After a restart of the till.
     drop(view);
     let mut view = View::open(nodes.federation.roster.clone(), &state).unwrap();
-    let session = session.comparing_with(&view);
+    let session = view.compared_by(session);
     view.advance(&session).await.unwrap();
     assert!(view.follower().latest().unwrap().size() >= seen);
     assert_ne!(session.answered_by().unwrap().as_str(), "opticians");

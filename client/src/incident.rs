@@ -24,11 +24,11 @@ use proto::token::ContractToken;
 use proto::wire::access::{PAGE_RECORDS_MAX, RecordAnswer, RecordsAsked, RecordsPage};
 use thiserror::Error;
 
-use crate::connection::CallError;
+use crate::connection::{Attempted, CallError, Verdict};
 use crate::contracts::{ContractsFile, ContractsFileError, Reference};
 use crate::failure::{Failure, FailureKind};
 use crate::lookup::LookupError;
-use crate::nodes::{Attempted, Manner, Verdict};
+use crate::nodes::Manner;
 use crate::session::Session;
 
 /// Why there is no list.

@@ -25,10 +25,10 @@ use proto::seal::{Salt, SealedPayload};
 use proto::wire::StateAnswer;
 use thiserror::Error;
 
-use crate::connection::CallError;
+use crate::connection::{Attempted, CallError, Verdict};
 use crate::contradiction::Contradiction;
 use crate::failure::{Failure, FailureKind};
-use crate::nodes::{Attempted, Manner, Verdict};
+use crate::nodes::Manner;
 use crate::session::Session;
 use crate::system;
 use crate::verified::Verified;

@@ -44,7 +44,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use self::layers::{Layer, Layers, Setting};
-pub use self::settings::{AgentSettings, QUEUE_FOLDER, Settings};
+pub use self::settings::{AGENT_FOLDER, AGENT_LISTEN, AgentSettings, QUEUE_FOLDER, Settings};
 use self::settings::{CATALOGUE_FILE, KEY_FILE, RECEIPTS_FOLDER, ROSTER_FILE, STATE_FOLDER};
 use crate::connection::Observer;
 use crate::failure::{Failure, FailureKind};
@@ -308,7 +308,7 @@ impl Profile {
     pub fn session(&self, observer: Option<Arc<dyn Observer>>) -> Result<Session, ProfileError> {
         let session = self.session_without_view(observer)?;
         let view = self.view()?;
-        Ok(session.comparing_with(&view))
+        Ok(view.compared_by(session))
     }
 
     /// The same once the members' nodes were asked for a newer roster, which is kept in the state
@@ -319,7 +319,7 @@ impl Profile {
     pub async fn open_session(&self) -> Result<Session, ProfileError> {
         let session = self.learned(None).await?;
         let view = self.view()?;
-        Ok(session.comparing_with(&view))
+        Ok(view.compared_by(session))
     }
 
     /// A session under the newest roster that the members' nodes show.

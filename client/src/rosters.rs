@@ -15,10 +15,10 @@ use proto::note::NOTE_BYTES_MAX;
 use proto::roster::{Roster, SignedRoster};
 use thiserror::Error;
 
-use crate::connection::{CallError, Connection};
+use crate::connection::{Attempted, CallError, Connection, Verdict};
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
-use crate::nodes::{Attempted, Manner, Verdict};
+use crate::nodes::Manner;
 use crate::session::Session;
 
 /// The folder in the state folder.

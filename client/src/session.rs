@@ -9,12 +9,11 @@ use proto::roster::{Address, Member, Roster};
 use proto::signing::{PublicKey, SecretKey};
 use thiserror::Error;
 
-use crate::connection::{Connection, Identity, IdentityError, Observer};
+use crate::connection::{Attempted, Connection, Identity, IdentityError, Observer};
 use crate::failure::{Failure, FailureKind};
-use crate::nodes::{Attempted, Manner, Nodes, PassedOver};
+use crate::nodes::{Manner, Nodes, PassedOver};
 use crate::seen::Seen;
 use crate::verified::Verified;
-use crate::view::View;
 
 /// The file in the state folder that says how well each node answers.
 const NODES_FILE: &str = "nodes";
@@ -139,13 +138,10 @@ impl Session {
         }
     }
 
-    /// The same session, which compares what nodes show with this view of the ledger.
+    /// The same session, which compares what nodes show with what was seen before.
     #[must_use]
-    pub fn comparing_with(self, view: &View) -> Self {
-        Self {
-            seen: view.seen().clone(),
-            ..self
-        }
+    pub(crate) fn comparing_with(self, seen: Arc<Seen>) -> Self {
+        Self { seen, ..self }
     }
 
     /// The same session, which keeps in the state folder how well each node answers.

@@ -18,11 +18,11 @@ use proto::note::NOTE_BYTES_MAX;
 use proto::roster::{Roster, SignedRoster, SuccessionError};
 use thiserror::Error;
 
-use crate::connection::{CallError, Connection};
+use crate::connection::{Attempted, CallError, Connection, Verdict};
 use crate::contradiction::Contradiction;
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
-use crate::nodes::{Attempted, Manner, Verdict};
+use crate::nodes::Manner;
 use crate::rosters::Rosters;
 use crate::seen::Seen;
 use crate::session::Session;
@@ -198,9 +198,10 @@ impl View {
         &self.follower
     }
 
-    /// What sessions compare with: they share it, and it moves with this view.
-    pub(crate) const fn seen(&self) -> &Arc<Seen> {
-        &self.seen
+    /// The same session, which compares what nodes show with this view, and moves with it.
+    #[must_use]
+    pub fn compared_by(&self, session: Session) -> Session {
+        session.comparing_with(self.seen.clone())
     }
 
     /// Asks the nodes for the newest checkpoint with the proof that it extends the one held, until
@@ -364,7 +365,7 @@ mod tests {
         let view = View::open(ledger.roster.clone(), folder.path()).unwrap();
         let held = view.follower().latest().map(VerifiedCheckpoint::size);
         assert_eq!(held, Some(TreeSize::new(6)));
-        assert_eq!(view.seen().size(), TreeSize::new(6));
+        assert_eq!(view.seen.size(), TreeSize::new(6));
     }
 
     #[test]
@@ -377,9 +378,9 @@ mod tests {
         let older = show(&mut view, cut.checkpoint(), now(&ledger)).unwrap_err();
         assert_eq!(older.verdict(), Verdict::Failed(Some(Duration::ZERO)));
         assert_eq!(older.kind(), FailureKind::Unavailable);
-        assert_eq!(view.seen().found(), None);
+        assert_eq!(view.seen.found(), None);
         assert!(!folder.path().join("evidence").exists());
-        assert_eq!(view.seen().size(), TreeSize::new(6));
+        assert_eq!(view.seen.size(), TreeSize::new(6));
     }
 
     #[test]
@@ -393,9 +394,9 @@ mod tests {
         assert_eq!(refused.verdict(), Verdict::Final);
         assert_eq!(refused.kind(), FailureKind::Contradicted);
         assert!(folder.path().join("evidence/rollback-1.txt").exists());
-        assert!(view.seen().found().is_some());
+        assert!(view.seen.found().is_some());
         assert_eq!(
-            view.seen().size(),
+            view.seen.size(),
             TreeSize::new(6),
             "nothing of it is believed"
         );

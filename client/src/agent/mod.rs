@@ -32,7 +32,7 @@ mod serving;
 mod simulated;
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,15 +56,11 @@ pub use self::simulated::SimulationError;
 use self::simulated::Simulator;
 use crate::failure::{Failure, FailureKind};
 use crate::files::{self, FileError};
-use crate::profile::Profile;
+use crate::profile::{AGENT_LISTEN, Profile};
 use crate::queue::{Queue, QueueError};
 use crate::receipts::Receipts;
 use crate::system::NoRandomness;
 
-/// Where it listens unless something else is set.
-pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7490);
-/// Its folder unless something else is set.
-pub const FOLDER: &str = "agent";
 /// Longest body: a card with two contracts and eight items has about 1 KiB.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Most requests at a time: a shop has a handful of screens.
@@ -198,7 +194,7 @@ impl Agent {
     /// # Errors
     /// [`AgentError`], see its variants.
     pub async fn bind(parts: AgentParts) -> Result<Self, AgentError> {
-        if parts.listen.ip() != LISTEN.ip() {
+        if parts.listen.ip() != AGENT_LISTEN.ip() {
             return Err(AgentError::NotLoopback);
         }
         if parts.origins.len() > ORIGINS_MAX || !parts.origins.iter().all(|it| is_origin(it)) {

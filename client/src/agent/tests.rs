@@ -49,7 +49,7 @@ impl Reply {
 async fn agent(folder: &Path, conformance: Option<PathBuf>) -> Agent {
     let parts = AgentParts {
         profile: Profile::new(Settings::default()),
-        listen: SocketAddr::new(LISTEN.ip(), 0),
+        listen: SocketAddr::new(AGENT_LISTEN.ip(), 0),
         folder: folder.to_owned(),
         queue: folder.join("queue"),
         origins: vec![PAGE.to_owned()],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proto::ids::Day;
 
 use super::dbf::{Column, Record, Table};
-use super::place::LEVELS;
+use super::product::LEVELS;
 use super::product::{Product, Tariff};
 use super::{CatalogueFileError, SkipReason};
 

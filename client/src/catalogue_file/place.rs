@@ -9,10 +9,7 @@ use std::collections::BTreeMap;
 
 use proto::lpp::GroupedCode;
 
-use super::product::Product;
-
-/// How many levels the tree has, from the title down.
-pub(super) const LEVELS: usize = 10;
+use super::product::{LEVELS, Product};
 
 /// A branch of the tree, from the title down; zeros below its last level.
 type Branch = [u16; LEVELS];

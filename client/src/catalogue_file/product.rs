@@ -5,8 +5,10 @@ use std::num::NonZeroU8;
 use proto::ids::{Cents, Day};
 use proto::lpp::CatalogueLine;
 
-use super::place::LEVELS;
 use super::{SkipReason, label};
+
+/// How many levels the nomenclature's tree has, from the title down.
+pub(super) const LEVELS: usize = 10;
 
 /// A product's fields as they stand in a file, trimmed; empty when absent.
 #[derive(Default)]

@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use clap::Args;
 use client::agent::{
-    Agent, AgentParts, ConformanceAnswer, FOLDER, Handled, LISTEN, Mode, ScenarioAnswer,
-    openapi_json,
+    Agent, AgentParts, ConformanceAnswer, Handled, Mode, ScenarioAnswer, openapi_json,
 };
 use client::failure::FailureKind;
-use client::profile::{AgentSettings, QUEUE_FOLDER};
+use client::profile::{AGENT_FOLDER, AGENT_LISTEN, AgentSettings, QUEUE_FOLDER};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::keeping::{ReceiptsArgs, settings};
 use super::print::{self, Format};
 use super::report::{Report, to_json};
-use super::till::{ReceiptsArgs, settings};
 use super::{Answer, Failed, SettingsArgs};
 
 /// Threads that it works with: one may wait for a lock on the disk.
@@ -78,7 +77,7 @@ pub(super) async fn agent(args: AgentArgs, output: Format) -> Answer {
     };
     let set = profile.settings().agent.clone();
     let listen = match &set.listen {
-        None => LISTEN,
+        None => AGENT_LISTEN,
         Some(text) => text.parse().map_err(|_| Failed {
             kind: FailureKind::Malformed,
             message: "the setting listen is not an address such as 127.0.0.1:7490".to_owned(),
@@ -89,7 +88,7 @@ pub(super) async fn agent(args: AgentArgs, output: Format) -> Answer {
     let agent = Agent::bind(AgentParts {
         profile,
         listen,
-        folder: set.folder.unwrap_or_else(|| PathBuf::from(FOLDER)),
+        folder: set.folder.unwrap_or_else(|| PathBuf::from(AGENT_FOLDER)),
         queue: set.queue.unwrap_or_else(|| PathBuf::from(QUEUE_FOLDER)),
         origins: set.origins.unwrap_or_default(),
         mode,

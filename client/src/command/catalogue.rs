@@ -18,7 +18,7 @@ use proto::roster::{Role, Roster};
 use thiserror::Error;
 
 use super::report::{FetchReport, ImportReport, ProblemReport, RemarkReport, StatusReport};
-use super::{Answer, Failed, SettingsArgs, till};
+use super::{Answer, Failed, SettingsArgs, keeping};
 
 /// What can be done with a catalogue.
 #[derive(Subcommand)]
@@ -202,7 +202,7 @@ async fn publish(args: PublishArgs) -> Answer {
         files::replace(&folder.join(name), catalogue.to_text().as_bytes())?;
     }
     let issued = catalogue::publish(&profile.open_session().await?, &catalogue).await?;
-    Ok(Box::new(till::keep(&profile, "catalogue", &issued)?))
+    Ok(Box::new(keeping::keep(&profile, "catalogue", &issued)?))
 }
 
 async fn status(args: StatusArgs) -> Answer {

@@ -9,8 +9,8 @@ use client::profile::{Layer, Setting};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::keeping::{ReceiptsArgs, settings};
 use super::report::{Report, to_json};
-use super::till::{ReceiptsArgs, settings};
 use super::{Answer, SettingsArgs};
 
 /// What can be done with settings.

@@ -17,9 +17,9 @@ use serde::Deserialize;
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::keeping::{ReceiptsArgs, keep, load, named};
 use super::office::{self, NothingAsked, SettleFileArgs};
 use super::report::life::StatusReport;
-use super::till::{ReceiptsArgs, keep, load, named};
 use super::{Answer, Failed, SettingsArgs, card};
 
 /// Longest file of a member: three short lines and a comment or two.

@@ -6,7 +6,7 @@ use clap::Args;
 use client::erasure;
 use proto::ids::LeafIndex;
 
-use super::till::{ReceiptsArgs, keep, load, named};
+use super::keeping::{ReceiptsArgs, keep, load, named};
 use super::{Answer, SettingsArgs};
 
 /// Arguments of `erase`.

@@ -18,6 +18,7 @@ mod doctor;
 mod erase;
 mod evidence;
 mod incident;
+mod keeping;
 mod key;
 mod manual;
 mod office;

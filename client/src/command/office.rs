@@ -18,8 +18,8 @@ use proto::ids::{CoverageKey, Day, LeafIndex, UnixMillis};
 use thiserror::Error;
 
 use super::cover::progress_bar;
+use super::keeping::{ReceiptsArgs, keep, load};
 use super::report::office::{CheckedReport, ClaimsReport, SettledReport, StatementReport};
-use super::till::{ReceiptsArgs, keep, load};
 use super::{Answer, Failed, SettingsArgs, card};
 
 /// What a payer does with its claims.

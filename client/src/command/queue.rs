@@ -15,8 +15,8 @@ use client::system;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::keeping::{ReceiptsArgs, keep_file, settings};
 use super::report::{IssueReport, Report, to_json};
-use super::till::{ReceiptsArgs, keep_file, settings};
 use super::{Answer, Failed, SettingsArgs};
 
 /// What a queued claim is worth until it is sent.

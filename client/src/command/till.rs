@@ -1,25 +1,21 @@
 //! `check`, `claim` and `release`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use client::device;
-use client::failure::{Failure, FailureKind};
-use client::files::{self, FileError};
-use client::issue::Issued;
+use client::failure::FailureKind;
 use client::pos::{CheckError, ClaimError, Draft, Insured, Occasion, Pos, Quote, read_items};
 use client::profile::{Profile, ProfileError, Settings};
-use client::receipts::Receipts;
 use client::session::Session;
 use proto::attestation::Attestation;
 use proto::benefit::NetworkName;
 use proto::ids::{Day, LeafIndex};
 use proto::lpp::Slot;
-use proto::receipt::{RECEIPT_BYTES_MAX, ReceiptError, ReceiptFile};
 use proto::refusal::Reason;
 use proto::renewal::EarlyRenewal;
-use thiserror::Error;
 
+use super::keeping::{ReceiptsArgs, keep, load, named, settings};
 use super::report::{ClaimReport, IssueReport, ItemsReport, QuoteReport};
 use super::{Answer, Failed, SettingsArgs, card, queue};
 
@@ -101,14 +97,6 @@ pub(super) struct ClaimArgs {
     settings: SettingsArgs,
 }
 
-/// Where receipts go.
-#[derive(Args)]
-pub(super) struct ReceiptsArgs {
-    /// The folder that receipts are written to [default: receipts]
-    #[arg(long, env = "VITRAIL_RECEIPTS", value_name = "DIR")]
-    receipts: Option<PathBuf>,
-}
-
 /// Arguments of `release`.
 #[derive(Args)]
 pub(super) struct ReleaseArgs {
@@ -132,23 +120,6 @@ pub(super) struct ReleaseArgs {
     receipts: ReceiptsArgs,
     #[command(flatten)]
     settings: SettingsArgs,
-}
-
-/// Why a file does not name an entry.
-#[derive(Debug, Error)]
-enum ReceiptFileError {
-    /// It is no receipt.
-    #[error("receipt: {0}")]
-    Malformed(#[from] ReceiptError),
-    /// It proves a refusal.
-    #[error("receipt: this file proves a refusal, nothing was entered in the ledger")]
-    Refusal,
-}
-
-impl Failure for ReceiptFileError {
-    fn kind(&self) -> FailureKind {
-        FailureKind::Malformed
-    }
 }
 
 /// `vitrail check`
@@ -265,45 +236,4 @@ pub(super) async fn release(args: ReleaseArgs) -> Answer {
     let issued = client::pos::release(&session, claim, &slots).await?;
     let report = keep(&profile, "release", &issued)?;
     Ok(Box::new(report.answered_in(&session)))
-}
-
-pub(super) async fn load(args: SettingsArgs, receipts: ReceiptsArgs) -> Result<Profile, Failed> {
-    Ok(device::renewed(args.load(settings(receipts))?).await?)
-}
-
-/// The settings of a command that writes receipts.
-pub(super) fn settings(receipts: ReceiptsArgs) -> Settings {
-    Settings {
-        receipts: receipts.receipts,
-        ..Settings::default()
-    }
-}
-
-/// The entry that a receipt is of. Its proof is not needed here: the ledger decides.
-pub(super) fn named(path: &Path) -> Result<LeafIndex, Failed> {
-    let text = files::read_text(path, RECEIPT_BYTES_MAX)?;
-    match ReceiptFile::parse(&text).map_err(ReceiptFileError::from)? {
-        ReceiptFile::Accepted(receipt) => Ok(receipt.proved.index),
-        ReceiptFile::Refused(_) => Err(ReceiptFileError::Refusal.into()),
-    }
-}
-
-/// Writes the receipt, or the proof of the refusal, before anything is printed.
-pub(super) fn keep(
-    profile: &Profile,
-    kind: &'static str,
-    issued: &Issued,
-) -> Result<IssueReport, Failed> {
-    let path = keep_file(profile, kind, issued)?;
-    Ok(IssueReport::new(kind, issued, path))
-}
-
-/// Writes the receipt, or the proof of the refusal, if there is one: durable when it returns. The
-/// same receipt has the same name.
-pub(super) fn keep_file(
-    profile: &Profile,
-    kind: &'static str,
-    issued: &Issued,
-) -> Result<Option<PathBuf>, FileError> {
-    Receipts::new(profile.receipts_folder()).keep(kind, issued)
 }

@@ -9,9 +9,8 @@ use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::retry_delay;
+use super::{Attempted, Verdict, retry_delay};
 use crate::failure::{Failure, FailureKind};
-use crate::nodes::{Attempted, Verdict};
 
 /// What nodes say that cannot answer because of how they stand to the others.
 const CUT_OFF: [&str; 3] = ["CUT_OFF", "NOT_LEADING", "LEDGER_CONTRADICTED"];

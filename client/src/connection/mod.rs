@@ -6,6 +6,7 @@
 mod claims;
 mod error;
 mod tls;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use tonic_types::StatusExt as _;
 
 pub use self::error::CallError;
 pub use self::tls::{Identity, IdentityError};
+pub(crate) use self::verdict::{Attempted, Verdict};
 
 /// How long a call may take: an append over slow links commits in well under a second, and
 /// nobody waits at a counter for longer.

@@ -21,27 +21,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Nodes;
 use super::health::Effort;
-use crate::connection::{CallError, Connection, RETRIES_MAX, RETRY_PAUSE_FIRST, RETRY_PAUSE_MAX};
-
-/// What a failure means for the question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is the answer: no other node would give another one.
-    Final,
-    /// It is the answer if a second node says the same.
-    Doubtful,
-    /// This node cannot answer now; another may. With a duration, asking it again after that is
-    /// worth it.
-    Failed(Option<Duration>),
-    /// What it answered is not true.
-    Lied,
-}
-
-/// An error that says what it means for the question.
-pub(crate) trait Attempted: From<CallError> + std::fmt::Display {
-    /// What to do.
-    fn verdict(&self) -> Verdict;
-}
+use crate::connection::{
+    Attempted, CallError, Connection, RETRIES_MAX, RETRY_PAUSE_FIRST, RETRY_PAUSE_MAX, Verdict,
+};
 
 /// How a question is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,11 +16,11 @@ use std::time::Duration;
 use proto::ids::MemberName;
 use tokio::time::Instant;
 
-pub(crate) use self::asking::{Attempted, Manner, Verdict};
+pub(crate) use self::asking::Manner;
 pub(crate) use self::health::Effort;
 use self::health::Health;
 pub use self::health::{HEDGE_PAUSE_MAX, HEDGE_PAUSE_MIN, PUT_BACK_FIRST, PUT_BACK_MAX};
-use crate::connection::{Connection, DEADLINE};
+use crate::connection::{Attempted, Connection, DEADLINE};
 use crate::system;
 
 /// How long one node may be silent while there are others to ask: longer than an election of a

@@ -14,10 +14,10 @@ use proto::token::SealingSecret;
 use proto::wire::claims::{ClaimsAsked, ClaimsPage, ListedClaim, OwnEntry, PAGE_CLAIMS_MAX};
 use thiserror::Error;
 
-use crate::connection::CallError;
+use crate::connection::{Attempted, CallError, Verdict};
 use crate::failure::{Failure, FailureKind};
 use crate::lookup::LookupError;
-use crate::nodes::{Attempted, Manner, Verdict};
+use crate::nodes::Manner;
 use crate::session::Session;
 
 /// Why there is no list.

@@ -7,7 +7,8 @@ use proto::roster::Roster;
 use proto::token::{ContractToken, PersonToken};
 
 use super::live::LiveQuotes;
-use super::offer::{self, Questions};
+use super::offer::Offers;
+use super::question::{self, Questions};
 use super::sale::Sale;
 use super::{CheckError, ClaimError, Draft, Insured, Item, Occasion, Quote};
 use crate::lookup::Found;
@@ -43,7 +44,7 @@ impl Desk<'_> {
         look: impl FnOnce(&[SlotKey], &[AskedCoverage]) -> Result<Found, CheckError>,
     ) -> Result<Quote, CheckError> {
         let sale = Sale::new(self.catalogue, insured, items, occasion, self.today)?;
-        let payers = offer::payers(&insured.contracts(), tokens, self.roster);
+        let payers = question::payers(&insured.contracts(), tokens, self.roster);
         let asked = Questions::new(&sale.products, person, tokens);
         let of_payer = |payer| {
             let keys = asked.coverages_of(payer).into_iter();
@@ -55,7 +56,7 @@ impl Desk<'_> {
         };
         let coverages: Vec<AskedCoverage> = (0..payers.len()).flat_map(of_payer).collect();
         let found = look(&asked.slots, &coverages)?;
-        let offers = asked.read_offers(&found, &LiveQuotes::default(), &payers, self.today)?;
+        let offers = Offers::read(&asked, &found, &LiveQuotes::default(), &payers, self.today)?;
         let catalogue = (!offers.offers.is_empty()).then_some(self.named_at);
         Ok(Quote::new(sale, payers, &asked, found, &offers, catalogue))
     }

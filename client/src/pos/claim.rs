@@ -211,8 +211,9 @@ mod tests {
     use proto::refusal::Reason;
     use proto::seal::{OpenError, PayloadCommitment};
 
-    use super::super::offer::example::{offer, payer};
+    use super::super::offer::example::offer;
     use super::super::product::example::TODAY;
+    use super::super::question::example::payer;
     use super::super::quote::example::{lines, quote, sale};
     use super::*;
 

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Pos;
-use super::offer::{Payer, Questions};
+use super::question::{Payer, Questions};
 use crate::lookup::CoverageProof;
 use crate::session::Session;
 

@@ -9,6 +9,7 @@ pub(crate) mod kept;
 mod live;
 mod offer;
 mod product;
+mod question;
 mod quote;
 mod sale;
 
@@ -32,8 +33,9 @@ pub use self::delivery::{Cause, DeliverError, HandingOver, Invoice, deliver, inv
 pub use self::insured::{Complementary, Insured, InsuredError, PAYERS_MAX};
 pub use self::kept::{KEPT_BYTES_MAX, KeptError};
 pub use self::live::{LIVE_QUOTE_MAX, QuoteSource};
-use self::offer::{Offer, Questions};
+use self::offer::{Offer, Offers};
 pub use self::product::{Item, ItemError, ItemTextError, ItemsRefused, Product, read_items};
+use self::question::Questions;
 pub use self::quote::{LineRefusal, PayerTotal, Payment, Quote, QuoteLine, Renewal, Unpaid};
 pub use self::sale::Occasion;
 use self::sale::Sale;
@@ -176,7 +178,7 @@ impl Pos {
     #[must_use]
     pub fn new(session: Session, catalogue: Catalogue, view: View) -> Self {
         Self {
-            session: session.comparing_with(&view),
+            session: view.compared_by(session),
             catalogue: Arc::new(catalogue),
             view: Mutex::new(view),
             catalogue_entry: Mutex::new(None),
@@ -247,7 +249,7 @@ impl Pos {
             Ok(self.session.tokens(insured.person(), &contracts).await)
         })?;
         let (person, tokens) = tokens?;
-        let payers = offer::payers(&contracts, &tokens, self.session.roster());
+        let payers = question::payers(&contracts, &tokens, self.session.roster());
         let asked = Questions::new(&sale.products, &person, &tokens);
         let (found, live) = tokio::join!(
             self.session.lookup(&asked.slots, &asked.coverages),
@@ -258,7 +260,7 @@ impl Pos {
         if let Some(contradiction) = self.session.seen().found() {
             return Err(LookupError::from(contradiction).into());
         }
-        let offers = asked.read_offers(&found, &live, &payers, today)?;
+        let offers = Offers::read(&asked, &found, &live, &payers, today)?;
         let catalogue = self.catalogue_in_force(&offers.offers).await?;
         Ok(Quote::new(sale, payers, &asked, found, &offers, catalogue))
     }

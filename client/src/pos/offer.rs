@@ -1,133 +1,16 @@
-//! What is asked of the ledger for a sale, and the payers' coverages that it answers with.
+//! The payers' coverages that a claim may rest on: what ledger and nodes answered, opened.
 
 use proto::attestation::CoverageTerms;
 use proto::benefit::{NetworkName, Terms};
-use proto::identity::Contract;
-use proto::ids::{ContractKey, CoverageKey, Day, LeafIndex, MemberName, SlotKey};
+use proto::ids::{Day, LeafIndex};
 use proto::lpp::GroupedCode;
 use proto::refusal::Reason;
-use proto::roster::{Role, Roster};
 use proto::seal::PayloadCommitment;
-use proto::signing::PublicKey;
-use proto::token::{ContractToken, PersonToken, SealingSecret};
 
 use super::live::{LiveQuotes, Said};
-use super::{CheckError, Product, QuoteSource};
+use super::question::{Payer, Questions};
+use super::{CheckError, QuoteSource};
 use crate::lookup::{CoverageProof, Found};
-
-/// Who may pay, in the order of paying.
-#[derive(Debug, Clone)]
-pub(super) struct Payer {
-    /// The member that the number belongs to; coverages of anybody else are not believed.
-    pub(super) member: Option<(MemberName, PublicKey)>,
-    pub(super) role: Role,
-    /// What its node finds the contract by.
-    pub(super) contract_key: ContractKey,
-    pub(super) sealing_secret: SealingSecret,
-}
-
-/// The payers of these contracts. The first contract is the mandatory insurer's.
-pub(super) fn payers(
-    contracts: &[Contract],
-    tokens: &[ContractToken],
-    roster: &Roster,
-) -> Vec<Payer> {
-    let payer = |(position, (contract, token)): (usize, (&Contract, &ContractToken))| {
-        let role = if position == 0 { Role::Amo } else { Role::Amc };
-        let member = roster
-            .payer(&contract.payer_number)
-            .filter(|m| m.role == role);
-        Payer {
-            member: member.map(|m| (m.name.clone(), m.public_key)),
-            role,
-            contract_key: token.contract_key(),
-            sealing_secret: token.sealing_secret(),
-        }
-    };
-    contracts
-        .iter()
-        .zip(tokens)
-        .enumerate()
-        .map(payer)
-        .collect()
-}
-
-/// The keys to look up for a set of products.
-pub(super) struct Questions {
-    /// One for each product.
-    pub(super) slots: Vec<SlotKey>,
-    /// One for each payer and grouped code.
-    pub(super) coverages: Vec<CoverageKey>,
-    /// What each coverage key stands for: position of the payer, and grouped code.
-    meanings: Vec<(usize, GroupedCode)>,
-}
-
-impl Questions {
-    pub(super) fn new(
-        products: &[Product],
-        person: &PersonToken,
-        contracts: &[ContractToken],
-    ) -> Self {
-        let mut codes: Vec<GroupedCode> = products.iter().map(|p| p.grouped_code).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        let mut questions = Self {
-            slots: products
-                .iter()
-                .map(|product| person.slot_key(product.slot))
-                .collect(),
-            coverages: Vec::new(),
-            meanings: Vec::new(),
-        };
-        for (payer, token) in contracts.iter().enumerate() {
-            for code in &codes {
-                questions.coverages.push(token.coverage_key(*code));
-                questions.meanings.push((payer, *code));
-            }
-        }
-        questions
-    }
-
-    /// The grouped codes and coverage keys of one payer, by grouped code.
-    pub(super) fn coverages_of(&self, payer_position: usize) -> Vec<(GroupedCode, CoverageKey)> {
-        let all = self.meanings.iter().zip(&self.coverages);
-        let own = all.filter(|((payer, _), _)| *payer == payer_position);
-        own.map(|((_, code), key)| (*code, *key)).collect()
-    }
-
-    /// The coverages that a claim may rest on today, opened: what a payer's node says now, or
-    /// else what the ledger has. Of two coverages of one key the later one counts, as in the
-    /// ledger.
-    pub(super) fn read_offers(
-        &self,
-        found: &Found,
-        live: &LiveQuotes,
-        payers: &[Payer],
-        today: Day,
-    ) -> Result<Offers, CheckError> {
-        let mut offers = Offers::of(payers, live);
-        for ((payer_position, code), ledger) in self.meanings.iter().zip(&found.coverages) {
-            let (position, code) = (*payer_position, *code);
-            let Some(payer) = payers.get(position) else {
-                continue;
-            };
-            let proof = match (live.of(position, code), ledger) {
-                (Some(Said::Refused(reason)), _) => {
-                    offers.refusals.push((position, code, *reason));
-                    continue;
-                }
-                (Some(Said::Covered(live)), Some(ledger)) if ledger.index > live.index => ledger,
-                (Some(Said::Covered(live)), _) => live,
-                (None, Some(ledger)) => ledger,
-                (None, None) => continue,
-            };
-            if let Some(offer) = read_offer(proof, payer, position, code, today)? {
-                offers.add(offer);
-            }
-        }
-        Ok(offers)
-    }
-}
 
 /// What the payers committed to, where that comes from, and what their nodes refused.
 #[derive(Debug, Default)]
@@ -149,6 +32,38 @@ pub(super) struct Denied {
 }
 
 impl Offers {
+    /// The coverages that a claim may rest on today, opened: what a payer's node says now, or
+    /// else what the ledger has. Of two coverages of one key the later one counts, as in the
+    /// ledger.
+    pub(super) fn read(
+        asked: &Questions,
+        found: &Found,
+        live: &LiveQuotes,
+        payers: &[Payer],
+        today: Day,
+    ) -> Result<Self, CheckError> {
+        let mut offers = Self::of(payers, live);
+        for ((position, code), ledger) in asked.meanings().zip(&found.coverages) {
+            let Some(payer) = payers.get(position) else {
+                continue;
+            };
+            let proof = match (live.of(position, code), ledger) {
+                (Some(Said::Refused(reason)), _) => {
+                    offers.refusals.push((position, code, *reason));
+                    continue;
+                }
+                (Some(Said::Covered(live)), Some(ledger)) if ledger.index > live.index => ledger,
+                (Some(Said::Covered(live)), _) => live,
+                (None, Some(ledger)) => ledger,
+                (None, None) => continue,
+            };
+            if let Some(offer) = read_offer(proof, payer, position, code, today)? {
+                offers.add(offer);
+            }
+        }
+        Ok(offers)
+    }
+
     /// The offers as they are for the shop: a payer's own list says whether it is in the network;
     /// where the payer's node did not answer, the till's word counts, which the payer checks later.
     pub(super) fn at_shop(&self, said: &[NetworkName]) -> (Vec<Offer>, Vec<Denied>) {
@@ -250,16 +165,6 @@ pub(super) mod example {
 
     use super::*;
 
-    pub(in crate::pos) fn payer(role: Role, seed: u8) -> Payer {
-        let key = proto::signing::SecretKey::from_seed(&[seed; 32]).public();
-        Payer {
-            member: Some((format!("member-{seed}").parse().unwrap(), key)),
-            role,
-            contract_key: ContractKey::from_bytes([seed; 32]),
-            sealing_secret: SealingSecret::from_bytes([seed; 32]),
-        }
-    }
-
     /// A cap, valid far beyond the day of the tests.
     pub(in crate::pos) fn offer(payer_position: usize, code: &str, amount: u64) -> Offer {
         let terms = Terms::cap(code.parse().unwrap(), Cents::new(amount), 24);
@@ -279,7 +184,9 @@ pub(super) mod example {
 
 #[cfg(test)]
 mod tests {
-    use super::example::payer;
+    use proto::roster::Role;
+
+    use super::super::question::example::payer;
     use super::*;
 
     #[test]

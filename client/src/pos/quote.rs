@@ -11,7 +11,8 @@ use proto::refusal::Reason;
 use proto::renewal::{self, EarlyRenewal};
 use proto::roster::Role;
 
-use super::offer::{Denied, Offer, Offers, Payer, Questions};
+use super::offer::{Denied, Offer, Offers};
+use super::question::{Payer, Questions};
 use super::sale::Sale;
 use super::{Product, QuoteSource};
 use crate::lookup::{Found, SlotProof};

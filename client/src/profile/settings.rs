@@ -1,11 +1,10 @@
 //! What may be set, and what counts where nothing is.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-
-use crate::agent;
 
 /// The federation's roster, where no other is named.
 pub const ROSTER_FILE: &str = "roster.txt";
@@ -19,6 +18,10 @@ pub const STATE_FOLDER: &str = "state";
 pub const RECEIPTS_FOLDER: &str = "receipts";
 /// The folder of claims that wait, where no other is named.
 pub const QUEUE_FOLDER: &str = "queue";
+/// Where an agent listens, where nothing else is set.
+pub const AGENT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7490);
+/// The folder of an agent, where no other is named.
+pub const AGENT_FOLDER: &str = "agent";
 
 /// What may be set, by flag, environment or file. What is not set is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,8 +116,8 @@ impl Settings {
             receipts: path(RECEIPTS_FOLDER),
             networks: Some(Vec::new()),
             agent: AgentSettings {
-                listen: Some(agent::LISTEN.to_string()),
-                folder: path(agent::FOLDER),
+                listen: Some(AGENT_LISTEN.to_string()),
+                folder: path(AGENT_FOLDER),
                 queue: path(QUEUE_FOLDER),
                 origins: Some(Vec::new()),
             },

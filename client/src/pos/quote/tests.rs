@@ -1,7 +1,8 @@
 use proto::benefit::{Limits, NetworkRule, Percent, Period, RenewalMonths, Rule};
 
-use super::super::offer::example::{offer, offer_of, payer};
+use super::super::offer::example::{offer, offer_of};
 use super::super::product::example::TODAY;
+use super::super::question::example::payer;
 use super::super::{CheckError, Occasion};
 use super::example::{lines, quote, sale, sale_on};
 use super::*;
