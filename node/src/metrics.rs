@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use proto::entry::Kind;
 use proto::ids::TreeSize;
 
-use crate::access::alarm::Pattern;
+use crate::access::pattern::Pattern;
 use crate::ledger::{Outcome, Verdict};
 use crate::sequencer::BatchReport;
 

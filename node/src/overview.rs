@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 
 pub use self::alarm::Alarm;
 use self::pace::{Pace, before};
-use crate::access::alarm::Pattern;
+use crate::access::pattern::Pattern;
 use crate::backup;
 use crate::clock;
 use crate::engine::Engine;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use proto::ids::{LeafIndex, UnixMillis};
 use proto::signing::PublicKey;
 
+use super::pattern::Pattern;
 use crate::metrics::Metrics;
 
 /// People whose token a till derives without a claim between: a shop's busy morning of nothing but
@@ -33,35 +34,6 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 /// in summer. No shop is open.
 const NIGHT_BEGINS_HOUR: u64 = 21;
 const NIGHT_HOURS: u64 = 8;
-
-/// What tills do not do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pattern {
-    /// Many people's tokens are derived, and nothing is claimed.
-    Unclaimed,
-    /// Lookups follow each other faster than customers do.
-    Mass,
-    /// It reads while shops are closed.
-    Night,
-    /// One key is used from two addresses.
-    TwoAddresses,
-}
-
-impl Pattern {
-    /// Every pattern.
-    pub const ALL: [Self; 4] = [Self::Unclaimed, Self::Mass, Self::Night, Self::TwoAddresses];
-
-    /// The word for it in metrics and in the log.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unclaimed => "unclaimed",
-            Self::Mass => "mass",
-            Self::Night => "night",
-            Self::TwoAddresses => "two-addresses",
-        }
-    }
-}
 
 /// What a till did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 //! nothing out.
 
 pub mod alarm;
+pub mod pattern;
 mod recorder;
 
 use proto::attestation::RecordError;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{CommandError, Output, print};
 use crate::config::{Config, Settings};
 use crate::init::InitError;
-use crate::protection::{Method, Protection, Sealing, token};
+use crate::protection::{Method, Protection, Sealing, make_key};
 use crate::reseal::{self, SecretPlace};
 
 /// Where a secret is that seals others. None of it is a secret.
@@ -74,7 +74,7 @@ struct SealKeyReport {
 
 pub(super) fn seal_key(args: SealKeyArgs, output: Output) -> Result<(), CommandError> {
     let sealing = args.place.sealing(Method::Pkcs11);
-    let key = token::make_key(&sealing)?;
+    let key = make_key(&sealing)?;
     let report = SealKeyReport {
         token: sealing.token,
         key,

@@ -213,6 +213,24 @@ fn referenced<V: View>(
     })
 }
 
+/// The payers that a claim rests on, each once: the issuers of its coverages, in their order.
+fn payers_of<V: View>(
+    overlay: &Overlay<'_, V>,
+    claim: &Arc<Entry>,
+) -> Result<Vec<PublicKey>, V::Error> {
+    let mut payers = Vec::new();
+    // The first reference of a claim is its catalogue, the others are its coverages.
+    for coverage in claim.header().references.iter().skip(1) {
+        if let Some(coverage) = overlay.entry(*coverage)? {
+            let payer = coverage.header().issuer;
+            if !payers.contains(&payer) {
+                payers.push(payer);
+            }
+        }
+    }
+    Ok(payers)
+}
+
 fn catalogue_in_force<V: View>(
     overlay: &Overlay<'_, V>,
     catalogue: LeafIndex,

@@ -22,6 +22,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use self::source::Source;
+pub use self::source::make_key;
 use self::token::TokenError;
 
 /// Name of the systemd credential, in `$CREDENTIALS_DIRECTORY`.

@@ -88,8 +88,18 @@ impl Source {
     }
 }
 
+/// Makes the sealing key in the token of these settings; it never leaves. Asks for the PIN where no
+/// file has it. Gives the key's label.
+///
+/// # Errors
+/// [`ProtectionError`]: the settings, the PIN, or what the token refuses.
+pub fn make_key(sealing: &Sealing) -> Result<String, ProtectionError> {
+    let token = token(sealing)?;
+    Ok(token.make_key()?)
+}
+
 /// The token of the settings, with its PIN. Nothing is asked of it yet.
-pub(super) fn token(sealing: &Sealing) -> Result<Token, ProtectionError> {
+fn token(sealing: &Sealing) -> Result<Token, ProtectionError> {
     let missing = |setting| ProtectionError::Missing { setting };
     let module = sealing.module.clone().ok_or(missing("seal_module"))?;
     let label = sealing.token.clone().ok_or(missing("seal_token"))?;

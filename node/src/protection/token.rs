@@ -19,8 +19,6 @@ use proto::at_rest::{AtRestKey, SALT_BYTES, token_message};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{ProtectionError, Sealing, source};
-
 /// Label of the sealing key where the settings say nothing else.
 pub const KEY_LABEL: &str = "vitrail-seal";
 /// Length of a key that is made here: as long as the output of SHA-256 (RFC 2104, 3).
@@ -144,8 +142,8 @@ impl Token {
         Ok(AtRestKey::from_token(mac, salt))
     }
 
-    /// Makes the key in the token.
-    fn make_key(&self) -> Result<(), TokenError> {
+    /// Makes the key in the token, and gives its label.
+    pub(super) fn make_key(&self) -> Result<String, TokenError> {
         self.logged_in(Access::Write, |session| {
             if !self.keys(session)?.is_empty() {
                 return Err(TokenError::KeyExists {
@@ -171,7 +169,7 @@ impl Token {
             let made = session.generate_key(&Mechanism::GenericSecretKeyGen, &template);
             made.map_err(|error| failed(&error))?;
             // Seen to be what the node will take, before anything is sealed under it.
-            self.find(session).map(|_| ())
+            self.find(session).map(|_| self.key.clone())
         })
     }
 
@@ -285,17 +283,6 @@ impl Token {
 enum Access {
     Read,
     Write,
-}
-
-/// Makes the sealing key in the token of these settings; it never leaves. Asks for the PIN where no
-/// file has it. Gives the key's label.
-///
-/// # Errors
-/// [`ProtectionError`]: the settings, the PIN, or what the token refuses.
-pub fn make_key(sealing: &Sealing) -> Result<String, ProtectionError> {
-    let token = source::token(sealing)?;
-    token.make_key()?;
-    Ok(token.key)
 }
 
 fn load(path: &Path) -> Result<Pkcs11, TokenError> {

@@ -1,13 +1,11 @@
 //! What may be covered, reserved and freed.
 
-use std::sync::Arc;
-
 use proto::attestation::lifecycle::SlotEvent;
 use proto::attestation::{
     Attestation, COVERAGE_DAYS_MAX, Claim, Coverage, EarlyFrom, RESERVATION_DAYS_MAX, Release,
     SlotState, SlotStatus, State, coverage_index, slot_index,
 };
-use proto::entry::{Entry, Kind};
+use proto::entry::Kind;
 use proto::ids::{Day, LeafIndex};
 use proto::refusal::{Reason, Refusal, TakenSlot};
 use proto::signing::PublicKey;
@@ -15,7 +13,7 @@ use proto::signing::PublicKey;
 use super::super::View;
 use super::super::overlay::Overlay;
 use super::delivery::{delivery_at, first_delivery, slot_stage};
-use super::{Rule, admitted, catalogue_in_force, referenced, same_till, within};
+use super::{Rule, admitted, catalogue_in_force, payers_of, referenced, same_till, within};
 
 /// Only the payer that issued a coverage may replace it, as long as it is a member: coverage keys
 /// are public, and nobody may end another payer's commitment.
@@ -119,24 +117,6 @@ pub(super) fn free<V: View>(
         admitted!(stage.next(event));
     }
     Ok(Ok(()))
-}
-
-/// The payers that a claim rests on, each once: the issuers of its coverages, in their order.
-pub(super) fn payers_of<V: View>(
-    overlay: &Overlay<'_, V>,
-    claim: &Arc<Entry>,
-) -> Result<Vec<PublicKey>, V::Error> {
-    let mut payers = Vec::new();
-    // The first reference of a claim is its catalogue, the others are its coverages.
-    for coverage in claim.header().references.iter().skip(1) {
-        if let Some(coverage) = overlay.entry(*coverage)? {
-            let payer = coverage.header().issuer;
-            if !payers.contains(&payer) {
-                payers.push(payer);
-            }
-        }
-    }
-    Ok(payers)
 }
 
 /// A coverage counts while its date runs, its payer is a member and nothing newer replaces it.

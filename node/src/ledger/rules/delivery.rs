@@ -15,8 +15,7 @@ use proto::signing::PublicKey;
 
 use super::super::View;
 use super::super::overlay::Overlay;
-use super::claim::payers_of;
-use super::{Rule, admitted, referenced, same_till, within};
+use super::{Rule, admitted, payers_of, referenced, same_till, within};
 
 /// The till that claimed hands over what the claim still has.
 pub(super) fn deliver<V: View>(

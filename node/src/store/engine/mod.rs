@@ -21,6 +21,7 @@
 //! mark, every record after it), or the last records and all that. An old copy of the folder is
 //! sound: peers find it. A thief with these files has sealed payloads and their salts.
 
+mod check;
 mod opening;
 mod segment;
 mod segments;
@@ -35,9 +36,10 @@ use sled::Batch;
 pub(super) use self::segments::Segments;
 pub use self::state::{RecordSpan, SignedLock};
 
+use self::check::{checked, unchecked};
 use self::segments::Folder;
 use self::slots::{Mark, StateFile};
-use self::state::{State, checked, unchecked};
+use self::state::State;
 use super::{Store, StoreError, Stored, disk, keys, lock};
 use crate::engine::record::{applied_from_bytes, applied_to_bytes, record_to_bytes};
 use crate::engine::{Applied, EngineId, Entry, LogId, Vote};

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proto::hash::{Context, HASH_BYTES, derive};
 
-use super::state::{checked, unchecked};
+use super::check::{checked, unchecked};
 use crate::engine::record::{
     RECORD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_VERSION, Reader, put_optional_log_id,
     record_from_bytes,

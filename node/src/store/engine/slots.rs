@@ -19,7 +19,8 @@ use std::path::Path;
 
 use proto::hash::HASH_BYTES;
 
-use super::state::{State, checked, unchecked};
+use super::check::{checked, unchecked};
+use super::state::State;
 use crate::engine::LogId;
 use crate::engine::record::{LOG_ID_BYTES, log_id_from_bytes, log_id_to_bytes};
 use crate::store::disk::{Syncs, sync_folder, write_zeros_at};

@@ -16,9 +16,10 @@
 //!
 //! All of it is one value, so that a lost vote is a lost state and cannot pass for "not voted yet".
 
-use proto::hash::{Context, HASH_BYTES, Hash, derive};
+use proto::hash::Hash;
 use proto::ids::TreeSize;
 
+use super::check::{checked, unchecked};
 use super::segment::HEADER_BYTES;
 use crate::engine::record::{
     RECORD_VERSION, Reader, RecordError, VOTE_BYTES, put_optional_log_id, vote_from_bytes,
@@ -162,22 +163,10 @@ fn optional<'a, T>(
     there.then(|| value(reader)).transpose()
 }
 
-/// Bytes and, after them, their check under a key: a value that changed on the disk, or lies under
-/// another key, is none.
-pub(super) fn checked(key: &[u8], mut bytes: Vec<u8>) -> Vec<u8> {
-    let check = derive(Context::EngineRecord, &[key, &bytes]);
-    bytes.extend(check.as_bytes());
-    bytes
-}
-
-/// The bytes of a value that passes its check under this key.
-pub(super) fn unchecked<'a>(key: &[u8], bytes: &'a [u8]) -> Option<&'a [u8]> {
-    let (content, check) = bytes.split_last_chunk::<HASH_BYTES>()?;
-    (derive(Context::EngineRecord, &[key, content]).as_bytes() == check).then_some(content)
-}
-
 #[cfg(test)]
 mod tests {
+    use proto::hash::HASH_BYTES;
+
     use super::*;
     use crate::engine::CommittedLeaderId;
 
