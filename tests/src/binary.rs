@@ -8,10 +8,14 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+/// Set by `tests/run`, whose one build of the workspace has made the binaries from the libraries of
+/// the tests; a package built by itself takes other features, and all of that once more.
+const BUILT: &str = "VITRAIL_TEST_BUILT";
+
 /// The path of `vitrail-node`, of the same profile and target folder as the running program.
 ///
 /// Cargo builds no binaries of other packages for a test. Where cargo is at hand it is asked to,
-/// so that a test never runs against yesterday's node.
+/// so that a test never runs against yesterday's node; not where [`BUILT`] says that it was.
 ///
 /// # Panics
 /// When it is neither there nor can be built; the message says how to build it.
@@ -97,6 +101,9 @@ fn is_of_a_package(name: &OsStr) -> bool {
 }
 
 fn build(folder: &Path, package: &str, name: &str) {
+    if env::var_os(BUILT).is_some() {
+        return;
+    }
     // Cargo tells the programs that it runs where it is.
     let (Some(cargo), Some(target)) = (env::var_os("CARGO"), folder.parent()) else {
         return;
