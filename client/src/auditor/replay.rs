@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proto::attestation::{
     Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
-    GRANT_DAYS_MAX, Grant, GrantClass, GrantState, RESERVATION_DAYS_MAX, Revocation,
-    SESSION_MS_MAX, State, catalogue_index, coverage_index, grant_index, member_may_issue,
-    till_may_issue,
+    GRANT_DAYS_MAX, Grant, GrantClass, GrantState, ORDER_SKEW_MS_MAX, RESERVATION_DAYS_MAX,
+    Revocation, SESSION_MS_MAX, State, catalogue_index, coverage_index, grant_index,
+    member_may_issue, till_may_issue,
 };
 use proto::entry::{Header, Kind, VerifiedEntry};
 use proto::hash::Hash;
@@ -151,6 +151,7 @@ impl Replay {
             self.devices.insert(grant.till.to_bytes(), enrolled);
         }
         let has_payload = header.commitment.is_some();
+        let is_founding = self.entries.is_empty();
         self.entries.push(Brief {
             kind: header.kind,
             issuer,
@@ -158,6 +159,10 @@ impl Replay {
             detail,
         });
         *self.counts.entry(header.kind).or_default() += 1;
+        // No batch decided entry 0: neither its id nor its time says anything of others.
+        if is_founding {
+            return;
+        }
         self.requests.insert((header.request_id, issuer));
         let oldest = header.issued_at.get().saturating_sub(REQUEST_MEMORY_MS);
         while self
@@ -192,6 +197,7 @@ impl Replay {
         if self.requests.contains(&(header.request_id, issuer)) {
             return Err(Reason::RequestReused.into());
         }
+        self.require_order(header.issued_at)?;
         match attestation {
             Attestation::Roster(signed) => return succeed(signed, &roster),
             Attestation::Catalogue(notice) => name_catalogue(notice, span)?,
@@ -206,6 +212,16 @@ impl Replay {
             Attestation::Access(_) => {}
         }
         Ok(roster)
+    }
+
+    /// No moment is late enough for what stands before the entry and early enough for the entry.
+    /// The newest id that is remembered has the latest time of all entries, as those that are
+    /// forgotten are earlier than the one for which they were.
+    fn require_order(&self, issued_at: UnixMillis) -> Result<(), Reason> {
+        let latest = issued_at.get().saturating_add(ORDER_SKEW_MS_MAX);
+        let newest = self.requests.last().map(|(id, _)| id.at().get());
+        let fits = newest.is_none_or(|newest| newest <= latest);
+        fits.then_some(()).ok_or(Reason::ClockSkew)
     }
 
     fn issuer_may(&self, roster: &Roster, header: &Header, span: Span) -> Result<(), Reason> {

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use proto::attestation::{Attestation, Erasure, Revocation};
+use proto::attestation::{Attestation, Erasure, ORDER_SKEW_MS_MAX, Revocation};
 use proto::ids::UnixMillis;
 
 use super::*;
@@ -352,4 +352,19 @@ async fn an_entry_far_from_its_neighbours_in_time_can_still_be_admitted() {
     let mut ledger = Ledger::furnished();
     ledger.append_at("amc", &coverage(8), UnixMillis::new(BEGIN.get() - 60_000));
     audit(&ledger).await.unwrap();
+}
+
+/// A ledger whose last entry was issued so much before the one that it stands behind.
+fn issued_before(milliseconds: u64) -> Ledger {
+    let (mut ledger, at) = (Ledger::furnished(), BEGIN.get() + 500_000);
+    ledger.append_at("amc", &coverage(8), UnixMillis::new(at));
+    ledger.append_at("amc", &coverage(9), UnixMillis::new(at - milliseconds));
+    ledger
+}
+
+#[tokio::test]
+async fn an_entry_that_stands_where_no_moment_could_have_put_it_is_named() {
+    audit(&issued_before(ORDER_SKEW_MS_MAX)).await.unwrap();
+    let late = issued_before(ORDER_SKEW_MS_MAX + 1);
+    assert_eq!(last_fails(&late).await, Reason::ClockSkew);
 }

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use proto::attestation::{Attestation, ShapeError, State, roster_index};
+use proto::attestation::{
+    Attestation, CLOCK_SKEW_MS_MAX, ORDER_SKEW_MS_MAX, ShapeError, State, roster_index,
+};
 use proto::checkpoint::{Checkpoint, CheckpointError};
 use proto::entry::{Entry, EntryError, VerifiedEntry};
-use proto::ids::{LeafIndex, Origin, RequestId};
+use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis};
 use proto::map::Crown;
 use proto::roster::{Roster, SignedRoster};
 use proto::tile::RightEdge;
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 
 use super::checking::Chain;
 use super::gathering::Gathering;
+use super::ordering::votes_alone;
 use super::recalling::Recalling;
 use super::steps::grow_from;
 use super::worker::Worker;
@@ -184,13 +187,40 @@ pub(super) fn take_up(
     let came_by_pages = header.as_ref().map_or(snapshot.size().get() > 1, |it| {
         it.claimed().checkpoint(roster.origin()) != *snapshot.checkpoint().claimed()
     });
-    let chain = header.map_or_else(Chain::default, |it| Chain::after(it.claimed()));
+    let chain = match header {
+        Some(header) => Chain::after(header.claimed()),
+        None if votes_alone(roster, witness.name()) => begun_anew(&snapshot)?,
+        None => Chain::default(),
+    };
     let begun = Begun {
         snapshot,
         chain,
         came_by_pages,
     };
     Ok(start(store.clone(), witness, observer, begun))
+}
+
+/// The chain of a member that votes alone, over a ledger that came back without its headers. Nobody
+/// else knows the moment of the last batch; it is not before the newest entry's by more than the
+/// clock skew, so neither is the next one.
+fn begun_anew(snapshot: &Snapshot) -> Result<Chain, ReadError> {
+    let mut newest = UnixMillis::new(0);
+    // Entry 0 was decided in no batch.
+    for index in (1..snapshot.size().get()).rev() {
+        let Some(entry) = snapshot.entry(LeafIndex::new(index))? else {
+            break;
+        };
+        let issued_at = entry.header().issued_at;
+        newest = newest.max(issued_at);
+        // What stands before an entry was issued at most so much after it.
+        if issued_at.get().saturating_add(ORDER_SKEW_MS_MAX) < newest.get() {
+            break;
+        }
+    }
+    Ok(Chain {
+        at: UnixMillis::new(newest.get().saturating_sub(CLOCK_SKEW_MS_MAX)),
+        ..Chain::default()
+    })
 }
 
 /// The state that was on disk, with the roster that its map says is in force. That this roster

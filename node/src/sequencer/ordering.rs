@@ -479,7 +479,7 @@ fn states(header: &BatchHeader, snapshot: &Snapshot) -> bool {
     header.checkpoint(snapshot.roster().origin()) == *snapshot.checkpoint().claimed()
 }
 
-fn votes_alone(roster: &Roster, name: &MemberName) -> bool {
+pub(super) fn votes_alone(roster: &Roster, name: &MemberName) -> bool {
     let mut voting = roster.voting_members();
     voting.next().is_some_and(|it| it.name == *name) && voting.next().is_none()
 }

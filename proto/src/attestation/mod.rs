@@ -45,6 +45,10 @@ use crate::signing::PublicKey;
 /// How far an issuer's clock may be from the batch's: tills are not all on NTP, and beyond two
 /// minutes the order of two shops' claims would no longer mean anything.
 pub const CLOCK_SKEW_MS_MAX: u64 = 120_000;
+/// How much earlier than an entry that stands before it an entry may have been issued: the first is
+/// at most the clock skew ahead of its batch, the second at most that behind its own, and no batch
+/// is decided at a moment before the last one's. Entry 0 founds the ledger outside of any batch.
+pub const ORDER_SKEW_MS_MAX: u64 = 2 * CLOCK_SKEW_MS_MAX;
 /// The longest reservation: the usual delay from a quote to the delivery of glasses.
 pub const RESERVATION_DAYS_MAX: u32 = 60;
 /// The longest validity of a coverage: a contract year and a day.

@@ -4,7 +4,10 @@
 use super::appended::{Before, Seen, StateMissing};
 use super::extension::Vouched;
 use super::{Appended, BACK_DATING_MS_MAX, BatchLink, EvidenceError, Offence};
-use crate::attestation::{Attestation, CLOCK_SKEW_MS_MAX, SlotStatus, State, slot_index};
+use crate::attestation::{
+    Attestation, CLOCK_SKEW_MS_MAX, ORDER_SKEW_MS_MAX, SlotStatus, State, slot_index,
+};
+use crate::entry::Entry;
 use crate::ids::{LeafIndex, UnixMillis};
 use crate::receipt::EntryProof;
 use crate::refusal::Reason;
@@ -50,8 +53,9 @@ pub(super) fn back_dated(
 
 /// Whether a rule refuses an entry that is in the log. The signatures have been checked.
 ///
-/// What can be shown is a claim of a slot that is taken. Other rules ask for more of the log than
-/// the states that their entry touches.
+/// What can be shown is a claim of a slot that is taken, and an entry that was issued long before
+/// one that is shown to stand before it. Other rules ask for more of the log than the states that
+/// their entry touches.
 pub(super) fn broken(
     vouched: &Vouched,
     appended: &Appended,
@@ -59,9 +63,13 @@ pub(super) fn broken(
     reason: Reason,
 ) -> Result<Result<Offence, EvidenceError>, EvidenceError> {
     let mut found = None;
+    let ahead = newest_before(appended.entries(), vouched.before.size.get(), index);
     let mut watch = |at: LeafIndex, seen: Seen<'_>, before: Before<'_>| {
         if at == index {
-            found = Some(refuses(reason, seen, before)?);
+            found = Some(match reason {
+                Reason::ClockSkew => is_late(seen, ahead),
+                _ => refuses(reason, seen, before)?,
+            });
         }
         Ok(())
     };
@@ -76,6 +84,27 @@ pub(super) fn broken(
             "the rule admits the entry where it stands",
         )),
     })
+}
+
+/// The latest moment at which an entry was issued that is shown to stand before this place; the
+/// first of those given stands at `first`.
+fn newest_before(entries: &[Entry], first: u64, index: LeafIndex) -> Option<UnixMillis> {
+    let placed = (first..index.get()).zip(entries);
+    let decided = placed.filter(|(place, _)| *place > 0);
+    decided.map(|(_, entry)| entry.header().issued_at).max()
+}
+
+/// Whether the entry was issued too long before one that stands before it; `None` when those that
+/// are given do not show it, as one still further ahead may.
+fn is_late(seen: Seen<'_>, ahead: Option<UnixMillis>) -> Option<bool> {
+    let latest = seen
+        .header
+        .issued_at
+        .get()
+        .saturating_add(ORDER_SKEW_MS_MAX);
+    ahead
+        .is_some_and(|ahead| ahead.get() > latest)
+        .then_some(true)
 }
 
 /// Whether the rule refuses the entry at every moment at which it can have been decided; `None`

@@ -2,6 +2,7 @@ mod honest;
 
 use super::example::{BEGIN, History, access, claim, cosigned, led};
 use super::*;
+use crate::attestation::ORDER_SKEW_MS_MAX;
 use crate::batch::BatchHeader;
 use crate::checkpoint::Checkpoint;
 use crate::ids::UnixMillis;
@@ -62,6 +63,7 @@ fn liars() -> Vec<Lie> {
     all.extend(wrong_maps(&history));
     all.extend(of_leaders(&history));
     all.extend(broken_rules(&history));
+    all.extend(back_dated_entry(&history));
     all
 }
 
@@ -190,6 +192,30 @@ fn broken_rules(history: &History) -> [Lie; 2] {
     ]
 }
 
+/// The last entry was issued so much before the one that it stands behind.
+fn issued_before(history: &History, milliseconds: u64) -> Evidence {
+    let (mut history, at) = (history.clone(), later(500_000));
+    history.append(&access(1), &till(), at);
+    let long_ago = UnixMillis::new(at.get() - milliseconds);
+    history.append(&access(2), &till(), long_ago);
+    history.seal(at);
+    Evidence::Rule {
+        extension: Extension::Batch(link(&history, 5, |_| ())),
+        appended: history.appended(Some(4), 5),
+        index: LeafIndex::new(history.entries.len() as u64 - 1),
+        reason: Reason::ClockSkew,
+    }
+}
+
+fn back_dated_entry(history: &History) -> [Lie; 1] {
+    let (index, reason) = (
+        LeafIndex::new(history.entries.len() as u64 + 1),
+        Reason::ClockSkew,
+    );
+    let late = issued_before(history, ORDER_SKEW_MS_MAX + 1);
+    [(late, Offence::Rule { index, reason }, vec![1], false)]
+}
+
 #[test]
 fn each_lie_is_shown_by_a_file_that_names_who_told_it() {
     let roster = federation(4, 0);
@@ -218,7 +244,7 @@ fn each_lie_is_shown_by_a_file_that_names_who_told_it() {
 
 /// The leaf hash of each file of [`liars`], in their order: whoever changes a byte of the format
 /// gives it another title.
-const GOLDEN: [&str; 12] = [
+const GOLDEN: [&str; 13] = [
     "LSKn8h3chJHeidJQAUE5gwmU/hd7XQlsIJUKMTNQhC8=",
     "7doAUhbEX4l6m4SHbxhVKRYPmTiydRJCDMbpuLYhsQ8=",
     "nm3O8fWgGMSyjcHl3fq2qtLcX+7jqPuAMT1e5mnBYDg=",
@@ -231,6 +257,7 @@ const GOLDEN: [&str; 12] = [
     "1LYKdV6SurDXSqLelFNAEVN7t11uYcwiZ6EQjZ8jZJU=",
     "A4cqUxzLO77Ikl/1ur0kgspXACpcdIBOp6I8WxXvHp4=",
     "724JAPsfqWF1E9Nl4pQpK1qRXbMR/GjatX65X4qNW4E=",
+    "FZspDGEek2K3iFpoAl7h+tMw060E35DQ55WCYPaU6MQ=",
 ];
 
 #[test]
@@ -402,6 +429,9 @@ fn a_rule_that_takes_the_log_is_said_to_take_it() {
         refused(&admitted),
         EvidenceError::NoContradiction(_)
     ));
+    let on_time = issued_before(&history, ORDER_SKEW_MS_MAX);
+    let error = refused(&on_time);
+    assert!(matches!(error, EvidenceError::NeedsTheLog { .. }));
     let outside = LeafIndex::new(1);
     let error = refused(&rule(outside, reason));
     assert_eq!(error, EvidenceError::NotAppended { index: outside });

@@ -61,6 +61,24 @@ async fn a_slot_that_is_taken_twice_is_shown_and_other_rules_take_the_log() {
 }
 
 #[tokio::test]
+async fn an_entry_that_is_dated_back_is_shown_with_one_that_stands_before_it() {
+    let ledger = issued_before(ORDER_SKEW_MS_MAX + 1);
+    let seen = Ledger::furnished().checkpoint();
+    for seen in [None, Some(&seen)] {
+        let verdict = shown(ledger.files(), seen).await.unwrap().unwrap();
+        let (index, reason) = (LeafIndex::new(7), Reason::ClockSkew);
+        assert_eq!(verdict.offence, Offence::Rule { index, reason });
+        assert!(verdict.certified);
+    }
+    // What was seen before ends behind the later one: only the whole log shows both.
+    let mut seen = Ledger::furnished();
+    let at = UnixMillis::new(BEGIN.get() + 500_000);
+    seen.append_at("amc", &coverage(8), at);
+    let verdict = shown(ledger.files(), Some(&seen.checkpoint())).await;
+    assert!(verdict.unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn a_rewritten_log_a_fork_and_a_way_back_are_shown() {
     let seen = Ledger::furnished().checkpoint();
     let (from, to) = (TreeSize::new(6), TreeSize::new(7));
