@@ -72,7 +72,9 @@ impl Failure for FileError {
     }
 }
 
-pub(crate) fn io_error(path: &Path, error: &std::io::Error) -> FileError {
+/// What the system says of a file.
+#[must_use]
+pub fn io_error(path: &Path, error: &std::io::Error) -> FileError {
     let path = path.to_owned();
     match error.kind() {
         ErrorKind::NotFound => FileError::Missing { path },
@@ -100,6 +102,23 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
         });
     }
     Ok(bytes)
+}
+
+/// The files in a folder, by name; what is no file is passed over.
+///
+/// # Errors
+/// [`FileError::Missing`] or [`FileError::Io`].
+pub fn in_folder(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let unreadable = |error| io_error(path, &error);
+    let mut files = Vec::new();
+    for item in fs::read_dir(path).map_err(unreadable)? {
+        let file = item.map_err(unreadable)?.path();
+        if file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// A file that is read piece by piece.

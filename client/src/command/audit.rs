@@ -15,9 +15,9 @@ use proto::ids::Origin;
 use proto::roster::Roster;
 
 use super::cover::progress_bar;
-use super::evidence::verify;
+use super::evidence::{Given, verify};
 use super::report::AuditReport;
-use super::report::evidence::{AuditFailedReport, EvidenceReport};
+use super::report::evidence::{AuditFailedReport, EvidenceReport, GivenReport};
 use super::{Answer, Failed, SettingsArgs};
 
 /// The folder of evidence, here or in the folder of the report.
@@ -36,6 +36,10 @@ pub(super) struct AuditArgs {
     /// on from the last audit that was kept in it
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+    /// A file of evidence that somebody gave, or a folder of them, which is verified and listed
+    /// beside the audit; can be given several times
+    #[arg(long = "given", value_name = "PATH")]
+    given: Vec<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -47,6 +51,8 @@ pub(super) async fn audit(args: AuditArgs) -> Answer {
         ..Settings::default()
     })?;
     let roster = profile.roster()?;
+    // Before the log is read: that a file cannot be is better known at once.
+    let given = Given::find(&args.given)?;
     let log = address(&profile, &roster)?;
     let source = HttpSource::new(&log)?;
     let mut view = profile.view()?;
@@ -74,13 +80,15 @@ pub(super) async fn audit(args: AuditArgs) -> Answer {
                 Some(folder) => folder.evidence(),
                 None => args.evidence,
             };
-            return found(&auditor, failed, &evidence, folder.as_ref(), &course).await;
+            let given = given.verify(auditor.roster(), auditor.roster())?;
+            return found(&auditor, failed, &evidence, folder.as_ref(), &course, given).await;
         }
     };
     // The view first: what is kept must never be ahead of it.
     view.settle(&audited.roster, &audited.checkpoint)?;
     let written = folder.map(|folder| folder.passed(&course, auditor.roster()));
-    Ok(Box::new(report(&audited, written.transpose()?)))
+    let given = given.verify(&audited.roster, auditor.roster())?;
+    Ok(Box::new(report(&audited, written.transpose()?, given)))
 }
 
 /// Where the reports of the audits of one ledger lie, and what the next one goes on from.
@@ -138,6 +146,7 @@ async fn found(
     folder: &Path,
     report: Option<&ReportFolder>,
     course: &Course,
+    given: Vec<GivenReport>,
 ) -> Answer {
     // An audit that could not be finished has found nothing.
     if failed.kind() != FailureKind::Refused {
@@ -159,6 +168,7 @@ async fn found(
         file,
         evidence,
         report: written,
+        given,
     }))
 }
 
@@ -202,7 +212,7 @@ fn address(profile: &Profile, roster: &Roster) -> Result<String, ProfileError> {
     Ok(format!("http://{}", address.as_str()))
 }
 
-fn report(audited: &Audit, written: Option<PathBuf>) -> AuditReport {
+fn report(audited: &Audit, written: Option<PathBuf>, given: Vec<GivenReport>) -> AuditReport {
     let checkpoint = &audited.checkpoint;
     AuditReport {
         origin: checkpoint.origin().to_string(),
@@ -220,5 +230,6 @@ fn report(audited: &Audit, written: Option<PathBuf>) -> AuditReport {
         map_size: audited.map_size,
         entry_bytes: audited.entry_bytes,
         report: written,
+        given,
     }
 }

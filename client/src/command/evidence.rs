@@ -1,10 +1,11 @@
 //! `evidence verify`: who signed what no honest member signs, offline, with the roster alone.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use client::auditor::findings::EvidenceFacts;
-use client::files;
+use client::files::{self, FileError};
 use client::page;
 use client::profile;
 use proto::evidence::{EVIDENCE_BYTES_MAX, Evidence, EvidenceError, Verdict};
@@ -12,7 +13,7 @@ use proto::roster::Roster;
 
 use super::Answer;
 use super::report::StepReport;
-use super::report::evidence::{EvidenceReport, VerdictReport};
+use super::report::evidence::{EvidenceReport, GivenReport, VerdictReport};
 
 /// What can be done with evidence.
 #[derive(Subcommand)]
@@ -61,6 +62,65 @@ fn page(bytes: &[u8], roster: &Roster, file: &Path) -> String {
     let file = file.file_name().unwrap_or_default().to_string_lossy();
     let facts = EvidenceFacts::of(&file, evidence.as_ref().ok(), &verified, roster);
     page::evidence::page(&facts, roster.origin().as_str(), failed)
+}
+
+/// The first words of a file of evidence; a folder of a node's data has other files beside them.
+const FIRST_WORDS: &[u8] = b"vitrail evidence ";
+
+/// Files of evidence that somebody gave.
+pub(super) struct Given(Vec<PathBuf>);
+
+impl Given {
+    /// These files, and what is evidence in these folders.
+    ///
+    /// # Errors
+    /// A file or folder cannot be read.
+    pub(super) fn find(paths: &[PathBuf]) -> Result<Self, FileError> {
+        let mut given = Vec::new();
+        for path in paths {
+            if !path.is_dir() {
+                drop(files::open(path)?);
+                given.push(path.clone());
+                continue;
+            }
+            for file in files::in_folder(path)? {
+                if begins_as_evidence(&file)? {
+                    given.push(file);
+                }
+            }
+        }
+        Ok(Self(given))
+    }
+
+    /// Verifies each under the first of these rosters under which it holds.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is longer than any evidence.
+    pub(super) fn verify(
+        self,
+        in_force: &Roster,
+        known: &Roster,
+    ) -> Result<Vec<GivenReport>, FileError> {
+        let given = self.0.into_iter().map(|file| {
+            let bytes = files::read(&file, EVIDENCE_BYTES_MAX)?;
+            let evidence = match verify(&bytes, in_force) {
+                held if held.valid => held,
+                // A key that it is about may have been replaced since.
+                _ => verify(&bytes, known),
+            };
+            Ok(GivenReport { file, evidence })
+        });
+        given.collect()
+    }
+}
+
+fn begins_as_evidence(file: &Path) -> Result<bool, FileError> {
+    let mut begin = Vec::new();
+    let read = files::open(file)?
+        .take(FIRST_WORDS.len() as u64)
+        .read_to_end(&mut begin);
+    read.map_err(|error| files::io_error(file, &error))?;
+    Ok(begin == FIRST_WORDS)
 }
 
 /// Verifies bytes, and says how each step went.

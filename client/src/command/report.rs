@@ -300,6 +300,9 @@ pub(super) struct AuditReport {
     /// The page for people, if one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) report: Option<PathBuf>,
+    /// Files of evidence that were given: one that holds makes the answer a no.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) given: Vec<evidence::GivenReport>,
 }
 
 impl Report for AuditReport {
@@ -320,11 +323,21 @@ impl Report for AuditReport {
         if let Some(page) = &self.report {
             let _ = writeln!(text, "report in {}", page.display());
         }
-        text
+        text + &evidence::GivenReport::lines(&self.given)
     }
 
     fn json(&self) -> String {
         to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.given.iter().all(|given| !given.evidence.valid)
+    }
+
+    fn problem(&self) -> Option<(String, Option<&'static str>)> {
+        let hint = "the log holds all the same; show the file to the federation";
+        let accused = "a file that was given shows what no honest member signs".to_owned();
+        (!self.is_yes()).then_some((accused, Some(hint)))
     }
 }
 

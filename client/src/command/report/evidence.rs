@@ -103,11 +103,42 @@ pub(in super::super) struct AuditFailedReport {
     /// The page for people, if one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in super::super) report: Option<PathBuf>,
+    /// Files of evidence that were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in super::super) given: Vec<GivenReport>,
+}
+
+/// A file of evidence that somebody gave to an audit.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct GivenReport {
+    pub(in super::super) file: PathBuf,
+    pub(in super::super) evidence: EvidenceReport,
+}
+
+impl GivenReport {
+    /// One line for each file: whom it accuses of what, or why it accuses nobody.
+    pub(super) fn lines(given: &[Self]) -> String {
+        let mut text = String::new();
+        for Self { file, evidence } in given {
+            let file = file.display();
+            let _ = match (&evidence.verdict, &evidence.failure) {
+                (Some(verdict), _) => {
+                    let members = verdict.members.join(", ");
+                    writeln!(text, "given {file}: guilty {members}: {}", verdict.what)
+                }
+                (None, failure) => {
+                    let failure = failure.as_deref().unwrap_or_default();
+                    writeln!(text, "given {file}: accuses nobody: {failure}")
+                }
+            };
+        }
+        text
+    }
 }
 
 impl Report for AuditFailedReport {
     fn text(&self) -> String {
-        let mut text = self.evidence.text();
+        let mut text = self.evidence.text() + &GivenReport::lines(&self.given);
         let _ = writeln!(text, "written to {}", self.file.display());
         if let Some(page) = &self.report {
             let _ = writeln!(text, "report in {}", page.display());

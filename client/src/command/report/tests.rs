@@ -412,6 +412,7 @@ fn an_audit_is_told_with_its_roots_and_counts() {
         map_size: 5,
         entry_bytes: 1_234,
         report: None,
+        given: Vec::new(),
     };
     assert_snapshot!(report.json(), @r#"{"origin":"vitrail.example/optique","size":6,"log_root":"AQEB=","map_root":"AgIC=","epoch":0,"time":1768000006,"cosigned_by":["amo"],"counts":{"claim":5,"roster":1},"map_size":5,"entry_bytes":1234}"#);
     assert_snapshot!(report.text(), @"
@@ -423,6 +424,39 @@ fn an_audit_is_told_with_its_roots_and_counts() {
     roster of epoch 0, checkpoint cosigned by amo
     ");
     assert_allowed("audit", &report.json());
+    assert!(report.is_yes() && report.problem().is_none());
+    let accused = AuditReport {
+        given: vec![given("two-headers", true), given("spoiled", false)],
+        ..report
+    };
+    assert!(!accused.is_yes() && accused.problem().is_some());
+    assert_allowed("audit", &accused.json());
+    let text = accused.text();
+    let lines: Vec<_> = text.lines().rev().take(2).collect();
+    assert_snapshot!(lines[1], @"given two-headers.txt: guilty amc: signed two batches 5 in term 3");
+    assert_snapshot!(lines[0], @"given spoiled.txt: accuses nobody: no member signed both");
+}
+
+/// A file that was given, and either accuses or not.
+fn given(name: &str, valid: bool) -> evidence::GivenReport {
+    let verdict = evidence::VerdictReport {
+        offence: "two-headers",
+        members: vec!["amc".to_owned()],
+        certified: false,
+        what: "signed two batches 5 in term 3".to_owned(),
+        sentence: "A signé deux lots différents pour la place 5 du mandat 3.".to_owned(),
+    };
+    evidence::GivenReport {
+        file: format!("{name}.txt").into(),
+        evidence: evidence::EvidenceReport {
+            valid,
+            passed: Vec::new(),
+            failed_step: (!valid).then_some("signatures"),
+            failure: (!valid).then(|| "no member signed both".to_owned()),
+            verdict: valid.then_some(verdict),
+            takes_the_log: false,
+        },
+    }
 }
 
 #[test]
@@ -459,6 +493,7 @@ fn the_json_of_evidence_is_an_interface() {
             takes_the_log: true,
         },
         report: None,
+        given: Vec::new(),
     };
     assert!(!found.is_yes() && found.is_known() && !found.evidence.is_known());
     assert_snapshot!(found.json(), @r#"{"failure":"map root: the checkpoint has another one than the entries give","file":"evidence/wrong-map.txt","evidence":{"valid":false,"passed":[],"failed_step":"contradiction","failure":"it takes the log","verdict":null,"takes_the_log":true}}"#);
