@@ -6,13 +6,18 @@
     reason = "a scenario fails where it stands"
 )]
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use node::engine::{EngineId, Membership, Seat};
+use proto::hash::Hash;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use proto::wire::v1::EngineAppendOutcome;
-use tests::engine_liar::{Forged, Liar};
+use serde_json::Value;
+use tests::binary::vitrail;
+use tests::engine_liar::{Forged, Liar, Lie};
 use tests::nodes::Nodes;
 use tests::replicated::all_voting;
 use tests::workload::{Ground, fresh_slots};
@@ -28,7 +33,7 @@ struct World {
     ground: Ground,
     till: SecretKey,
     liar: Liar,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl World {
@@ -44,7 +49,7 @@ impl World {
             ground,
             till,
             liar,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -68,12 +73,79 @@ impl World {
         }
     }
 
+    /// The liar's message with a batch of so many claims, and a lie.
+    async fn batch(&self, heartbeat: &Forged, claims: usize, lie: Lie) -> Forged {
+        let session = self.nodes.session("cnam", &self.till);
+        let newest = session.home().checkpoint().await.unwrap();
+        let claims: Vec<_> = (0..claims)
+            .map(|_| self.ground.claim(&self.till, &fresh_slots(1)))
+            .collect();
+        let claims: Vec<_> = claims.iter().collect();
+        self.liar.with_batch(heartbeat, &claims, &newest, lie)
+    }
+
+    /// Each honest member's node has kept a file that accuses the liar, for whoever has the roster;
+    /// one that is changed accuses nobody. The node counts what it refused.
+    fn shown_by_all(&self, offence: &str) {
+        for member in HONEST {
+            let refused = self.nodes.folder(member).join("data/refused");
+            let files = fs::read_dir(refused).unwrap();
+            let mut files = files.map(|it| it.unwrap().path());
+            let file = files.find(|it| it.extension().is_some_and(|it| it == "evidence"));
+            let file = file.unwrap_or_else(|| panic!("{member} has no evidence"));
+            let (code, said) = self.verify(&file);
+            assert_eq!(code, Some(0), "{said}");
+            let said: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(said["verdict"]["offence"], offence);
+            assert_eq!(said["verdict"]["members"], serde_json::json!(["beta"]));
+
+            let mut bytes = fs::read(&file).unwrap();
+            let place = bytes.len() * 2 / 3;
+            bytes[place] ^= 1;
+            let changed = self.dir.path().join("changed.evidence");
+            fs::write(&changed, bytes).unwrap();
+            let (code, said) = self.verify(&changed);
+            assert_eq!(code, Some(1), "{said}");
+
+            let fault = format!(
+                "vitrail_batches_refused_total{{fault=\"{}\"}}",
+                fault_of(offence)
+            );
+            assert_eq!(
+                self.nodes.node(member).metric(&fault),
+                Some(1.0),
+                "{member}"
+            );
+        }
+    }
+
+    /// What `vitrail evidence verify` says of a file, with the roster alone.
+    fn verify(&self, file: &Path) -> (Option<i32>, String) {
+        let roster = self.dir.path().join("roster.txt");
+        let verified = vitrail()
+            .args(["evidence", "verify", "-o", "json", "--roster"])
+            .args([&roster, file])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+        (verified.status.code(), said)
+    }
+
     /// What each honest member's node answers.
     async fn refused_by_all(&mut self, forged: &Forged, want: Code) {
         for member in HONEST {
             let status = self.liar.append(member, forged).await.unwrap_err();
             assert_eq!(status.code(), want, "{member}: {}", status.message());
         }
+    }
+}
+
+/// The word in the metrics for the fault that the evidence shows.
+fn fault_of(offence: &str) -> &str {
+    match offence {
+        "wrong-map" => "roots",
+        "back-dated" => "dated",
+        same => same,
     }
 }
 
@@ -133,14 +205,75 @@ async fn forged_messages_are_refused_and_a_leader_that_lies_is_followed_no_more(
         let is_taken = answer.is_ok_and(|it| it.outcome() != EngineAppendOutcome::Unspecified);
         assert!(is_taken, "{member} still follows");
     }
-    let claim = world.ground.claim(&world.till, &fresh_slots(1));
-    let session = world.nodes.session("cnam", &world.till);
-    let checkpoint = session.home().checkpoint().await.unwrap();
-    let lie = world.liar.with_wrong_map(&heartbeat, &claim, &checkpoint);
+    let map_root = Some(Hash::from_bytes([2; 32]));
+    let lie = Lie {
+        map_root,
+        ..Lie::default()
+    };
+    let lie = world.batch(&heartbeat, 1, lie).await;
     world.refused_by_all(&lie, Code::FailedPrecondition).await;
     // One batch was enough: it may say that it leads as often as it likes.
     world
         .refused_by_all(&heartbeat, Code::PermissionDenied)
         .await;
     world.all_go_on().await;
+    world.shown_by_all("wrong-map");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_dated_back_is_refused_by_all_and_each_can_show_it() {
+    let mut world = World::new().await;
+    let heartbeat = world.liar.take_the_lead(&HONEST).await;
+    let lie = Lie {
+        ago_millis: 3_600_000,
+        ..Lie::default()
+    };
+    let lie = world.batch(&heartbeat, 1, lie).await;
+    world.refused_by_all(&lie, Code::FailedPrecondition).await;
+    world.all_go_on().await;
+    world.shown_by_all("back-dated");
+}
+
+/// The header names both entries, so whoever is shown one of them sees that there is another.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_cannot_be_hidden_from_one_member() {
+    let mut world = World::new().await;
+    let heartbeat = world.liar.take_the_lead(&HONEST).await;
+    let lie = Lie {
+        hidden: 1,
+        ..Lie::default()
+    };
+    let lie = world.batch(&heartbeat, 2, lie).await;
+    world.refused_by_all(&lie, Code::FailedPrecondition).await;
+    world.all_go_on().await;
+}
+
+/// Each side finds the history sound that it was shown first, and refuses the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_histories_for_two_sides_are_two_headers_that_accuse_the_leader() {
+    let mut world = World::new().await;
+    let heartbeat = world.liar.take_the_lead(&HONEST).await;
+    let far = Lie {
+        far: true,
+        ..Lie::default()
+    };
+    let histories = [
+        world.batch(&heartbeat, 1, far).await,
+        world.batch(&heartbeat, 2, far).await,
+    ];
+    let sides = [&HONEST[..2], &HONEST[2..]];
+    for (history, side) in histories.iter().zip(sides) {
+        for member in side {
+            let answer = world.liar.append(member, history).await.unwrap();
+            assert_eq!(answer.outcome(), EngineAppendOutcome::Conflict, "{member}");
+        }
+    }
+    for (history, side) in histories.iter().rev().zip(sides) {
+        for member in side {
+            let status = world.liar.append(member, history).await.unwrap_err();
+            assert_eq!(status.code(), Code::FailedPrecondition, "{member}");
+        }
+    }
+    world.all_go_on().await;
+    world.shown_by_all("two-headers");
 }

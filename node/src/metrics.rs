@@ -4,6 +4,8 @@
 //! else: no key, no name of a till, no value of an entry can get in, because no method here takes
 //! one.
 
+mod lies;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use proto::entry::Kind;
 use proto::ids::TreeSize;
 
+pub use self::lies::Lies;
 use crate::access::pattern::Pattern;
 use crate::ledger::{Outcome, Verdict};
 use crate::sequencer::BatchReport;
@@ -38,6 +41,7 @@ pub struct Metrics {
     vouched_entries: Gauge<u64, AtomicU64>,
     store_state: Family<StateLabels, Gauge>,
     recalling: Gauge,
+    cosignature_age: Gauge<f64, AtomicU64>,
     members: Family<MembersLabels, Gauge>,
     disk_free: Gauge<u64, AtomicU64>,
     disk_watermark: Gauge<u64, AtomicU64>,
@@ -50,6 +54,7 @@ pub struct Metrics {
     alarms: Family<AlarmLabels, Counter>,
     contracts: Gauge,
     contracts_refused: Counter,
+    lies: Lies,
 }
 
 /// One append that waits, for as long as this lives.
@@ -73,6 +78,9 @@ pub struct Reading {
     pub recalling: bool,
     /// The voting members, at a node that takes part in ordering.
     pub members: Option<Members>,
+    /// How old the newest cosignature is that this node has given to others; `None` when it gives
+    /// none.
+    pub cosignature_age: Option<Duration>,
     /// The room on the disk.
     pub disk: Option<Room>,
     /// The last backup.
@@ -94,6 +102,10 @@ pub struct Members {
     pub quorum: usize,
     /// How many of them have cosigned lately, as far as this node has heard, itself included.
     pub cosigning: usize,
+    /// How many only follow.
+    pub following: usize,
+    /// How many of those have cosigned lately.
+    pub following_cosigning: usize,
 }
 
 /// The room on the disk of the ledger, in bytes.
@@ -179,6 +191,7 @@ impl Metrics {
             vouched_entries: Gauge::default(),
             store_state: Family::default(),
             recalling: Gauge::default(),
+            cosignature_age: Gauge::default(),
             members: Family::default(),
             disk_free: Gauge::default(),
             disk_watermark: Gauge::default(),
@@ -191,6 +204,7 @@ impl Metrics {
             alarms: Family::default(),
             contracts: Gauge::default(),
             contracts_refused: Counter::default(),
+            lies: Lies::default(),
         };
         metrics.register_ledger();
         metrics.register_member();
@@ -238,11 +252,15 @@ impl Metrics {
 
     fn register_member(&mut self) {
         let registry = &mut self.registry;
+        self.lies.register(registry);
         let help = "Entries that a quorum is known to vouch for";
         registry.register("vouched_entries", help, self.vouched_entries.clone());
         let help = "1 while this node has yet to hear what it had signed, and signs nothing";
         registry.register("recalling", help, self.recalling.clone());
-        let help = "Members that vote, make a quorum, and have cosigned lately";
+        let help = "Age of the newest cosignature that others get of this node; infinite for none";
+        let (unit, age) = (Unit::Seconds, self.cosignature_age.clone());
+        registry.register_with_unit("cosignature_age", help, unit, age);
+        let help = "Members that vote, make a quorum, and have cosigned lately; that follow";
         registry.register("members", help, self.members.clone());
         let (free, watermark) = (self.disk_free.clone(), self.disk_watermark.clone());
         let help = "Free bytes of the ledger's disk";
@@ -277,6 +295,12 @@ impl Metrics {
         registry.register("contracts_refused", help, refused);
         let rpc = self.rpc_seconds.clone();
         registry.register_with_unit("rpc", "Time of one call", Unit::Seconds, rpc);
+    }
+
+    /// What is refused of other members is counted here.
+    #[must_use]
+    pub const fn lies(&self) -> &Lies {
+        &self.lies
     }
 
     /// One entry was decided.
@@ -380,17 +404,23 @@ impl Metrics {
     fn read_member(&self, reading: &Reading) {
         self.vouched_entries.set(reading.vouched.get());
         self.recalling.set(i64::from(reading.recalling));
+        let age = reading.cosignature_age.map(|age| age.as_secs_f64());
+        self.cosignature_age.set(age.unwrap_or(f64::INFINITY));
         self.members.clear();
         if let Some(members) = reading.members {
             let Members {
                 voting,
                 quorum,
                 cosigning,
+                following,
+                following_cosigning,
             } = members;
             for (are, count) in [
                 ("voting", voting),
                 ("quorum", quorum),
                 ("cosigning", cosigning),
+                ("following", following),
+                ("following-cosigning", following_cosigning),
             ] {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 self.members
@@ -484,7 +514,10 @@ mod tests {
                 voting: 4,
                 quorum: 3,
                 cosigning: 2,
+                following: 3,
+                following_cosigning: 1,
             }),
+            cosignature_age: Some(Duration::from_secs(4)),
             disk: Some(Room {
                 free: 1 << 40,
                 watermark: 1 << 30,
@@ -552,11 +585,15 @@ mod tests {
             "vitrail_members{are=\"voting\"} 4\n",
             "vitrail_members{are=\"quorum\"} 3\n",
             "vitrail_members{are=\"cosigning\"} 2\n",
+            "vitrail_members{are=\"following-cosigning\"} 1\n",
+            "vitrail_cosignature_age_seconds 4.0\n",
             "vitrail_disk_free_bytes 1099511627776\n",
             "vitrail_disk_watermark_bytes 1073741824\n",
             "vitrail_last_backup_timestamp_seconds 1768000000.5\n",
             "vitrail_last_backup_entries 6\n",
             "vitrail_alarms_total{pattern=\"night\"} 0\n",
+            "vitrail_batches_refused_total{fault=\"roots\"} 0\n",
+            "vitrail_pages_refused_total{fault=\"other-log\"} 0\n",
             "vitrail_connections 1\n",
             "vitrail_rpc_seconds_count{method=\"/m\",code=\"OK\"} 1\n",
         ] {

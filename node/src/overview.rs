@@ -198,6 +198,7 @@ impl Watched {
             settled: self.pace.size_at(before(now.seconds(), LATE_MAX.as_secs())),
             disk: self.store.disk_space().ok().map(Disk::from),
             backup: backup::last(&self.data).map(|it| UnixMillis::new(it.taken_at_ms)),
+            refused: (self.metrics.lies().batches(), self.metrics.lies().pages()),
             readings: Pattern::ALL
                 .map(|pattern| (pattern.as_str(), self.metrics.alarms(pattern)))
                 .to_vec(),
@@ -226,6 +227,8 @@ struct Sight {
     disk: Option<Disk>,
     backup: Option<UnixMillis>,
     readings: Vec<(&'static str, u64)>,
+    /// Batches and pages of other members that were refused.
+    refused: (u64, u64),
 }
 
 impl Sight {

@@ -22,6 +22,7 @@ use thiserror::Error;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use crate::sources::PageLie;
 use crate::tls::{self, TlsError};
 
 /// How long it may take to connect: beyond this the other node is as good as down.
@@ -61,10 +62,13 @@ pub enum PeerError {
 }
 
 impl PeerError {
-    /// Whether there is an answer that cannot be read: no honest node sends one.
+    /// That there is an answer which cannot be read: no honest node sends one.
     #[must_use]
-    pub const fn is_lie(&self) -> bool {
-        matches!(self, Self::Answer { .. })
+    pub const fn lie(&self) -> Option<PageLie> {
+        match self {
+            Self::Answer { .. } => Some(PageLie::Form),
+            Self::Call { .. } => None,
+        }
     }
 
     /// Whether the node answered that it has no such thing.

@@ -78,7 +78,8 @@ async fn round(sequencer: &Sequencer, peers: Vec<Peer>) {
     }
 }
 
-fn ask(peers: Vec<Peer>) -> JoinSet<Option<(MemberName, Vec<SignedCheckpoint>)>> {
+/// Asks all of them at the same time what cosignatures they hold.
+pub(crate) fn ask(peers: Vec<Peer>) -> JoinSet<Option<(MemberName, Vec<SignedCheckpoint>)>> {
     let mut asked = JoinSet::new();
     for peer in peers {
         asked.spawn(async move {

@@ -429,6 +429,7 @@ fn serve_grpc<T: Transport>(
         quotas,
         sequencer,
         following,
+        cosigner,
         engine,
         book,
         ..
@@ -465,23 +466,15 @@ fn serve_grpc<T: Transport>(
     if let Some(following) = following {
         servers.spawn(following.run(told(stopping)));
     }
+    // Each hears what this node had signed before it signs anything more.
     if engine.is_some() {
-        cosign(&sequencer, &secret, &mut servers, stopping);
+        let (asking, own) = (sequencer.clone(), secret.clone());
+        servers.spawn(recall::keep_asking(asking, own, told(stopping)));
+    } else if let Some(cosigner) = cosigner {
+        servers.spawn(cosigner.run(told(stopping)));
     }
+    servers.spawn(cosigning::carry(sequencer, secret, told(stopping)));
     Ok(servers)
-}
-
-/// Hears what this node had signed, and carries what it signs to the others.
-fn cosign(
-    sequencer: &Sequencer,
-    secret: &SecretKey,
-    servers: &mut JoinSet<()>,
-    stopping: &watch::Receiver<bool>,
-) {
-    let both = || (sequencer.clone(), secret.clone());
-    let ((asking, own), (carrying, key)) = (both(), both());
-    servers.spawn(recall::keep_asking(asking, own, told(stopping)));
-    servers.spawn(cosigning::carry(carrying, key, told(stopping)));
 }
 
 fn upstream(sequencer: &Sequencer, secret: &SecretKey, engine: Option<&Engine>) -> Upstream {

@@ -8,21 +8,75 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::ids::MemberName;
 
+use crate::metrics::Lies;
 use crate::peer::Peer;
+
+/// Why no honest node sends a page: a closed list, each with its word in the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageLie {
+    /// It cannot be read, or its entries do not stand where they must.
+    Form,
+    /// It is of another ledger.
+    OtherLedger,
+    /// An entry or payload is not the one that was signed.
+    Entry,
+    /// An entry breaks a rule, and no quorum vouches for it.
+    Rule,
+    /// Its entries are not those of the log of its checkpoint.
+    OtherLog,
+    /// No quorum is shown to vouch for it.
+    NotVouched,
+}
+
+impl PageLie {
+    /// Each of them.
+    pub const ALL: [Self; 6] = [
+        Self::Form,
+        Self::OtherLedger,
+        Self::Entry,
+        Self::Rule,
+        Self::OtherLog,
+        Self::NotVouched,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Form => "form",
+            Self::OtherLedger => "other-ledger",
+            Self::Entry => "entry",
+            Self::Rule => "rule",
+            Self::OtherLog => "other-log",
+            Self::NotVouched => "not-vouched",
+        }
+    }
+}
 
 /// Members whose nodes have sent what no honest node sends, while this process runs. Clones are the
 /// same list.
 #[derive(Debug, Clone, Default)]
-pub struct Liars(Arc<Mutex<BTreeSet<MemberName>>>);
+pub struct Liars {
+    members: Arc<Mutex<BTreeSet<MemberName>>>,
+    counted: Lies,
+}
 
 impl Liars {
+    /// Nobody yet; what is found is counted there.
+    #[must_use]
+    pub fn new(counted: Lies) -> Self {
+        let members = Arc::default();
+        Self { members, counted }
+    }
+
     fn has(&self, member: &MemberName) -> bool {
-        let members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.contains(member)
     }
 
-    fn add(&self, member: &MemberName) {
-        let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn add(&self, member: &MemberName, lie: PageLie) {
+        self.counted.page_refused(lie);
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if members.insert(member.clone()) {
             tracing::error!(%member, "this member's node sends pages that cannot be: it is asked last");
         }
@@ -50,6 +104,13 @@ impl Sources {
         };
         sources.sort();
         sources
+    }
+
+    /// The same nodes; whose pages are no good is counted there.
+    #[must_use]
+    pub fn counting(self, lies: Lies) -> Self {
+        let liars = Liars::new(lies);
+        Self { liars, ..self }
     }
 
     /// Other nodes, where it is still known who has lied.
@@ -86,12 +147,12 @@ impl Sources {
 
     /// It gave what no honest node gives: the next one is asked, and this one not until all others
     /// have failed.
-    pub fn lied(&mut self) {
+    pub fn lied(&mut self, lie: PageLie) {
         if self.at >= self.peers.len() {
             return;
         }
         let liar = self.peers.remove(self.at);
-        self.liars.add(liar.member());
+        self.liars.add(liar.member(), lie);
         self.peers.push(liar);
         self.at %= self.peers.len();
     }
@@ -139,7 +200,7 @@ mod tests {
     async fn who_lied_is_asked_when_all_others_have_failed_and_by_nobody_sooner() {
         let liars = Liars::default();
         let mut first = sources(&liars);
-        first.lied();
+        first.lied(PageLie::Form);
         assert_eq!(asked(&first), "b");
         // Two honest ones that answer now and then: the liar is not asked again.
         for _ in 0..5 {
@@ -156,7 +217,7 @@ mod tests {
         let mut last = sources(&liars);
         for name in ["b", "c"] {
             assert_eq!(asked(&last), name);
-            last.lied();
+            last.lied(PageLie::Form);
         }
         for name in ["a", "b", "c"] {
             assert_eq!(asked(&last), name);

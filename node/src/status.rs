@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::ids::MemberName;
+use proto::ids::{MemberName, UnixSeconds};
 use proto::roster::{Address, Roster};
 use proto::signing::SecretKey;
 use proto::wire::status::{NodeStatus, SeatStatus};
@@ -13,6 +13,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::task::JoinSet;
 
+use crate::clock;
 use crate::peer::Peer;
 use crate::presence;
 use crate::tls::TlsError;
@@ -55,6 +56,8 @@ pub struct MemberStatus {
     pub behind: Option<u64>,
     /// The size of its newest cosignature that any node holds.
     pub cosigned: Option<u64>,
+    /// How long ago it made that one, in seconds.
+    pub cosigned_ago_s: Option<u64>,
     /// Whether its cosignature of the newest state is still missing.
     pub missing: bool,
 }
@@ -94,7 +97,7 @@ pub async fn ask(
     let known = newest_roster(&answers).unwrap_or_else(|| first.clone());
     answers.extend(all(Peer::all(&known, secret)?).await);
     let roster = newest_roster(&answers).ok_or(StatusError::NobodyAnswers)?;
-    Ok(summary(&roster, &answers))
+    Ok(summary(&roster, &answers, clock::now().seconds()))
 }
 
 /// Asks all of them at the same time: two seconds at most.
@@ -112,7 +115,11 @@ fn newest_roster(answers: &BTreeMap<MemberName, NodeStatus>) -> Option<Roster> {
     rosters.max_by_key(|roster| roster.epoch()).cloned()
 }
 
-fn summary(roster: &Roster, answers: &BTreeMap<MemberName, NodeStatus>) -> FederationStatus {
+fn summary(
+    roster: &Roster,
+    answers: &BTreeMap<MemberName, NodeStatus>,
+    now: UnixSeconds,
+) -> FederationStatus {
     let certified = |status: &NodeStatus| {
         let verified = status.checkpoint.verify(roster).ok()?;
         Some(verified.size().get())
@@ -129,7 +136,8 @@ fn summary(roster: &Roster, answers: &BTreeMap<MemberName, NodeStatus>) -> Feder
         .iter()
         .map(|member| {
             let answer = answers.get(&member.name);
-            let cosigned = cosigned.get(&member.name).map(|it| it.size);
+            let newest = cosigned.get(&member.name);
+            let cosigned = newest.map(|it| it.size);
             let held = answer.and_then(certified);
             MemberStatus {
                 name: member.name.to_string(),
@@ -138,6 +146,7 @@ fn summary(roster: &Roster, answers: &BTreeMap<MemberName, NodeStatus>) -> Feder
                 condition: answer.map(|it| it.condition.clone()),
                 behind: held.map(|held| size.saturating_sub(held)),
                 cosigned,
+                cosigned_ago_s: newest.map(|it| it.seconds_ago(now)),
                 missing: member.is_voting() && cosigned.is_none_or(|cosigned| cosigned < size),
             }
         })
@@ -261,7 +270,7 @@ mod tests {
             condition: "following".to_owned(),
         };
         let answers = here.iter().map(|name| ((*name).clone(), status.clone()));
-        let told = summary(&roster, &answers.collect());
+        let told = summary(&roster, &answers.collect(), UnixSeconds::new(10));
         assert_eq!((told.size, told.leader), (9, Some(here[0].to_string())));
         assert_eq!(told.may_fail, here.len() - told.quorum);
         let last = told.members.last().unwrap();
@@ -277,7 +286,11 @@ mod tests {
             let line = checkpoint.cosign(away, &secret("nobody"), UnixSeconds::new(9));
             SignedCheckpoint::new(checkpoint, vec![line]).unwrap()
         }];
-        let told = summary(&roster, &[(here[0].clone(), forged)].into());
+        let told = summary(
+            &roster,
+            &[(here[0].clone(), forged)].into(),
+            UnixSeconds::new(10),
+        );
         assert!(told.members.last().unwrap().missing);
     }
 }

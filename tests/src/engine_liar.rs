@@ -10,12 +10,14 @@ use node::engine::{
     Applied, CommittedLeaderId, EngineId, Entry, LeaderId, LogId, Membership, Payload, Record, Vote,
 };
 use node::peer::Peer;
-use node::store::{Store, StoreOptions};
+use node::store::{Recovered, Store, StoreOptions};
+use proto::attestation::Attestation;
 use proto::ballot::Ballot;
 use proto::batch::{BatchHeader, SignedHeader, content_hash};
 use proto::checkpoint::SignedCheckpoint;
 use proto::hash::Hash;
-use proto::ids::{MemberName, TreeSize};
+use proto::ids::{MemberName, UnixMillis};
+use proto::map::MapValue;
 use proto::roster::Roster;
 use proto::signing::SecretKey;
 use proto::wire::batch::record_bytes;
@@ -29,6 +31,8 @@ use crate::workload::Prepared;
 /// How often a liar looks whether its node has its vote, and asks for votes again.
 const TRIES: usize = 60;
 const PAUSE: Duration = Duration::from_secs(1);
+/// So many places after the last one nobody has any record.
+const FAR: u64 = 1_000;
 /// Every call has a deadline.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -44,12 +48,30 @@ pub struct Liar {
     last: LogId,
     header: SignedHeader,
     term: u64,
+    /// The ledger of its node.
+    store: Store,
+}
+
+/// What is not true of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lie {
+    /// The map root that it states, if another one than follows.
+    pub map_root: Option<Hash>,
+    /// By how much it is dated back.
+    pub ago_millis: u64,
+    /// How many of its first entries are hidden from who gets it.
+    pub hidden: usize,
+    /// Whether the message stands at a place that nobody has reached: it is looked at, and not
+    /// ordered.
+    pub far: bool,
 }
 
 /// A leader's message that need not be true.
 #[derive(Debug, Clone)]
 pub struct Forged {
     term: u64,
+    /// The place before its records, if not the last one that is known.
+    previous: Option<LogId>,
     leader: Option<EngineId>,
     records: Vec<Vec<u8>>,
     mandate: Vec<Vec<u8>>,
@@ -61,6 +83,7 @@ impl Forged {
     pub const fn heartbeat(term: u64) -> Self {
         Self {
             term,
+            previous: None,
             leader: None,
             records: Vec::new(),
             mandate: Vec::new(),
@@ -128,6 +151,7 @@ impl Liar {
             last: state.present.map(|span| span.last).or(state.purged)?,
             header,
             term: state.vote?.leader_id.term,
+            store,
         })
     }
 
@@ -171,7 +195,7 @@ impl Liar {
         let message = v1::EngineServiceAppendRequest {
             to: self.seat_of(to).get(),
             vote,
-            previous: log_id_to_bytes(&self.last),
+            previous: log_id_to_bytes(&forged.previous.unwrap_or(self.last)),
             records: forged.records.clone(),
             committed: Vec::new(),
             mandate: forged.mandate.clone(),
@@ -268,38 +292,73 @@ impl Liar {
         self.with_record(forged, Payload::Membership(membership))
     }
 
-    /// The message with a batch that states another map root than the one that follows.
+    /// The message with a batch of claims of slots that are free, over the newest checkpoint, with
+    /// what is not true of it.
     ///
     /// # Panics
-    /// When the system has no time.
+    /// When the own ledger cannot be read.
     #[must_use]
-    pub fn with_wrong_map(
+    pub fn with_batch(
         &self,
         forged: &Forged,
-        claim: &Prepared,
+        claims: &[&Prepared],
         newest: &SignedCheckpoint,
+        lie: Lie,
     ) -> Forged {
         let before = self.header.claimed();
+        let Recovered { edge, crown, .. } = self.store.recover().unwrap().unwrap();
+        let (mut log, mut changes) = (edge, BTreeMap::new());
+        for claim in claims {
+            let (leaf, header) = (log.size().next_index(), claim.entry.header());
+            let says = Attestation::read(header).unwrap();
+            for (index, state) in says.effects_on(&BTreeMap::new(), leaf, &header.issuer) {
+                let value = state.map(|it| MapValue::from_bytes(&it.to_bytes()).unwrap());
+                changes.insert(index, value);
+            }
+            let _ = log.append_all(&[claim.entry.leaf_hash()]);
+        }
+        let map_root = crown.update(&changes, &self.store).unwrap().root();
+        let at = system::now().get().max(before.at.get());
         let header = BatchHeader {
             term: forged.term,
             number: before.number + 1,
             previous: before.hash(),
-            at: system::now(),
-            size: TreeSize::new(newest.claimed().size.get() + 1),
-            log_root: Hash::from_bytes([1; 32]),
-            map_root: Hash::from_bytes([2; 32]),
-            content: content_hash(std::iter::once(&*claim.entry)),
+            at: UnixMillis::new(at.saturating_sub(lie.ago_millis)),
+            size: log.size(),
+            log_root: log.root(),
+            map_root: lie.map_root.unwrap_or(map_root),
+            content: content_hash(claims.iter().map(|it| &*it.entry)),
         };
         let header = header.sign(self.roster.origin(), &self.secret);
-        let payload = (claim.payload.clone(), claim.salt.clone());
-        let entries = std::iter::once((&*claim.entry, Some(&payload)));
+        let shown = claims.iter().skip(lie.hidden);
+        let entries: Vec<_> = shown
+            .map(|it| (&it.entry, (it.payload.clone(), it.salt.clone())))
+            .collect();
+        let entries = entries
+            .iter()
+            .map(|(entry, payload)| (&***entry, Some(payload)));
         let record = record_bytes(&header, &self.name, entries, &newest.to_text());
-        self.with_record(forged, Payload::Normal(Record::new(record)))
+        let record = Payload::Normal(Record::new(record));
+        match lie.far {
+            false => self.with_record(forged, record),
+            true => self.far_with_record(forged, record),
+        }
+    }
+
+    fn far_with_record(&self, forged: &Forged, payload: Payload) -> Forged {
+        let index = self.last.index + FAR;
+        let previous = LogId::new(self.last.leader_id, index);
+        let forged = Forged {
+            previous: Some(previous),
+            ..forged.clone()
+        };
+        self.with_record(&forged, payload)
     }
 
     fn with_record(&self, forged: &Forged, payload: Payload) -> Forged {
         let leader = CommittedLeaderId::new(forged.term);
-        let log_id = LogId::new(leader, self.last.index + 1);
+        let before = forged.previous.unwrap_or(self.last);
+        let log_id = LogId::new(leader, before.index + 1);
         let record = record_to_bytes(&Entry { log_id, payload }).unwrap();
         Forged {
             records: vec![record],

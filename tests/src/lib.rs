@@ -20,6 +20,7 @@ pub mod bytes;
 
 pub mod agent;
 
+pub mod false_voter;
 pub mod federation;
 
 pub mod machine;

@@ -73,6 +73,11 @@ fn member_line(name: &str, member: &MemberStatus) -> String {
         (Some(condition), Some(behind)) => format!("{condition}, {behind} entries behind"),
     };
     let cosigned = match (member.missing, member.cosigned) {
+        // Who votes is missed when it does not cosign; of who follows it is said how long it has not.
+        (false, _) if !member.voting => match member.cosigned_ago_s {
+            None => ", cosigns nothing".to_owned(),
+            Some(ago) => format!(", cosigned {ago} s ago"),
+        },
         (false, _) => String::new(),
         (true, None) => ", has cosigned nothing".to_owned(),
         (true, Some(size)) => format!(", has cosigned {size} entries"),
@@ -129,6 +134,7 @@ mod tests {
             condition: Some("following".to_owned()),
             behind: Some(4),
             cosigned: Some(3),
+            cosigned_ago_s: Some(2),
             missing: true,
         };
         assert_eq!(
@@ -140,9 +146,20 @@ mod tests {
             condition: None,
             behind: None,
             cosigned: None,
-            ..member
+            ..member.clone()
         };
         let line = member_line("alpha", &away);
         assert!(line.contains("does not answer") && line.contains("cosigned nothing"));
+        let follows = MemberStatus {
+            voting: false,
+            seat: Seat::None,
+            behind: Some(0),
+            missing: false,
+            ..member
+        };
+        assert_eq!(
+            member_line("alpha", &follows),
+            "  alpha  follows  following, up to date, cosigned 2 s ago\n"
+        );
     }
 }

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::clock;
 use crate::peer::{Peer, PeerError};
 use crate::sequencer::{ApplyError, PageError, Sequencer};
-use crate::sources::{Liars, Sources};
+use crate::sources::{Liars, PageLie, Sources};
 use crate::tls::TlsError;
 
 /// Pause after a member has failed to give a page.
@@ -32,11 +32,11 @@ pub(super) enum CatchUpError {
 }
 
 impl CatchUpError {
-    const fn is_lie(&self) -> bool {
+    const fn lie(&self) -> Option<PageLie> {
         match self {
-            Self::Peer(error) => error.is_lie(),
-            Self::Page(error) => error.is_lie(),
-            Self::Tls(_) | Self::ShuttingDown => false,
+            Self::Peer(error) => error.lie(),
+            Self::Page(error) => error.lie(),
+            Self::Tls(_) | Self::ShuttingDown => None,
         }
     }
 }
@@ -77,9 +77,9 @@ pub(super) async fn catch_up(
             Err(error) => error,
         };
         tracing::warn!(member = %peer.member(), %error, "no page to catch up with");
-        match error.is_lie() {
-            true => sources.lied(),
-            false => sources.failed(),
+        match error.lie() {
+            Some(lie) => sources.lied(lie),
+            None => sources.failed(),
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }

@@ -21,13 +21,12 @@ use super::message::{
     read_append, read_install, read_mandate, read_transfer, read_vote, write_appended, write_voted,
 };
 use super::record::vote_to_bytes;
-use super::refused::Refused;
 use super::running::Engine;
 use super::{
     Applied, EngineId, Entry, LeaderId, LogId, Membership, Payload, Record, Snapshot, SnapshotMeta,
     TypeConfig, Vote,
 };
-use crate::sequencer::{BatchFault, Blame, of_refused};
+use crate::sequencer::{BatchFault, Blame};
 use crate::store::StoreError;
 
 /// Why a message of another engine is not taken.
@@ -318,6 +317,7 @@ impl Engine {
     /// has signed may have taken it unseen, while it was behind.
     fn blame(&self, from: &MemberName, record: &Record, fault: &BatchFault) {
         tracing::error!(%from, %fault, "a batch is refused");
+        self.refusals().count(fault);
         let record = BatchRecord::from_bytes(record.bytes()).ok();
         let handed_on = record.as_ref().is_some_and(|it| it.leader != *from);
         match fault.blame() {
@@ -326,18 +326,8 @@ impl Engine {
             Blame::Own => return,
         }
         let Some(record) = record else { return };
-        let (before, snapshot) = (self.last_header(), self.sequencer().snapshot());
-        let shown = of_refused(&record, fault, before.as_ref(), &snapshot);
-        let refused = Refused {
-            evidence: shown.as_ref().ok().and_then(Option::as_ref),
-            from,
-            record: &record,
-            fault,
-            before: before.as_ref(),
-        };
-        if let Err(error) = refused.keep(self.data()) {
-            tracing::error!(%error, "the refused batch is not kept");
-        }
+        self.refusals()
+            .keep(from, &record, fault, (self.store(), self.sequencer()));
     }
 }
 

@@ -9,12 +9,16 @@ use std::io;
 use futures_util::{Stream, TryStreamExt as _};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use proto::signing::SecretKey;
+use proto::wire::batch::BatchRecord;
 use thiserror::Error;
 
 use super::catching_up::{CatchUpError, catch_up};
 use super::message::Manifest;
-use super::{Applied, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::sequencer::{BatchFault, Certified, Sequencer};
+use super::refused::Refusals;
+use super::{
+    Applied, LogId, Payload, Record, Snapshot, SnapshotMeta, StoredMembership, TypeConfig,
+};
+use crate::sequencer::{BatchFault, Blame, Certified, Sequencer};
 use crate::sources::Liars;
 use crate::store::{Store, StoreError};
 
@@ -44,6 +48,7 @@ pub(super) struct Machine {
     store: Store,
     secret: SecretKey,
     liars: Liars,
+    refusals: Refusals,
     applied: Applied,
 }
 
@@ -62,6 +67,7 @@ impl Machine {
         store: Store,
         secret: SecretKey,
         liars: Liars,
+        refusals: Refusals,
     ) -> Result<Self, StoreError> {
         let applied = store.applied()?.unwrap_or_default();
         Ok(Self {
@@ -69,6 +75,7 @@ impl Machine {
             store,
             secret,
             liars,
+            refusals,
             applied,
         })
     }
@@ -85,13 +92,29 @@ impl Machine {
             Payload::Normal(record) => {
                 let bytes = record.bytes().clone();
                 let certified = self.sequencer.ordered(bytes, applied.clone()).await;
-                if certified.ok_or(MachineError::ShuttingDown)?? == Certified::Before {
+                let certified = certified.ok_or(MachineError::ShuttingDown)?;
+                if let Err(fault) = &certified {
+                    self.show(&record, fault);
+                }
+                if certified? == Certified::Before {
                     self.store.save_applied(&applied)?;
                 }
             }
         }
         self.applied = applied;
         Ok(())
+    }
+
+    /// A majority has ordered what this node does not cosign: it keeps what the leader signed.
+    fn show(&self, record: &Record, fault: &BatchFault) {
+        self.refusals.count(fault);
+        if fault.blame() == Blame::Own {
+            return;
+        }
+        if let Ok(record) = BatchRecord::from_bytes(record.bytes()) {
+            let ledger = (&self.store, &self.sequencer);
+            self.refusals.keep(&record.leader, &record, fault, ledger);
+        }
     }
 
     async fn install(
@@ -185,5 +208,78 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let nothing = || io::Error::other("nothing was applied yet");
         let snapshot = self.snapshot().map_err(MachineError::from)?;
         snapshot.ok_or_else(nothing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::batch::{BatchHeader, SignedHeader, content_hash};
+    use proto::checkpoint::SignedCheckpoint;
+    use proto::evidence::Evidence;
+    use proto::hash::Hash;
+    use proto::wire::batch::record_bytes;
+
+    use super::*;
+    use crate::clock;
+    use crate::engine::CommittedLeaderId;
+    use crate::example::{first_roster, origin, secret};
+    use crate::metrics::Lies;
+    use crate::sequencer;
+    use crate::store::StoreOptions;
+    use crate::witness::Witness;
+
+    /// The header of a batch that appends nothing after a state.
+    fn header(after: &SignedCheckpoint, number: u64, previous: Hash) -> BatchHeader {
+        let state = after.claimed();
+        BatchHeader {
+            term: 1,
+            number,
+            previous,
+            at: clock::now(),
+            size: state.size,
+            log_root: state.log_root,
+            map_root: state.map_root,
+            content: content_hash(std::iter::empty()),
+        }
+    }
+
+    fn signed(header: BatchHeader) -> SignedHeader {
+        header.sign(&origin(), &secret("cnam"))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_ordered_and_is_not_cosigned_is_kept_with_what_its_leader_signed() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path(), StoreOptions::default()).unwrap();
+        let witness = || Witness::new("cnam".parse().unwrap(), secret("cnam"));
+        sequencer::found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
+        let newest = store.recover().unwrap().unwrap().checkpoint;
+        let first = header(&newest, 1, Hash::from_bytes([0; 32]));
+        store.save_header(&signed(first)).unwrap();
+        let ledger = sequencer::open(&store, witness(), None, Box::new(|_| ())).unwrap();
+        let lies = Lies::default();
+        let refusals = Refusals::new(data.path().to_owned(), lies.clone());
+        let liars = Liars::default();
+        let machine = Machine::open(ledger, store, secret("cnam"), liars, refusals);
+
+        let lie = BatchHeader {
+            map_root: Hash::from_bytes([9; 32]),
+            ..header(&newest, 2, first.hash())
+        };
+        let none = std::iter::empty();
+        let leader = "cnam".parse().unwrap();
+        let record = record_bytes(&signed(lie), &leader, none, &newest.to_text());
+        let place = LogId::new(CommittedLeaderId::new(1), 3);
+        let record = Payload::Normal(Record::new(record));
+        let applied = machine.unwrap().apply_one(place, record).await;
+        assert!(matches!(
+            applied,
+            Err(MachineError::Batch(BatchFault::Roots { .. }))
+        ));
+        assert_eq!(lies.batches(), 1);
+        let file = data.path().join("refused/cnam-1-2.evidence");
+        let evidence = Evidence::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let verdict = evidence.verify(first_roster().admitted(), &mut |_| {});
+        assert_eq!(verdict.unwrap().offence.as_str(), "wrong-map");
     }
 }

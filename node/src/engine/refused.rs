@@ -14,7 +14,9 @@ use proto::evidence::Evidence;
 use proto::ids::MemberName;
 use proto::wire::batch::BatchRecord;
 
-use crate::sequencer::BatchFault;
+use crate::metrics::Lies;
+use crate::sequencer::{BatchFault, Sequencer, of_refused};
+use crate::store::Store;
 
 /// The folder in a node's data.
 const FOLDER: &str = "refused";
@@ -22,19 +24,61 @@ const FOLDER: &str = "refused";
 const FILES_MAX: usize = 16;
 const FIRST_LINE: &str = "vitrail refused batch v1";
 
+/// Where refused batches are kept and counted. Clones are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Refusals {
+    data: PathBuf,
+    lies: Lies,
+}
+
+impl Refusals {
+    /// In the folder of a node's data.
+    pub(super) const fn new(data: PathBuf, lies: Lies) -> Self {
+        Self { data, lies }
+    }
+
+    /// A batch was refused.
+    pub(super) fn count(&self, fault: &BatchFault) {
+        self.lies.batch_refused(fault);
+    }
+
+    /// Keeps a refused batch, with evidence if the roster alone is enough to see the lie. That it
+    /// cannot be kept is said in the node's log: the batch is refused all the same.
+    pub(super) fn keep(
+        &self,
+        from: &MemberName,
+        record: &BatchRecord,
+        fault: &BatchFault,
+        (store, sequencer): (&Store, &Sequencer),
+    ) {
+        let (before, snapshot) = (store.last_header().ok().flatten(), sequencer.snapshot());
+        let shown = of_refused(record, fault, before.as_ref(), &snapshot);
+        let refused = Refused {
+            evidence: shown.as_ref().ok().and_then(Option::as_ref),
+            from,
+            record,
+            fault,
+            before: before.as_ref(),
+        };
+        if let Err(error) = refused.keep(&self.data) {
+            tracing::error!(%error, "the refused batch is not kept");
+        }
+    }
+}
+
 /// One refused batch.
 #[derive(Debug)]
-pub(super) struct Refused<'a> {
+struct Refused<'a> {
     /// Who sent it.
-    pub(super) from: &'a MemberName,
+    from: &'a MemberName,
     /// What it is.
-    pub(super) record: &'a BatchRecord,
+    record: &'a BatchRecord,
     /// Why it is refused.
-    pub(super) fault: &'a BatchFault,
+    fault: &'a BatchFault,
     /// The header of the last batch that this node has.
-    pub(super) before: Option<&'a SignedHeader>,
+    before: Option<&'a SignedHeader>,
     /// What convinces whoever has the roster, if it does.
-    pub(super) evidence: Option<&'a Evidence>,
+    evidence: Option<&'a Evidence>,
 }
 
 impl Refused<'_> {
@@ -71,7 +115,7 @@ impl Refused<'_> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn keep(&self, data: &Path) -> io::Result<Option<PathBuf>> {
+    fn keep(&self, data: &Path) -> io::Result<Option<PathBuf>> {
         let folder = data.join(FOLDER);
         fs::create_dir_all(&folder)?;
         let header = self.record.header.claimed();

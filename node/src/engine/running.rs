@@ -5,7 +5,7 @@ mod seats;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,6 @@ use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::impls::ProgressResponder;
 use openraft::{Config, Raft, SnapshotPolicy};
-use proto::batch::SignedHeader;
 use proto::ids::MemberName;
 use proto::roster::Roster;
 use proto::signing::SecretKey;
@@ -28,10 +27,12 @@ use super::log_store::{DiskWork, LogStore};
 use super::machine::Machine;
 use super::mandate::Mandates;
 use super::network::Links;
+use super::refused::Refusals;
 use super::{
     Applied, CommittedLeaderId, EngineId, LogId, Membership, Record, Seat, TypeConfig, Vote,
 };
 use crate::blocking::blocking;
+use crate::metrics::Lies;
 use crate::next_key::NextKey;
 use crate::order::{Leadership, Lost, Orderer};
 use crate::sequencer::Sequencer;
@@ -76,6 +77,10 @@ pub enum EngineError {
 /// Whose engine it is.
 #[derive(Debug)]
 pub struct Own {
+    /// The folder of its data.
+    pub data: PathBuf,
+    /// What it refuses of others is counted here.
+    pub lies: Lies,
     /// The member.
     pub name: MemberName,
     /// Its key.
@@ -104,8 +109,7 @@ struct Inner {
     liars: Liars,
     /// When a leader was heard last; from the start on, a while is given to one.
     heard_at: Lock<Instant>,
-    /// The folder of this node's data.
-    data: PathBuf,
+    refusals: Refusals,
     /// The newest life of each member that has asked this node for a seat.
     enlisted: Mutex<BTreeMap<MemberName, EngineId>>,
     /// Ends the tasks.
@@ -128,15 +132,21 @@ impl Engine {
         sequencer: Sequencer,
         store: Store,
         own: Own,
-        data: &Path,
         heartbeat: Duration,
     ) -> Result<Self, EngineError> {
-        let Own { name, secret, next } = own;
+        let Own {
+            data,
+            lies,
+            name,
+            secret,
+            next,
+        } = own;
         let id = state.id;
         let log = LogStore::new(store.clone(), state, DiskWork::of_this_node())?;
-        let liars = Liars::default();
+        let (liars, refusals) = (Liars::new(lies.clone()), Refusals::new(data, lies));
         let (ledger, key) = (sequencer.clone(), secret.clone());
-        let machine = Machine::open(ledger, store.clone(), key, liars.clone())?;
+        let refused = refusals.clone();
+        let machine = Machine::open(ledger, store.clone(), key, liars.clone(), refused)?;
         let origin = sequencer.snapshot().roster().origin().clone();
         let mandates = Mandates::new(id, name.clone(), secret.clone(), origin, state.vote);
         let links = Links {
@@ -162,7 +172,7 @@ impl Engine {
             distrust: Distrust::default(),
             liars,
             heard_at: Lock::new(Instant::now()),
-            data: data.to_owned(),
+            refusals,
             enlisted: Mutex::default(),
             stop: watch::Sender::new(false),
         }));
@@ -206,13 +216,12 @@ impl Engine {
         &self.0.mandates
     }
 
-    pub(super) fn data(&self) -> &Path {
-        &self.0.data
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.0.refusals
     }
 
-    /// The header of the last batch in the ledger, as far as it can be read.
-    pub(super) fn last_header(&self) -> Option<SignedHeader> {
-        self.0.store.last_header().ok().flatten()
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
     }
 
     pub(super) fn distrust(&self) -> &Distrust {

@@ -21,9 +21,12 @@ use thiserror::Error;
 pub use self::upstream::{NotIssued, Upstream};
 use crate::blocking::blocking;
 use crate::clock;
+use crate::cosigning::Cosigner;
+use crate::metrics::Lies;
 use crate::peer::{Peer, PeerError};
 use crate::sequencer::{Applied, ApplyError, Replica, Sequencer, StopReason};
-use crate::sources::{Liars, Sources};
+use crate::sources::{Liars, PageLie, Sources};
+use crate::store::SignedLock;
 use crate::tls::TlsError;
 
 /// Pause after a failure, before the next member is asked: short against the five seconds within
@@ -62,10 +65,10 @@ enum Failure {
 }
 
 impl Failure {
-    const fn is_lie(&self) -> bool {
+    const fn lie(&self) -> Option<PageLie> {
         match self {
-            Self::Peer(error) => error.is_lie(),
-            Self::Page(error) => error.is_lie(),
+            Self::Peer(error) => error.lie(),
+            Self::Page(error) => error.lie(),
         }
     }
 }
@@ -120,6 +123,21 @@ impl Following {
             sources: Sources::new(peers, Liars::default()),
             failures: 0,
         })
+    }
+
+    /// The same; whose pages are no good is counted there.
+    #[must_use]
+    pub fn counting(self, lies: Lies) -> Self {
+        let sources = self.sources.counting(lies);
+        Self { sources, ..self }
+    }
+
+    /// What cosigns for a member that only follows; `None` before anything is published. `lock` is
+    /// what it had signed last.
+    #[must_use]
+    pub fn cosigner(&self, lock: Option<SignedLock>) -> Option<Cosigner> {
+        let published = self.replica.as_ref()?.published()?;
+        Some(Cosigner::new(published, lock))
     }
 
     /// The way to the published ledger, as soon as there is one: a node that has seen one before
@@ -222,9 +240,9 @@ impl Following {
                     tracing::warn!(%failure, "nothing to follow for now");
                 }
                 self.failures = self.failures.wrapping_add(1);
-                match failure.is_lie() {
-                    true => self.sources.lied(),
-                    false => self.sources.failed(),
+                match failure.lie() {
+                    Some(lie) => self.sources.lied(lie),
+                    None => self.sources.failed(),
                 }
                 tokio::time::sleep(RETRY_PAUSE).await;
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proto::checkpoint::SignedCheckpoint;
 use proto::ids::UnixSeconds;
+use proto::note::NoteSignature;
 use proto::roster::{Member, Roster};
 use tokio::time::timeout;
 
@@ -22,12 +23,14 @@ pub(super) async fn of(pages: &Pages) -> Reading {
     let cosignatures = timeout(ANSWER_MAX, pages.sequencer.cosignatures()).await;
     let cosignatures = cosignatures.unwrap_or_default();
     let snapshot = pages.sequencer.snapshot();
-    let counted = members(snapshot.roster(), &cosignatures, clock::now().seconds());
+    let now = clock::now().seconds();
+    let own = pages.sequencer.own_cosignature().borrow().clone();
     Reading {
         size: snapshot.size(),
         vouched: pages.sequencer.vouched().max(snapshot.size()),
         recalling: pages.sequencer.is_recalling(),
-        members: (!cosignatures.is_empty()).then_some(counted),
+        members: members(snapshot.roster(), &cosignatures, now),
+        cosignature_age: own.and_then(|own| age(&own, now)),
         disk: room(pages),
         backup: backup::last(&pages.data).map(|done| LastBackup {
             at_ms: done.taken_at_ms,
@@ -44,16 +47,32 @@ fn room(pages: &Pages) -> Option<Room> {
     Some(Room { free, watermark })
 }
 
-/// Each was verified when it came in, but under the roster of its time.
-fn members(roster: &Roster, cosignatures: &[SignedCheckpoint], now: UnixSeconds) -> Members {
+/// How long ago a checkpoint was cosigned last.
+fn age(signed: &SignedCheckpoint, now: UnixSeconds) -> Option<Duration> {
+    let times = signed.cosignatures().iter().filter_map(NoteSignature::time);
+    let at = times.map(UnixSeconds::get).max()?;
+    Some(Duration::from_secs(now.get().saturating_sub(at)))
+}
+
+/// Each was verified when it came in, but under the roster of its time. A node that only follows
+/// gathers none of the voting members' and counts nobody.
+fn members(
+    roster: &Roster,
+    cosignatures: &[SignedCheckpoint],
+    now: UnixSeconds,
+) -> Option<Members> {
     let cosigned = presence::newest(roster, cosignatures);
+    let gathers = |member: &Member| cosigned.contains_key(&member.name);
     let is_recent = |member: &&Member| {
         let newest = cosigned.get(&member.name);
         newest.is_some_and(|it| it.is_recent(now))
     };
-    Members {
+    let following = || roster.members().iter().filter(|it| !it.is_voting());
+    roster.voting_members().any(gathers).then(|| Members {
         voting: roster.voting_members().count(),
         quorum: roster.quorum(),
         cosigning: roster.voting_members().filter(is_recent).count(),
-    }
+        following: following().count(),
+        following_cosigning: following().filter(is_recent).count(),
+    })
 }

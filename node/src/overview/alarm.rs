@@ -52,6 +52,14 @@ pub enum Alarm {
         /// What is free, in bytes.
         free_bytes: u64,
     },
+    /// Other members' nodes have sent what no honest one sends, or what does not follow here; the
+    /// metrics, the log and `data/refused/` say more.
+    OthersRefused {
+        /// How many batches were refused since the node started.
+        batches: u64,
+        /// How many pages.
+        pages: u64,
+    },
     /// Tills have read as tills do not; the metrics and the log say more.
     Readings {
         /// The pattern, as in the metrics.
@@ -83,6 +91,9 @@ pub(super) fn raised(sight: &Sight, overview: &Overview, present: usize) -> Vec<
     alarms.extend(low.map(|disk| Alarm::DiskLow {
         free_bytes: disk.free_bytes,
     }));
+    let (batches, pages) = sight.refused;
+    let refused = Alarm::OthersRefused { batches, pages };
+    alarms.extend((batches + pages > 0).then_some(refused));
     let readings = sight.readings.iter().filter(|(_, count)| *count > 0);
     alarms.extend(readings.map(|&(pattern, count)| Alarm::Readings { pattern, count }));
     alarms

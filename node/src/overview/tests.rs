@@ -73,6 +73,7 @@ fn sight() -> Sight {
         }),
         backup: Some(UnixMillis::new(NOW.get() - 3_600_000)),
         readings: vec![("mass", 0), ("night", 2)],
+        refused: (0, 0),
         roster: Arc::new(roster),
     }
 }
@@ -105,6 +106,7 @@ fn what_goes_wrong_is_an_alarm() {
     bad.condition = Condition::Stopped(crate::sequencer::StopReason::DiskFull);
     bad.age = None;
     bad.is_recalling = true;
+    bad.refused = (1, 0);
     bad.has_share = false;
     bad.cosignatures.truncate(1);
     bad.disk = Some(Disk {
@@ -131,6 +133,7 @@ fn what_goes_wrong_is_an_alarm() {
         "not-cosigning",
         "own-share-missing",
         "disk-low",
+        "others-refused",
         "readings",
     ];
     for code in wanted {

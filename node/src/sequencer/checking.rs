@@ -85,6 +85,36 @@ pub enum Blame {
 }
 
 impl BatchFault {
+    /// The words for what another member can have done wrong, as in the metrics.
+    pub const CODES: [&'static str; 9] = [
+        "malformed",
+        "not-a-voter",
+        "term",
+        "two-headers",
+        "does-not-extend",
+        "header",
+        "dated",
+        "entry",
+        "roots",
+    ];
+
+    /// The word for it, of [`CODES`](Self::CODES); none for what is this node's own fault.
+    #[must_use]
+    pub const fn code(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Malformed(_) => "malformed",
+            Self::NotAVoter => "not-a-voter",
+            Self::Term => "term",
+            Self::TwoHeaders { .. } => "two-headers",
+            Self::DoesNotExtend => "does-not-extend",
+            Self::Header(_) => "header",
+            Self::Dated => "dated",
+            Self::Entry { .. } => "entry",
+            Self::Roots { .. } => "roots",
+            Self::Read(_) | Self::Store(_) => return None,
+        })
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub const fn blame(&self) -> Blame {

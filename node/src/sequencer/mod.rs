@@ -49,7 +49,8 @@ pub use self::opening::{FoundError, OpenError, found, open};
 pub use self::ordering::{BATCH_SKEW_MS_MAX, Certified, Opinion};
 use self::ordering::{Checking, Ordered};
 use self::recalling::Recalled;
-pub use self::replica::{Applied, ApplyError, PageError, Replica};
+pub(crate) use self::recalling::is_cosigned_by;
+pub use self::replica::{Applied, ApplyError, PageError, Published, Replica};
 pub use self::trial::{Append, StepTimes, Trial, TrialError};
 use crate::engine::{self, LogId};
 use crate::ledger::Verdict;
@@ -406,17 +407,24 @@ impl Sequencer {
         self.tell(Control::Cosigned(Box::new(signed))).await;
     }
 
-    /// The newest cosignature of each member that this node holds; none at a node that follows.
+    /// The newest cosignature of each member that this node holds; at a node that follows its own
+    /// alone.
     pub async fn cosignatures(&self) -> Vec<SignedCheckpoint> {
         let (answer, answered) = oneshot::channel();
         self.tell(Control::Newest(answer)).await;
-        answered.await.unwrap_or_default()
+        let own = || self.cosigned.borrow().iter().cloned().collect();
+        answered.await.unwrap_or_else(|_| own())
     }
 
     /// Whether this node has yet to hear what it had signed, and signs nothing until then.
     #[must_use]
     pub fn is_recalling(&self) -> bool {
         *self.shared.recalling.borrow()
+    }
+
+    /// Says whether this node, which only follows, has yet to hear what it had signed.
+    pub(crate) fn set_recalling(&self, recalling: bool) {
+        self.shared.recalling.send_replace(recalling);
     }
 
     /// Takes the cosignatures that the node of `by` holds.

@@ -54,7 +54,7 @@ impl Worker {
             return;
         };
         for signed in &recalled.cosignatures {
-            if !is_own(signed, &own, &roster) {
+            if !is_cosigned_by(signed, &own, &roster) {
                 continue;
             }
             let reason = match self.witness.remembers(signed.claimed()) {
@@ -84,8 +84,8 @@ impl Worker {
     }
 }
 
-/// Whether this is a cosignature of that member alone, and verifies.
-fn is_own(signed: &SignedCheckpoint, own: &MemberName, roster: &Roster) -> bool {
+/// Whether that member's cosignature is among these, and verifies.
+pub(crate) fn is_cosigned_by(signed: &SignedCheckpoint, own: &MemberName, roster: &Roster) -> bool {
     let checkpoint = signed.claimed();
     let mut lines = signed.cosignatures().iter();
     checkpoint.origin == *roster.origin()

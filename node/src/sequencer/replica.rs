@@ -64,7 +64,20 @@ pub struct Replica {
     /// The newest state that a quorum vouched for.
     certified: Option<VerifiedCheckpoint>,
     shared: Option<Arc<Shared>>,
+    /// This member's newest cosignature that may leave the node, while it only follows.
+    leaves: watch::Sender<Option<SignedCheckpoint>>,
     expired_at: Instant,
+}
+
+/// What it takes to cosign what a replica publishes.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each part is the type it is named after")]
+pub struct Published {
+    pub witness: Witness,
+    pub store: Store,
+    pub sequencer: Sequencer,
+    /// Where a signature goes that may leave the node.
+    pub leaves: watch::Sender<Option<SignedCheckpoint>>,
 }
 
 /// The entries of a page, their signatures and payloads checked.
@@ -102,6 +115,7 @@ impl Replica {
             held: None,
             certified: None,
             shared: None,
+            leaves: watch::Sender::new(None),
             expired_at: Instant::now(),
         };
         let Some(recovered) = store.recover()? else {
@@ -168,6 +182,7 @@ impl Replica {
             certified: snapshot.checkpoint().verify(snapshot.roster()).ok(),
             held: Some(snapshot),
             shared: Some(shared),
+            leaves: watch::Sender::new(None),
             expired_at: Instant::now(),
         }
     }
@@ -175,7 +190,20 @@ impl Replica {
     /// The way to what is published; `None` before anything is.
     #[must_use]
     pub fn sequencer(&self) -> Option<Sequencer> {
-        self.shared.clone().map(read_only)
+        let shared = self.shared.clone()?;
+        Some(read_only(shared, self.leaves.subscribe()))
+    }
+
+    /// What it takes to cosign what is published; `None` before anything is.
+    #[must_use]
+    pub fn published(&self) -> Option<Published> {
+        Some(Published {
+            // Places in between are signed for the disk: they bind nobody.
+            witness: self.witness.for_the_disk(),
+            store: self.store.clone(),
+            sequencer: self.sequencer()?,
+            leaves: self.leaves.clone(),
+        })
     }
 
     /// The roster in force; before entry 0 the one that this node was given.
@@ -437,12 +465,15 @@ impl Replica {
 }
 
 /// A sequencer that nobody appends through: its inbox has no reader.
-fn read_only(shared: Arc<Shared>) -> Sequencer {
+fn read_only(
+    shared: Arc<Shared>,
+    cosigned: watch::Receiver<Option<SignedCheckpoint>>,
+) -> Sequencer {
     let ((inbox, _), (control, _)) = (mpsc::channel(1), mpsc::channel(1));
     Sequencer {
         inbox,
         control,
-        cosigned: watch::channel(None).1,
+        cosigned,
         shared,
         thread: Arc::new(Mutex::new(None)),
     }

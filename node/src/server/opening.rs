@@ -17,6 +17,7 @@ use super::taking_up::Ledger;
 use crate::ceremony;
 use crate::clock;
 use crate::config::Config;
+use crate::cosigning::Cosigner;
 use crate::coverage::{Book, Watched};
 use crate::engine::Engine;
 #[cfg(test)]
@@ -27,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::protection::Protection;
 use crate::quota::Quotas;
 use crate::secret_file;
-use crate::sequencer::{BatchObserver, OpenError, Replica, Sequencer};
+use crate::sequencer::{OpenError, Replica, Sequencer};
 use crate::store::{DISK_WATERMARK_BYTES, Store, StoreError, StoreOptions, SyncMode};
 use crate::witness::Witness;
 
@@ -40,7 +41,7 @@ pub(super) struct Opened {
     quotas: Arc<Quotas>,
     first: Roster,
     replica: Replica,
-    observer: BatchObserver,
+    metrics: Arc<Metrics>,
 }
 
 /// Everything that serving takes.
@@ -56,6 +57,8 @@ pub(super) struct Ready {
     pub(super) book: Option<(Book, Watched)>,
     /// What goes on following while the node serves.
     pub(super) following: Option<Box<Following>>,
+    /// What cosigns at a node that only follows.
+    pub(super) cosigner: Option<Box<Cosigner>>,
     pub(super) engine: Option<Engine>,
 }
 
@@ -69,7 +72,6 @@ impl Opened {
         let store = open_store(config)?;
         let quotas = open_quotas(config)?.into();
         let (keys, replica) = replica(config, keys, &store, &first)?;
-        let observer = Box::new(move |report: &_| metrics.batch_committed(report));
         Ok(Self {
             config: config.clone(),
             protection,
@@ -78,7 +80,7 @@ impl Opened {
             quotas,
             first,
             replica,
-            observer,
+            metrics,
         })
     }
 
@@ -97,13 +99,14 @@ impl Opened {
         let Ledger {
             sequencer,
             following,
+            cosigner,
             engine,
         } = Ledger::take_up(
             &self.config,
             &self.keys,
             &self.store,
             self.replica,
-            self.observer,
+            &self.metrics,
         )
         .await?;
         let origin = self.first.origin().clone();
@@ -123,6 +126,7 @@ impl Opened {
                 quotas: self.quotas,
                 sequencer,
                 following,
+                cosigner,
                 engine,
             }),
             Err(error) => {

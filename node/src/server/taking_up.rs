@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::ids::TreeSize;
 use proto::signing::SecretKey;
@@ -10,11 +11,13 @@ use tokio::time::timeout;
 use super::keys::Keys;
 use super::{LEAD_WAIT, StartError};
 use crate::config::Config;
+use crate::cosigning::Cosigner;
 use crate::engine::{Engine, EngineId, Own};
 use crate::follow::{FollowEnd, Following};
+use crate::metrics::Metrics;
 use crate::order::{Leadership, Orderer as _};
 use crate::recall;
-use crate::sequencer::{BatchObserver, OpenError, Replica, Sequencer};
+use crate::sequencer::{OpenError, Replica, Sequencer};
 use crate::standing;
 use crate::store::{EngineState, SignedLock, Store};
 
@@ -23,6 +26,8 @@ pub(super) struct Ledger {
     pub(super) sequencer: Sequencer,
     /// What goes on following while the node serves.
     pub(super) following: Option<Box<Following>>,
+    /// What cosigns at a node that only follows.
+    pub(super) cosigner: Option<Box<Cosigner>>,
     /// The engine, at a node that takes part in ordering.
     pub(super) engine: Option<Engine>,
 }
@@ -35,34 +40,49 @@ impl Ledger {
         keys: &Keys,
         store: &Store,
         replica: Replica,
-        observer: BatchObserver,
+        metrics: &Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let secret = &keys.secret;
         let replica = not_replaced(config, keys, replica).await?;
         let replica = fetched(config, secret, replica).await?;
         let own = replica.roster().member(&config.name);
         if !config.learn && own.is_none_or(|own| !own.is_voting()) {
-            return Self::followed(config, secret, replica).await;
+            let following = Following::new(replica, secret.clone(), config.data.clone())?;
+            let following = following.counting(metrics.lies().clone());
+            return Self::followed(config, store, following).await;
         }
         let state = begin_engine(store, &config.data)?;
         let (replica, state) = remembered(config, secret, store, replica, state).await?;
+        let counted = metrics.clone();
+        let observer = Box::new(move |report: &_| counted.batch_committed(report));
         let sequencer = replica.into_sequencer(state.lock, observer)?;
-        let engine = start_engine(&state, &sequencer, store, config, keys).await?;
+        let own = Own {
+            data: config.data.clone(),
+            lies: metrics.lies().clone(),
+            name: config.name.clone(),
+            secret: keys.secret.clone(),
+            next: keys.next_key(),
+        };
+        let engine = start_engine(&state, &sequencer, store, own, config.heartbeat).await?;
         Ok(Self {
             sequencer,
             following: None,
+            cosigner: None,
             engine: Some(engine),
         })
     }
 
+    /// What a member that only follows signs is bound by what it signed before, as any other's is.
     async fn followed(
         config: &Config,
-        secret: &SecretKey,
-        replica: Replica,
+        store: &Store,
+        mut following: Following,
     ) -> Result<Self, StartError> {
-        let mut following = Following::new(replica, secret.clone(), config.data.clone())?;
+        let sequencer = following.published().await?;
+        let state = begin_engine(store, &config.data)?;
         Ok(Self {
-            sequencer: following.published().await?,
+            sequencer,
+            cosigner: following.cosigner(state.lock).map(Box::new),
             following: Some(Box::new(following)),
             engine: None,
         })
@@ -157,21 +177,15 @@ async fn start_engine(
     state: &EngineState,
     sequencer: &Sequencer,
     store: &Store,
-    config: &Config,
-    keys: &Keys,
+    own: Own,
+    heartbeat: Duration,
 ) -> Result<Engine, StartError> {
-    let own = Own {
-        name: config.name.clone(),
-        secret: keys.secret.clone(),
-        next: keys.next_key(),
-    };
-    let (ledger, data) = (sequencer.clone(), &config.data);
-    let store = store.clone();
-    let engine = Engine::start(state, ledger, store, own, data, config.heartbeat).await?;
+    let (ledger, store, name) = (sequencer.clone(), store.clone(), own.name.clone());
+    let engine = Engine::start(state, ledger, store, own, heartbeat).await?;
     sequencer.attach(Arc::new(engine.clone()));
     let snapshot = sequencer.snapshot();
     let mut voting = snapshot.roster().voting_members();
-    let is_own = voting.next().is_some_and(|it| it.name == config.name);
+    let is_own = voting.next().is_some_and(|it| it.name == name);
     if is_own && voting.next().is_none() {
         let mut leadership = engine.leadership();
         let leads = leadership.wait_for(|it| matches!(it, Leadership::Own { .. }));

@@ -152,6 +152,14 @@ impl Language {
                 "The disk is nearly full",
                 &self.bytes(*free_bytes),
             ),
+            Alarm::OthersRefused { batches, pages } => self.with(
+                "Ce nœud a refusé ce que d'autres membres lui ont envoyé",
+                "This node has refused what other members sent it",
+                &match self {
+                    Self::French => format!("{batches} lots, {pages} pages"),
+                    Self::English => format!("{batches} batches, {pages} pages"),
+                },
+            ),
             Alarm::Readings { pattern, count } => self.with(
                 "Des postes ont lu comme un poste ne lit pas",
                 "Tills have read as tills do not",

@@ -11,6 +11,7 @@ use proto::refusal::Reason;
 use thiserror::Error;
 
 use crate::snapshot::ReadError;
+use crate::sources::PageLie;
 use crate::store::StoreError;
 use crate::witness::WitnessError;
 
@@ -88,24 +89,23 @@ pub enum PageError {
 }
 
 impl PageError {
-    /// Whether no honest node sends such a page, whatever it has and whatever the time.
+    /// Why no honest node sends such a page, whatever it has and whatever the time; `None` when
+    /// one may.
     #[must_use]
-    pub const fn is_lie(&self) -> bool {
-        match self {
+    pub const fn lie(&self) -> Option<PageLie> {
+        Some(match self {
             // What this node has, or a clock, is not as the sender could know; an old checkpoint may
             // be of a roster that this node has left behind.
-            Self::Elsewhere { .. } | Self::FromTheFuture { .. } | Self::Checkpoint(_) => false,
-            Self::Genesis(_)
-            | Self::OtherLedger
-            | Self::Empty { .. }
-            | Self::Beyond { .. }
-            | Self::Entry { .. }
-            | Self::Payload { .. }
-            | Self::Rule { .. }
-            | Self::OtherLog
-            | Self::NotInLog(_)
-            | Self::NotVouched(_) => true,
-        }
+            Self::Elsewhere { .. } | Self::FromTheFuture { .. } | Self::Checkpoint(_) => {
+                return None;
+            }
+            Self::Genesis(_) | Self::Empty { .. } | Self::Beyond { .. } => PageLie::Form,
+            Self::OtherLedger => PageLie::OtherLedger,
+            Self::Entry { .. } | Self::Payload { .. } => PageLie::Entry,
+            Self::Rule { .. } => PageLie::Rule,
+            Self::OtherLog | Self::NotInLog(_) => PageLie::OtherLog,
+            Self::NotVouched(_) => PageLie::NotVouched,
+        })
     }
 }
 
@@ -130,10 +130,13 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Whether who sent the page is not to be believed; it need not be who signed what is in it.
+    /// Why who sent the page is not to be believed, if so; it need not be who signed what is in it.
     #[must_use]
-    pub const fn is_lie(&self) -> bool {
-        matches!(self, Self::Page(error) if error.is_lie())
+    pub const fn lie(&self) -> Option<PageLie> {
+        match self {
+            Self::Page(error) => error.lie(),
+            _ => None,
+        }
     }
 
     /// Whether this node is at fault, so that asking again does not help until it is restarted.

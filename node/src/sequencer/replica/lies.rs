@@ -52,7 +52,7 @@ fn refused(dir: &Path, page: Page) -> PageError {
     assert_eq!(replica.size(), size);
     drop(replica);
     assert_eq!(on_disk(dir), before);
-    assert!(refused.is_lie(), "{refused}");
+    assert!(refused.lie().is_some(), "{refused}");
     refused
 }
 

@@ -4,6 +4,8 @@
 //! next batch. Each answer brings what the other node has, so two nodes that meet again after a
 //! cut know at once which of them is behind.
 
+mod following;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
@@ -15,6 +17,7 @@ use proto::roster::{Address, Member, Roster};
 use proto::signing::{PublicKey, SecretKey};
 use tokio::task::JoinSet;
 
+pub use self::following::Cosigner;
 use crate::peer::Peer;
 use crate::sequencer::Sequencer;
 use crate::snapshot::Snapshot;
