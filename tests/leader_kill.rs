@@ -42,6 +42,8 @@ const CLAIMS_BEFORE_KILL: usize = 16;
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(20);
 /// How often each node is asked for its checkpoint.
 const WATCH_PAUSE: Duration = Duration::from_millis(25);
+/// How often one look may be on record: it is asked again four times while its node does not answer.
+const RECORDS_OF_A_LOOK: u64 = 5;
 /// Longest wait for an answer from any node, on however busy a machine.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
 
@@ -230,7 +232,8 @@ async fn nothing_is_lost(nodes: &Nodes, load: &Load, laid: TreeSize, contest: Ju
     }
     // Of what was not answered, some may be there, or come late.
     let told = laid.get() + (acknowledged.len() + contest.accepted) as u64;
-    let at_most = told + contest.unanswered as u64;
+    let recorded = contest.looked as u64 * RECORDS_OF_A_LOOK;
+    let at_most = told + contest.unanswered as u64 + recorded;
     for member in MEMBERS {
         let session = nodes.session(member, &load.tills[0]);
         let newest = reaches(&session, told).await;

@@ -321,11 +321,20 @@ impl World {
     /// with elections of its own.
     async fn end(mut self) {
         let Judged {
-            calls, accepted, ..
+            calls,
+            accepted,
+            looks,
+            ..
         } = self.contest.judge().await;
         self.agree().await;
-        assert!(accepted > 0, "nothing was done in {calls} calls");
-        println!("{calls} calls about contested slots, {accepted} accepted: there is an order");
+        assert!(
+            accepted > 0 && looks > 0,
+            "nothing was done in {calls} calls"
+        );
+        println!(
+            "{calls} calls about contested slots, {accepted} accepted: there is an order; {looks} \
+             looks are as the log was at their sizes"
+        );
         let follower = {
             let leads = leader(&self.nodes).await;
             names(MEMBERS).into_iter().find(|it| *it != leads).unwrap()

@@ -2,10 +2,11 @@
 //! asked and what they were told: the history that [`crate::linear`] judges.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use client::lookup::Found;
 use client::session::Session;
 use proto::attestation::{Attestation, Release};
 use proto::entry::VerifiedEntry;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::linear::{self, Asked, Call, CallId, Told};
+use crate::looks::{self, Change, Look};
 use crate::nodes::Nodes;
 use crate::replicated::sign;
 use crate::workload::{Ground, fresh_slots};
@@ -38,6 +40,48 @@ struct Round {
     calls: Vec<Call>,
     /// The calls by what they had to say.
     ids: BTreeMap<Hash, CallId>,
+    /// Where what was accepted stands.
+    places: BTreeMap<CallId, LeafIndex>,
+    looks: Vec<Look>,
+}
+
+impl Round {
+    fn new() -> Self {
+        Self {
+            slot: fresh_slots(1)[0],
+            calls: Vec::new(),
+            ids: BTreeMap::new(),
+            places: BTreeMap::new(),
+            looks: Vec::new(),
+        }
+    }
+
+    /// All that may have changed the slot: what was refused has not.
+    fn changes(&self) -> Vec<Change> {
+        let calls = self.calls.iter().enumerate();
+        let calls = calls.filter(|(_, call)| !matches!(call.told, Told::Refused(_)));
+        let change = |(id, call): (CallId, &Call)| Change {
+            id,
+            at: call.at,
+            asked: call.asked,
+            place: self.places.get(&id).map(|place| place.get()),
+        };
+        calls.map(change).collect()
+    }
+
+    /// # Panics
+    /// When what was told or shown cannot be true.
+    fn judge(&self) {
+        if let Err(violation) = linear::check(&self.calls) {
+            panic!("{violation:?} of {:#?}", self.calls);
+        }
+        let changes = self.changes();
+        for look in &self.looks {
+            if let Err(unfit) = looks::check(look, &changes) {
+                panic!("{unfit:?}: {look:?} of {changes:#?}");
+            }
+        }
+    }
 }
 
 /// A contest that goes on until it is [judged](Self::judge).
@@ -51,6 +95,7 @@ struct Shared {
     roster: Roster,
     began: Instant,
     over: AtomicBool,
+    looked: AtomicUsize,
     rounds: Mutex<Vec<Round>>,
 }
 
@@ -72,6 +117,10 @@ pub struct Judged {
     pub accepted: usize,
     /// How many were not answered: as many entries more, at most.
     pub unanswered: usize,
+    /// How many looks were answered, each as the log was at its size.
+    pub looks: usize,
+    /// How many were asked for.
+    pub looked: usize,
 }
 
 type Payload<'a> = Option<(&'a SealedPayload, &'a Salt)>;
@@ -85,6 +134,7 @@ impl Contest {
             roster: nodes.federation.roster.clone(),
             began: Instant::now(),
             over: AtomicBool::new(false),
+            looked: AtomicUsize::new(0),
             rounds: Mutex::default(),
         });
         let mut callers = JoinSet::new();
@@ -111,17 +161,15 @@ impl Contest {
             ended.unwrap();
         }
         let rounds = self.shared.rounds.lock().unwrap();
-        for round in &*rounds {
-            if let Err(violation) = linear::check(&round.calls) {
-                panic!("{violation:?} of {:#?}", round.calls);
-            }
-        }
+        rounds.iter().for_each(Round::judge);
         let calls = || rounds.iter().flat_map(|round| &round.calls);
         let told = |what| calls().filter(|call| call.told == what).count();
         Judged {
             calls: calls().count(),
             accepted: told(Told::Accepted),
             unanswered: told(Told::Nothing),
+            looks: rounds.iter().map(|round| round.looks.len()).sum(),
+            looked: self.shared.looked.load(Ordering::Relaxed),
         }
     }
 }
@@ -137,11 +185,7 @@ impl Shared {
         let place = usize::try_from(place).unwrap();
         let mut rounds = self.rounds.lock().unwrap();
         while rounds.len() <= place {
-            rounds.push(Round {
-                slot: fresh_slots(1)[0],
-                calls: Vec::new(),
-                ids: BTreeMap::new(),
-            });
+            rounds.push(Round::new());
         }
         (place, rounds[place].slot)
     }
@@ -169,6 +213,7 @@ impl Shared {
             AppendAnswer::Accepted(receipt) => {
                 let verified = receipt.verify(&self.roster, &mut |_| {}).unwrap();
                 place = Some(verified.index);
+                round.places.insert(id, verified.index);
                 Told::Accepted
             }
             AppendAnswer::Refused { evidence, .. } => {
@@ -185,6 +230,23 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Notes what a look has shown; its proofs were verified.
+    fn shown(&self, round: usize, found: &Found) {
+        let answered_at = self.now();
+        let round = &mut self.rounds.lock().unwrap()[round];
+        let holder = found.slots[0].as_ref().map(|it| {
+            let id = round.ids[&it.holder.entry.leaf_hash()];
+            (id, it.state.by.get())
+        });
+        round.looks.push(Look {
+            answered_at,
+            size: found.checkpoint.size().get(),
+            holder,
+        });
+    }
+}
+
 impl Caller {
     async fn call_on(mut self) {
         while !self.shared.over.load(Ordering::Relaxed) {
@@ -193,10 +255,22 @@ impl Caller {
             let id = self.shared.note(round, Asked::Claim, &claim.entry);
             let payload = Some((&claim.payload, &claim.salt));
             let answer = self.ask(&claim.entry, payload).await;
-            if let Some(place) = self.shared.told(round, id, answer) {
+            let claimed = self.shared.told(round, id, answer);
+            self.look(round, slot).await;
+            if let Some(place) = claimed {
                 self.release(round, slot, id, place).await;
             }
             sleep(PAUSE).await;
+        }
+    }
+
+    /// Looks the slot up at the node that is asked first, which need not answer.
+    async fn look(&self, round: usize, slot: SlotKey) {
+        self.shared.looked.fetch_add(1, Ordering::Relaxed);
+        let session = &self.sessions[self.next % self.sessions.len()];
+        let found = timeout(ANSWER_MAX, session.lookup(&[slot], &[])).await;
+        if let Ok(Ok(found)) = found {
+            self.shared.shown(round, &found);
         }
     }
 

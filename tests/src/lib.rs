@@ -49,6 +49,7 @@ pub mod world;
 pub mod partition;
 
 pub mod linear;
+pub mod looks;
 
 pub mod containers;
 pub mod contest;
