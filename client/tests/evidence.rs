@@ -99,3 +99,44 @@ fn an_honest_log_writes_no_evidence() {
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(!folder.path().join("evidence").exists());
 }
+
+#[test]
+fn files_that_were_given_are_listed_with_whom_they_accuse() {
+    let liar = folder();
+    let mut ledger = Ledger::furnished();
+    ledger.map.remove(&catalogue_place());
+    let (_, _, file) = audited(liar.path(), &ledger);
+    let text = fs::read_to_string(&file).unwrap();
+
+    let folder = folder();
+    let given = folder.path().join("given");
+    fs::create_dir(&given).unwrap();
+    fs::write(given.join("cnam-7-3.txt"), "vitrail refused batch v1\n").unwrap();
+    fs::write(given.join("spoiled"), text.replacen("map ", "mop ", 1)).unwrap();
+    let audit = |given: &str| {
+        let address = serve(Ledger::furnished().files());
+        vitrail(
+            folder.path(),
+            &["audit", "--http", &address, "--given", given],
+        )
+    };
+    // One that does not hold accuses nobody, and what is no evidence is passed over.
+    let (code, stdout, stderr) = audit("given");
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let lines: Vec<_> = stdout
+        .lines()
+        .filter(|it| it.starts_with("given "))
+        .collect();
+    assert_eq!(lines.len(), 1, "{stdout}");
+    assert!(lines[0].contains("spoiled: accuses nobody"), "{stdout}");
+
+    fs::write(given.join("true"), &text).unwrap();
+    let (code, stdout, stderr) = audit("given");
+    assert_eq!(code, 1);
+    let accused = "true: guilty amc, amo, mutuelle, opticiens: signed a map";
+    assert!(stdout.contains(accused), "{stdout}");
+    assert!(stderr.contains("a file that was given shows"), "{stderr}");
+    let (code, _, stderr) = audit("missing");
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("missing does not exist"), "{stderr}");
+}

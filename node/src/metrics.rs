@@ -535,29 +535,13 @@ mod tests {
     #[test]
     fn what_was_counted_is_on_the_page() {
         let metrics = Metrics::new();
+        let decided = |outcome, repeated| {
+            metrics.entry_decided(Kind::Claim, &Verdict { outcome, repeated });
+        };
         let appended = Outcome::Appended(LeafIndex::new(6));
-        metrics.entry_decided(
-            Kind::Claim,
-            &Verdict {
-                outcome: appended,
-                repeated: false,
-            },
-        );
-        metrics.entry_decided(
-            Kind::Claim,
-            &Verdict {
-                outcome: appended,
-                repeated: true,
-            },
-        );
-        let refused = Outcome::Refused(Reason::SlotHeld.into());
-        metrics.entry_decided(
-            Kind::Claim,
-            &Verdict {
-                outcome: refused,
-                repeated: false,
-            },
-        );
+        decided(appended, false);
+        decided(appended, true);
+        decided(Outcome::Refused(Reason::SlotHeld.into()), false);
         metrics.batch_committed(&BatchReport {
             decided: 3,
             appended: 1,
