@@ -1,9 +1,13 @@
-"""Checks the manifests of deploy/ against schemas, and prints a line for each.
+"""Checks the manifests of deploy/ against schemas, and prints a line for each: as they are written, and
+as `kubectl kustomize` builds them, which is what a cluster is given.
 
-Needs PyYAML and kubernetes-validate. The last line is `sound`, or the exit code is 1.
+Needs PyYAML and kubernetes-validate, and kubectl for what is built. The last line is `sound`, or the
+exit code is 1.
 """
 
 import pathlib
+import shutil
+import subprocess
 import sys
 
 import kubernetes_validate
@@ -63,6 +67,39 @@ volumes |= {it["metadata"]["name"] for it in node["spec"]["volumeClaimTemplates"
 check({it["name"] for it in container["volumeMounts"]} == volumes, "every volume is mounted")
 maps = {it["metadata"]["name"] for it in by_kind["ConfigMap"]}
 check({it["configMap"]["name"] for it in pod["volumes"] if "configMap" in it} <= maps, "from a map")
+
+
+
+def built():
+    build = ["kubectl", "kustomize", str(kubernetes)]
+    text = subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def check_built(made):
+    def key(document):
+        return document["kind"], document["metadata"]["name"]
+
+    written = {key(document) for name, document in objects if name != "setup.yaml"}
+    check({key(document) for document in made} == written, "everything is built")
+    for document in made:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        print(f"built: {document['kind']} {document['metadata']['name']}")
+        meta = document["metadata"]
+        check(meta["namespace"] == kustomization["namespace"], "all in one namespace")
+        check(meta["labels"].items() >= kustomization["labels"][0]["pairs"].items(), "labelled")
+    (image,) = kustomization["images"]
+    for document in made:
+        if document["kind"] == "StatefulSet":
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            want = f"{image['newName']}:{image['newTag']}"
+            check(container["image"] == want, f"the image is {want}")
+
+
+if shutil.which("kubectl"):
+    check_built(built())
+else:
+    print("skipped: the manifests as a cluster is given them: needs kubectl")
 
 compose = documents(deploy / "container" / "compose.yaml")[0]
 services = compose["services"]
