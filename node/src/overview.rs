@@ -36,6 +36,10 @@ use crate::store::{DiskSpace, Store};
 pub const LATE_MAX: Duration = Duration::from_secs(10);
 /// How long one look is shown to everybody: the page is open to all, and must cost nothing.
 const KEPT: Duration = Duration::from_secs(1);
+/// How old the last backup may be: as for the alert `VitrailBackupOld` (deploy/prometheus).
+const BACKUP_AGE_MAX: Duration = Duration::from_secs(2 * 86_400);
+/// How long a node may run before a backup that was never made is missed, as for the same alert.
+const BACKUP_MISSED_AFTER: Duration = Duration::from_secs(3_600);
 /// Longest wait for the ledger's writer, which may hang on its disk.
 const WRITER_WAIT: Duration = Duration::from_secs(1);
 
@@ -149,6 +153,7 @@ pub struct Watched {
 #[derive(Debug)]
 pub struct Watch {
     watched: Watched,
+    since: Instant,
     shown: Mutex<Option<(Instant, Arc<Overview>)>>,
 }
 
@@ -156,8 +161,11 @@ impl Watch {
     /// Watches these.
     #[must_use]
     pub fn new(watched: Watched) -> Self {
-        let shown = Mutex::default();
-        Self { watched, shown }
+        Self {
+            watched,
+            since: Instant::now(),
+            shown: Mutex::default(),
+        }
     }
 
     /// What there is to see, at most a second old: whoever asks more often is shown the same.
@@ -168,14 +176,14 @@ impl Watch {
         {
             return overview.clone();
         }
-        let overview = Arc::new(self.watched.sight().await.overview());
+        let overview = Arc::new(self.watched.sight(self.since.elapsed()).await.overview());
         *shown = Some((Instant::now(), overview.clone()));
         overview
     }
 }
 
 impl Watched {
-    async fn sight(&self) -> Sight {
+    async fn sight(&self, running_for: Duration) -> Sight {
         let asked = timeout(WRITER_WAIT, self.sequencer.cosignatures()).await;
         let snapshot = self.sequencer.snapshot();
         let now = clock::now();
@@ -199,6 +207,7 @@ impl Watched {
             disk: self.store.disk_space().ok().map(Disk::from),
             backup: backup::last(&self.data).map(|it| UnixMillis::new(it.taken_at_ms)),
             refused: (self.metrics.lies().batches(), self.metrics.lies().pages()),
+            running_for,
             readings: Pattern::ALL
                 .map(|pattern| (pattern.as_str(), self.metrics.alarms(pattern)))
                 .to_vec(),
@@ -226,6 +235,7 @@ struct Sight {
     appended: Vec<u64>,
     disk: Option<Disk>,
     backup: Option<UnixMillis>,
+    running_for: Duration,
     readings: Vec<(&'static str, u64)>,
     /// Batches and pages of other members that were refused.
     refused: (u64, u64),
@@ -253,14 +263,25 @@ impl Sight {
             members,
             shares,
             disk: self.disk,
-            backup_age_s: self
-                .backup
-                .map(|at| self.now.get().saturating_sub(at.get()) / 1000),
+            backup_age_s: self.backup_age().map(|age| age.as_secs()),
             alarms: Vec::new(),
             appended: self.appended.clone(),
         };
         overview.alarms = alarm::raised(&self, &overview, present);
         overview
+    }
+
+    fn backup_age(&self) -> Option<Duration> {
+        let age = |at: UnixMillis| self.now.get().saturating_sub(at.get());
+        self.backup.map(|at| Duration::from_millis(age(at)))
+    }
+
+    /// Whether somebody should have made a backup by now.
+    fn misses_backup(&self) -> bool {
+        match self.backup_age() {
+            Some(age) => age > BACKUP_AGE_MAX,
+            None => self.running_for > BACKUP_MISSED_AFTER,
+        }
     }
 
     fn member(&self, member: &Member, cosigned: Option<Cosigned>) -> MemberOverview {

@@ -60,6 +60,11 @@ pub enum Alarm {
         /// How many pages.
         pages: u64,
     },
+    /// The last backup is older than two days, or none was made though the node runs for an hour.
+    BackupOld {
+        /// Its age in seconds; `None` when there was none.
+        age_s: Option<u64>,
+    },
     /// Tills have read as tills do not; the metrics and the log say more.
     Readings {
         /// The pattern, as in the metrics.
@@ -94,6 +99,8 @@ pub(super) fn raised(sight: &Sight, overview: &Overview, present: usize) -> Vec<
     let (batches, pages) = sight.refused;
     let refused = Alarm::OthersRefused { batches, pages };
     alarms.extend((batches + pages > 0).then_some(refused));
+    let age_s = overview.backup_age_s;
+    alarms.extend(sight.misses_backup().then_some(Alarm::BackupOld { age_s }));
     let readings = sight.readings.iter().filter(|(_, count)| *count > 0);
     alarms.extend(readings.map(|&(pattern, count)| Alarm::Readings { pattern, count }));
     alarms

@@ -72,6 +72,7 @@ fn sight() -> Sight {
             watermark_bytes: 268_435_456,
         }),
         backup: Some(UnixMillis::new(NOW.get() - 3_600_000)),
+        running_for: Duration::from_secs(3_700),
         readings: vec![("mass", 0), ("night", 2)],
         refused: (0, 0),
         roster: Arc::new(roster),
@@ -108,6 +109,7 @@ fn what_goes_wrong_is_an_alarm() {
     bad.is_recalling = true;
     bad.refused = (1, 0);
     bad.has_share = false;
+    bad.backup = None;
     bad.cosignatures.truncate(1);
     bad.disk = Some(Disk {
         free_bytes: 5,
@@ -134,6 +136,7 @@ fn what_goes_wrong_is_an_alarm() {
         "own-share-missing",
         "disk-low",
         "others-refused",
+        "backup-old",
         "readings",
     ];
     for code in wanted {
@@ -153,6 +156,40 @@ fn who_lacks_what_is_long_there_is_away_though_it_signed_lately() {
     slow.cosignatures
         .push(cosigned(&slow.roster, 38, 9, &[&away]));
     assert!(slow.overview().members.last().unwrap().present);
+}
+
+/// The limits are those of the alert of the same name, which tells the same operator.
+#[test]
+fn a_backup_of_two_days_is_too_old_and_a_new_node_has_an_hour_for_its_first() {
+    let (day, hour) = (86_400_000, Duration::from_secs(3_600));
+    let moment = Duration::from_secs(1);
+    let told = |backup: Option<u64>, running_for| {
+        let mut sight = sight();
+        sight.backup = backup.map(|ago| UnixMillis::new(NOW.get() - ago));
+        sight.running_for = running_for;
+        let mut alarms = sight.overview().alarms.into_iter();
+        alarms.find(|it| matches!(it, Alarm::BackupOld { .. }))
+    };
+    assert_eq!(told(Some(2 * day), moment), None);
+    let age_s = Some(2 * 86_400 + 1);
+    assert_eq!(
+        told(Some(2 * day + 1_000), moment),
+        Some(Alarm::BackupOld { age_s })
+    );
+    assert_eq!(told(None, hour), None);
+    assert_eq!(
+        told(None, hour + moment),
+        Some(Alarm::BackupOld { age_s: None })
+    );
+    let rules = include_str!("../../../deploy/prometheus/vitrail.rules.yml");
+    let rule = rules
+        .split("- alert: ")
+        .find(|it| it.starts_with("VitrailBackupOld\n"));
+    let rule = rule.unwrap();
+    assert!(
+        rule.contains("> 2 * 86400\n") && rule.contains("for: 1h\n"),
+        "{rule}"
+    );
 }
 
 /// A member without a vote is sent no cosignatures; who of the others is away it cannot say.

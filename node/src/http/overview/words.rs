@@ -160,6 +160,15 @@ impl Language {
                     Self::English => format!("{batches} batches, {pages} pages"),
                 },
             ),
+            Alarm::BackupOld { age_s: None } => self.own(
+                "Ce nœud n'a jamais été sauvegardé.",
+                "This node was never backed up.",
+            ),
+            Alarm::BackupOld { age_s: Some(age) } => self.with(
+                "La dernière sauvegarde est trop ancienne",
+                "The last backup is too old",
+                &self.duration(*age),
+            ),
             Alarm::Readings { pattern, count } => self.with(
                 "Des postes ont lu comme un poste ne lit pas",
                 "Tills have read as tills do not",
