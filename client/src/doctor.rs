@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use proto::checkpoint::VerifiedCheckpoint;
 use proto::ids::{LeafIndex, MemberName};
 use proto::lpp::Catalogue;
+use proto::refusal::Reason;
 use tokio::task::JoinSet;
 
-use crate::connection::Connection;
+use crate::connection::{CallError, Connection};
 use crate::failure::Failure;
 use crate::files;
 use crate::lookup::LookupError;
@@ -77,6 +78,8 @@ impl Finding {
 
 /// Looks at everything a profile leads to. Never fails: what cannot be had is a finding.
 pub async fn examine(profile: &Profile, queue: &Path) -> Vec<Finding> {
+    // First, so that what is said of the roster is said of the newest one.
+    let session = profile.open_session().await;
     let catalogue = profile.catalogue();
     let mut findings = vec![roster(profile), key(profile), state(profile)];
     findings.push(match &catalogue {
@@ -84,7 +87,7 @@ pub async fn examine(profile: &Profile, queue: &Path) -> Vec<Finding> {
         Err(error) => Finding::ill("catalogue", error),
     });
     findings.push(waiting(queue));
-    match profile.session(None) {
+    match session {
         Ok(session) => findings.extend(federation(&session, catalogue.ok().as_ref()).await),
         Err(error) => findings.push(Finding::ill("session", &error)),
     }
@@ -267,7 +270,8 @@ async fn in_force(session: &Session, catalogue: Option<&Catalogue>) -> Finding {
     }
 }
 
-/// Any entry is good to see whether the key is let in; what it holds is for its payers.
+/// Entry 0 is a roster, which nobody opens: a node says so to those whom it lets in, and to others that
+/// it does not know them. So nothing is looked at, and no look is recorded.
 async fn admission(session: &Session, member: &MemberName) -> Finding {
     let asked = session
         .connection(member)
@@ -276,7 +280,11 @@ async fn admission(session: &Session, member: &MemberName) -> Finding {
         return Finding::remark("admission", "nobody could be asked", "try again");
     };
     match connection.open_entry(LeafIndex::new(0)).await {
-        Ok(_) => Finding::well("admission", format!("{member} admits this key")),
+        Ok(_)
+        | Err(CallError::NotAdmitted {
+            reason: Some(Reason::ReferenceUnfit),
+            ..
+        }) => Finding::well("admission", format!("{member} admits this key")),
         Err(error) => Finding::ill("admission", &error),
     }
 }
