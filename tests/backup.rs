@@ -20,6 +20,7 @@ use proto::roster::Roster;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use serde::Deserialize;
+use tests::answers::answer;
 use tests::binary::{scratch_folder, vitrail_node};
 use tests::nodes::Nodes;
 use tests::process::{NodeProcess, copy_folder};
@@ -61,6 +62,7 @@ fn operator(
         .args(["--grpc", &nodes.listens[&name].to_string()])
         .output()
         .unwrap();
+    let _ = answer(&[word], &done.stdout);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let code = done.status.code().unwrap();
     (code, text(done.stdout), text(done.stderr))

@@ -26,6 +26,7 @@ use proto::oprf::{
 use proto::roster::{MemberShare, Roster, SignedRoster};
 use proto::signing::SecretKey;
 use proto::wire::v1::TokenKind;
+use tests::answers::answer;
 use tests::binary::{scratch_folder, vitrail_node};
 use tests::bytes::find_in_folder;
 use tests::federation::{CNAM_PAYER, ORIGIN, fresh_key};
@@ -122,7 +123,7 @@ impl Table {
             let output = process.wait_with_output().unwrap();
             let log = fs::read_to_string(self.dir.join(format!("{name}.log")));
             assert!(output.status.success(), "{name}: {}", log.unwrap());
-            let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let report = answer(&["ceremony", "run"], &output.stdout);
             assert_eq!(report["quorum"], true);
             hashes.push(report["roster_hash"].as_str().unwrap().to_owned());
         }
@@ -146,6 +147,7 @@ impl Table {
             .output()
             .unwrap();
         succeeded(&published);
+        let _ = answer(&["ceremony", "publish"], &published.stdout);
         let page = node.page("/roster").unwrap();
         assert_eq!(page, fs::read(self.dir.join(proposal)).unwrap());
         assert!(node.terminate().success());

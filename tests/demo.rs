@@ -14,6 +14,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use tests::answers::answer;
 use tests::binary::{scratch_folder, vitrail, vitrail_node};
 use tests::bytes::Needles;
 use tests::planted::{Planted, Word};
@@ -78,6 +79,7 @@ impl Demo {
         stdout.read_line(&mut line).unwrap();
         let said = || fs::read_to_string(dir.with_extension("log")).unwrap();
         let report = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", said()));
+        let _ = answer(&["demo"], line.as_bytes());
         fs::write(dir.join("stdout"), &line).unwrap();
         Self {
             process,

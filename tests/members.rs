@@ -16,6 +16,7 @@ use proto::roster::Roster;
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use serde::Deserialize;
+use tests::answers::answer;
 use tests::binary::vitrail_node;
 use tests::nodes::Nodes;
 use tests::replicated::{all_voting, reaches};
@@ -73,6 +74,7 @@ fn operator(nodes: &Nodes, words: &[&str], member: &str) -> (bool, String, Strin
         .args(["--grpc", &nodes.listens[&name].to_string()])
         .output()
         .unwrap();
+    let _ = answer(words, &done.stdout);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
         done.status.success(),

@@ -21,6 +21,7 @@ use proto::roster::{Roster, SignedRoster};
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
 use serde_json::Value;
+use tests::answers::answer;
 use tests::binary::vitrail_node;
 use tests::nodes::Nodes;
 use tests::process::write_secret;
@@ -45,7 +46,7 @@ fn operator(nodes: &Nodes, member: &str, words: &[&str]) -> Result<Value, String
         .output()
         .unwrap();
     match done.status.success() {
-        true => Ok(serde_json::from_slice(&done.stdout).unwrap()),
+        true => Ok(answer(words, &done.stdout)),
         false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
     }
 }

@@ -24,6 +24,7 @@ use proto::hash::Hash;
 use proto::ids::{Origin, TreeSize};
 use proto::roster::Address;
 use proto::signing::SecretKey;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -51,7 +52,7 @@ const IDLE_PAGES_MAX: u32 = 3;
 const BACKUP_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What a backup holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backup {
     /// The ledger.
     pub origin: String,

@@ -1,9 +1,12 @@
 //! The command of the operator: `vitrail-node keygen | init | join | seal-key | reseal | run |
 //! status | rebuild | backup | restore | roster | leave | rotate | ceremony | check | config |
-//! completion | manual | demo`.
+//! completion | manual | schema | demo`.
 //!
-//! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not.
+//! Exit codes: 0 yes, 1 no (what was given is invalid or refused), 2 could not. Answers go to
+//! standard output: text on a terminal, a line of JSON elsewhere, or as `-o` says; what went wrong
+//! goes to standard error.
 
+mod answer;
 mod backups;
 mod check;
 mod config;
@@ -13,25 +16,26 @@ mod joining;
 mod manual;
 mod members;
 mod rosters;
+mod schema;
 mod sealing;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
 
-use clap::{
-    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
-};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use proto::identity::PayerNumber;
 use proto::ids::{IdError, MemberName, Origin};
 use proto::incident::IncidentPublicKey;
 use proto::roster::{Address, IncidentKey, Role};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use self::answer::{Output, print, print_failure};
 use self::backups::{BackupArgs, RestoreArgs};
 use self::check::CheckCommand;
 use self::config::ConfigCommand;
@@ -40,6 +44,7 @@ use self::joining::JoinArgs;
 use self::manual::{CompletionArgs, ManualArgs};
 use self::members::MemberArgs;
 use self::rosters::{LeaveArgs, RosterCommand, RotateArgs};
+use self::schema::SchemaArgs;
 use self::sealing::{ResealArgs, SealArgs, SealKeyArgs};
 use crate::ceremony;
 use crate::ceremony::command::{CeremonyCommand, CeremonyReport};
@@ -52,29 +57,15 @@ use crate::service_manager;
 #[derive(Debug, Parser)]
 #[command(name = "vitrail-node", version, propagate_version = true)]
 struct Cli {
-    /// How results are printed on standard output.
-    #[arg(
-        short,
-        long,
-        global = true,
-        env = "VITRAIL_OUTPUT",
-        default_value = "text"
-    )]
-    output: Output,
+    /// How answers are printed [default: text on a terminal and of `run` and `demo`, json elsewhere].
+    #[arg(short, long, global = true, env = "VITRAIL_OUTPUT")]
+    output: Option<Output>,
     /// End when standard input ends: for a program that starts this one and must not leave it
     /// behind, however it ends itself.
     #[arg(long, global = true)]
     until_stdin_ends: bool,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Lines for people.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,8 +113,21 @@ enum Command {
     Completion(CompletionArgs),
     /// Write a manual page for each command.
     Manual(ManualArgs),
+    /// Print the JSON Schema of what a command answers with `-o json`.
+    Schema(SchemaArgs),
     /// Play the main job: four nodes, two shops, twenty people who do not exist; then stay up.
     Demo(demo::DemoArgs),
+}
+
+impl Command {
+    /// What is printed when nothing else is asked for. A node and the demo run on and tell meanwhile
+    /// what happens, in a log that people read: the service manager's, or a build's.
+    fn usual_output(&self) -> Output {
+        match self {
+            Self::Run(_) | Self::Demo(_) => Output::Text,
+            _ => Output::usual(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -200,17 +204,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 1 } else { 0 });
         }
     };
-    log_to_stderr(cli.output);
+    let output = cli.output.unwrap_or_else(|| cli.command.usual_output());
+    log_to_stderr(output);
     if cli.until_stdin_ends {
         end_with_stdin();
     }
-    match execute(cli, &matches) {
+    match execute(cli.command, output, &matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
-            }
+            print_failure(output, &error);
             ExitCode::from(error.exit_code())
         }
     }
@@ -242,30 +244,31 @@ fn end_with_stdin() {
     });
 }
 
-fn execute(cli: Cli, matches: &ArgMatches) -> Result<(), CommandError> {
-    match cli.command {
-        Command::Keygen(args) => keygen(&args.out, cli.output),
-        Command::Init(args) => init(args, cli.output),
-        Command::Join(args) => joining::join(args, cli.output),
-        Command::SealKey(args) => sealing::seal_key(args, cli.output),
-        Command::Reseal(args) => sealing::reseal(args, cli.output),
-        Command::Run(args) => run(args, cli.output),
-        Command::Status(args) => members::status(args, cli.output),
-        Command::Rebuild(args) => members::rebuild_node(args, cli.output),
-        Command::Backup(args) => backups::backup(args, cli.output),
-        Command::Restore(args) => backups::restore(args, cli.output),
-        Command::Roster(command) => wait_for(rosters::roster(command, cli.output)),
-        Command::Leave(args) => wait_for(rosters::leave(args, cli.output)),
-        Command::Rotate(args) => wait_for(rosters::rotate(args, cli.output)),
-        Command::Ceremony(command) => ceremony(command, cli.output),
-        Command::Check(command) => check::check(command, cli.output),
-        Command::Config(command) => config::config(command, matches, cli.output),
+fn execute(command: Command, output: Output, matches: &ArgMatches) -> Result<(), CommandError> {
+    match command {
+        Command::Keygen(args) => keygen(&args.out, output),
+        Command::Init(args) => init(args, output),
+        Command::Join(args) => joining::join(args, output),
+        Command::SealKey(args) => sealing::seal_key(args, output),
+        Command::Reseal(args) => sealing::reseal(args, output),
+        Command::Run(args) => run(args, output),
+        Command::Status(args) => members::status(args, output),
+        Command::Rebuild(args) => members::rebuild_node(args, output),
+        Command::Backup(args) => backups::backup(args, output),
+        Command::Restore(args) => backups::restore(args, output),
+        Command::Roster(command) => wait_for(rosters::roster(command, output)),
+        Command::Leave(args) => wait_for(rosters::leave(args, output)),
+        Command::Rotate(args) => wait_for(rosters::rotate(args, output)),
+        Command::Ceremony(command) => ceremony(command, output),
+        Command::Check(command) => check::check(command, output),
+        Command::Config(command) => config::config(command, matches, output),
         Command::Completion(args) => {
             manual::completion(&args, Cli::command());
             Ok(())
         }
-        Command::Manual(args) => manual::manual(args, Cli::command(), cli.output),
-        Command::Demo(args) => demo::demo(&args, cli.output),
+        Command::Schema(args) => schema::schema(&args, output),
+        Command::Manual(args) => manual::manual(args, Cli::command(), output),
+        Command::Demo(args) => demo::demo(&args, output),
     }
 }
 
@@ -275,7 +278,7 @@ fn wait_for(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), 
 }
 
 /// What `keygen` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct KeyReport<'a> {
     file: &'a Path,
     public_key: String,
@@ -293,7 +296,7 @@ fn keygen(out: &Path, output: Output) -> Result<(), CommandError> {
 }
 
 /// What `init` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct InitReport<'a> {
     dir: &'a Path,
     origin: &'a str,
@@ -340,7 +343,7 @@ fn init(args: InitArgs, output: Output) -> Result<(), CommandError> {
 }
 
 /// What `run` prints once it serves.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RunReport<'a> {
     origin: &'a str,
     size: u64,
@@ -452,21 +455,6 @@ fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-fn print<T: Serialize>(output: Output, report: &T, text: &str) -> Result<(), CommandError> {
-    let mut out = io::stdout().lock();
-    let written = match output {
-        Output::Text => out.write_all(text.as_bytes()),
-        Output::Json => {
-            // One line, so that a program that waits for it reads a line.
-            let json = serde_json::to_string(report).map_err(io::Error::from);
-            json.and_then(|json| writeln!(out, "{json}"))
-        }
-    };
-    written
-        .and_then(|()| out.flush())
-        .map_err(|error| CommandError::Output(error.kind()))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::ids::TreeSize;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -43,7 +44,7 @@ pub enum RebuildError {
 }
 
 /// What was fetched and verified.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rebuilt {
     /// The ledger.
     pub origin: String,

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::ids::{Origin, TreeSize};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -71,7 +72,7 @@ impl RestoreError {
 }
 
 /// What was restored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
     /// The ledger.
     pub origin: String,

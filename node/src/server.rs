@@ -221,7 +221,7 @@ impl StartError {
 }
 
 /// Where a node is reached, with the ports that the system chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Addresses {
     /// gRPC over TLS.
     pub grpc: SocketAddr,

@@ -9,6 +9,7 @@ use proto::ids::{MemberName, UnixSeconds};
 use proto::roster::{Address, Roster};
 use proto::signing::SecretKey;
 use proto::wire::status::{NodeStatus, SeatStatus};
+use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -30,7 +31,7 @@ pub enum StatusError {
 }
 
 /// Where a member's node stands in the ordering engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Seat {
     /// It votes.
@@ -42,7 +43,7 @@ pub enum Seat {
 }
 
 /// One member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MemberStatus {
     /// Its name.
     pub name: String,
@@ -63,7 +64,7 @@ pub struct MemberStatus {
 }
 
 /// The federation, as its nodes show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FederationStatus {
     /// The ledger.
     pub origin: String,

@@ -20,7 +20,10 @@ pub mod bytes;
 
 pub mod agent;
 
+pub mod answers;
+
 pub mod false_voter;
+
 pub mod federation;
 
 pub mod machine;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use proto::ids::MemberName;
 use proto::roster::{Address, Epoch, Roster, SignedRoster};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::publication::read_roster;
@@ -113,7 +114,7 @@ impl FromStr for Peer {
 }
 
 /// What `run` and `sign` print.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ProposalReport {
     /// The proposed roster.
     pub proposal: PathBuf,
@@ -129,7 +130,7 @@ pub struct ProposalReport {
 }
 
 /// What `publish` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PublicationReport {
     /// The place of the roster entry in the log.
     pub index: u64,

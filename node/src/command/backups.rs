@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::{Output, print};
 use super::failure::CommandError;
 use super::members::{MemberArgs, progress_bar};
-use super::{Output, print};
 use crate::backup::{Backup, BackupError, backup as back_up};
 use crate::config::Config;
 use crate::restore::{Restored, restore as put_back};
@@ -33,16 +34,16 @@ pub(super) struct RestoreArgs {
 }
 
 /// What `backup` prints.
-#[derive(Debug, Serialize)]
-struct BackupReport<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct BackupReport<'a> {
     folder: &'a Path,
     #[serde(flatten)]
     done: Backup,
 }
 
 /// What `restore` prints.
-#[derive(Debug, Serialize)]
-struct RestoreReport<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RestoreReport<'a> {
     data: &'a Path,
     #[serde(flatten)]
     done: Restored,

@@ -10,8 +10,9 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use proto::roster::MEMBERS_MAX;
 
+use super::answer::{Output, print};
 use super::failure::CommandError;
-use super::{Output, print, told_to_stop, wait_for};
+use super::{told_to_stop, wait_for};
 use crate::fitness::{Effort, Fitness, FitnessError, Verdict, examine};
 
 /// Members of the smallest federation in which one may lie.

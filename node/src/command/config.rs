@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Subcommand};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::{Output, print};
 use super::failure::CommandError;
-use super::{Output, print};
 use crate::config::{Layer, Setting, Settings};
 
 /// What can be done with settings.
@@ -33,8 +34,8 @@ pub(super) struct ShowArgs {
 }
 
 /// What `config show` prints of a setting.
-#[derive(Debug, Serialize)]
-struct SettingReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SettingReport {
     name: String,
     value: Option<String>,
     /// `flag`, `environment`, `machine`, `folder`, `default`, or `unset`.
@@ -42,8 +43,8 @@ struct SettingReport {
 }
 
 /// What `config show` prints.
-#[derive(Debug, Serialize)]
-struct ConfigReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ConfigReport {
     settings: Vec<SettingReport>,
 }
 

@@ -6,8 +6,9 @@ use std::pin::pin;
 
 use clap::Args;
 
+use super::answer::{Output, print};
 use super::failure::CommandError;
-use super::{Output, print, told_to_stop};
+use super::told_to_stop;
 use crate::demo::{self, DemoError};
 
 /// Arguments of `demo`.

@@ -63,6 +63,8 @@ pub(super) enum CommandError {
     Fitness(#[from] Box<FitnessError>),
     #[error("this machine is not fit for a node")]
     Unfit,
+    #[error("this is no command that answers in JSON")]
+    NoAnswer,
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::ErrorKind),
     #[error("standard output cannot be written: {0}")]
@@ -91,6 +93,9 @@ impl CommandError {
             Self::Restore(error) => restore_hint(error),
             Self::Fitness(error) => fitness_hint(error),
             Self::Unfit => Some("what is marked `unfit` says what is wanted, and what may be done"),
+            Self::NoAnswer => {
+                Some("`vitrail-node help` lists the commands; name one as in `schema roster sign`")
+            }
             Self::Rebuild(_)
             | Self::OwnAddress
             | Self::Reseal(_)
@@ -98,6 +103,11 @@ impl CommandError {
             | Self::Runtime(_)
             | Self::Output(_) => None,
         }
+    }
+
+    /// Whether the answer was printed, and says all of it: there is no other one to print.
+    pub(super) const fn is_answered(&self) -> bool {
+        matches!(self, Self::Unfit)
     }
 
     /// 1 when what was given is invalid or refused, 2 when the system did not let us.
@@ -132,7 +142,7 @@ impl CommandError {
                 | FitnessError::NoRoom { .. } => 1,
                 _ => 2,
             },
-            Self::Unfit => 1,
+            Self::Unfit | Self::NoAnswer => 1,
             Self::Status(_)
             | Self::Rebuild(_)
             | Self::OwnAddress

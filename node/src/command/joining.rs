@@ -7,11 +7,13 @@ use proto::identity::PayerNumber;
 use proto::ids::MemberName;
 use proto::incident::IncidentPublicKey;
 use proto::roster::{Address, Role};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::{Output, print};
 use super::failure::CommandError;
+use super::parse_role;
 use super::sealing::SealArgs;
-use super::{Output, parse_role, print};
 use crate::join::{self, Asking, Joining, REQUEST_FILE};
 
 #[derive(Debug, Args)]
@@ -52,8 +54,8 @@ fn parse_incident(text: &str) -> Result<IncidentPublicKey, String> {
 }
 
 /// What `join` prints.
-#[derive(Debug, Serialize)]
-struct JoinReport<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct JoinReport<'a> {
     dir: &'a Path,
     origin: &'a str,
     name: &'a str,

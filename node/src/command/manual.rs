@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::{Output, print};
 use super::failure::CommandError;
-use super::{Output, print};
 
 /// Programs of system administration (man(1)).
 const SECTION: &str = "8";
@@ -31,8 +32,8 @@ pub(super) struct ManualArgs {
 }
 
 /// What `manual` prints.
-#[derive(Debug, Serialize)]
-struct ManualReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ManualReport {
     folder: PathBuf,
 }
 

@@ -7,8 +7,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use proto::roster::Address;
 
+use super::answer::{Output, print};
 use super::failure::CommandError;
-use super::{Output, print};
 use crate::config::{Config, Settings};
 use crate::rebuild::{Rebuilt, rebuild};
 use crate::server::{read_key, read_roster};

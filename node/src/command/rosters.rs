@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use proto::ids::MemberName;
 use proto::roster::{Address, MemberChange};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::{Output, print};
 use super::failure::CommandError;
-use super::{Output, print};
 use crate::config::{Config, Settings};
 use crate::roster_change::{Desk, Proposal, put_together, write};
 
@@ -128,8 +129,8 @@ pub(super) struct RotateArgs {
 }
 
 /// What `propose`, `sign`, `leave` and `rotate` print.
-#[derive(Debug, Serialize)]
-struct ProposalReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ProposalReport {
     /// The file; absent when nothing was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
@@ -142,8 +143,8 @@ struct ProposalReport {
 }
 
 /// What `publish` prints.
-#[derive(Debug, Serialize)]
-struct PublicationReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct PublicationReport {
     #[serde(flatten)]
     proposal: ProposalReport,
     /// The place of the roster's entry; absent when nothing was sent.

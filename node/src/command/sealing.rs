@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{CommandError, Output, print};
+use super::answer::{Output, print};
+use super::failure::CommandError;
 use crate::config::{Config, Settings};
 use crate::init::InitError;
 use crate::protection::{Method, Protection, Sealing, make_key};
@@ -66,8 +68,8 @@ pub(super) struct SealKeyArgs {
 }
 
 /// What `seal-key` prints.
-#[derive(Debug, Serialize)]
-struct SealKeyReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SealKeyReport {
     token: Option<String>,
     key: String,
 }
@@ -115,8 +117,8 @@ pub(super) struct ResealArgs {
 }
 
 /// What `reseal` prints.
-#[derive(Debug, Serialize)]
-struct ResealReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ResealReport {
     /// The files that were written now; the others were sealed in the new way already.
     written: Vec<PathBuf>,
     /// The files that are sealed in the new way.

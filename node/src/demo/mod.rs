@@ -16,6 +16,7 @@ mod scenes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::cast::Cast;
@@ -26,7 +27,7 @@ use self::narrator::Narrator;
 use crate::server::Addresses;
 
 /// What was played, for a program.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DemoReport {
     /// The folder that holds everything.
     pub dir: PathBuf,
@@ -51,7 +52,7 @@ pub struct DemoReport {
 }
 
 /// What was played and verified.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Counts {
     /// Members, each with a node and a vote.
     pub members: usize,
