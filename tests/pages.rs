@@ -9,15 +9,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use proto::receipt::{ReceiptFile, VerifiedFile};
 use proto::roster::SignedRoster;
 use serde_json::Value;
 use tests::agent::AgentProcess;
-use tests::binary::scratch_folder;
+use tests::binary::{scratch_folder, vitrail_node};
 use tests::browser::Browser;
-use tests::judge::{both_kinds, page};
+use tests::judge::{both_kinds, page, succeeds};
 use tests::nodes::Nodes;
 use tests::process::NodeProcess;
 use tests::replicated::all_voting;
@@ -108,9 +109,26 @@ fn spoiled_path(receipt: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// Backs up the founder's node, and makes it so many days ago.
+fn backed_up(nodes: &Nodes, to: &Path, days_ago: Option<u64>) {
+    let folder = nodes.folder("cnam");
+    let grpc = nodes.node("cnam").addresses.grpc.to_string();
+    let mut backup = Command::new(vitrail_node());
+    backup.arg("backup").arg(to).arg("--dir").arg(&folder);
+    succeeds(backup.args(["--grpc", &grpc]));
+    let Some(days) = days_ago else { return };
+    let file = folder.join("data/last-backup.json");
+    let told = fs::read_to_string(&file).unwrap();
+    let mut told: Value = serde_json::from_str(&told).unwrap();
+    let taken_at = told["taken_at_ms"].as_u64().unwrap();
+    told["taken_at_ms"] = (taken_at - days * 86_400_000).into();
+    fs::write(&file, told.to_string()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_show_receipts_and_a_member_that_is_stopped_and_comes_back() {
     let dir = tempfile::tempdir().unwrap();
+    let scratch = scratch_folder();
     let mut nodes = all_voting(dir.path(), 4, 2).await;
     let ground = Ground::lay(&nodes.federation, nodes.node("cnam")).await;
     let files = dir.path().join("given");
@@ -136,6 +154,7 @@ async fn the_pages_show_receipts_and_a_member_that_is_stopped_and_comes_back() {
     assert!(appended.iter().any(|count| count.as_u64() > Some(0)));
     look("whole");
 
+    backed_up(&nodes, &scratch.path().join("backup"), Some(3));
     nodes.kill("beta");
     let till = nodes
         .federation
@@ -154,10 +173,13 @@ async fn the_pages_show_receipts_and_a_member_that_is_stopped_and_comes_back() {
     );
     assert_eq!(without["may_fail"], 0);
     assert!(has_alarm(&without, "member-away") && has_alarm(&without, "nobody-may-fail"));
+    assert!(has_alarm(&without, "backup-old"), "{without:#}");
     look("away");
 
     nodes.start(&"beta".parse().unwrap(), &[]);
     seen(nodes.node("cnam"), is_whole);
     seen(nodes.node("beta"), is_whole);
-    look("whole");
+    backed_up(&nodes, &scratch.path().join("backup"), None);
+    seen(nodes.node("cnam"), |seen| !has_alarm(seen, "backup-old"));
+    look("back");
 }
