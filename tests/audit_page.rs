@@ -1,6 +1,7 @@
 //! What an auditor and an operations team read, in a real Chromium: the report of a ledger of six weeks
-//! that was audited every week, what a stolen till looked at, and two states that members signed.
-//! The ledger is made by hand, so what the report must say is known.
+//! that was audited every week, and of one that does not pass; what a stolen till looked at; and each
+//! thing that a file of evidence can turn out to be. The ledgers are made by hand, so what the pages must
+//! say is known.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -15,7 +16,7 @@ mod served;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use client::incident::{AffectedContract, AffectedContracts, IncidentList, Touched};
 use client::page::incident::{Incident, page};
@@ -31,7 +32,7 @@ use serde_json::Value;
 use tests::binary::vitrail;
 use tests::browser::Browser;
 
-use self::example::{BEGIN, Ledger, catalogue, secret, today};
+use self::example::{BEGIN, Ledger, catalogue, catalogue_place, secret, today};
 
 const DAYS: u32 = 42;
 const PAID: SettlementOutcome = SettlementOutcome::Paid;
@@ -272,6 +273,12 @@ fn looked_at(folder: &Path) {
         roster: &Ledger::new().roster,
     };
     fs::write(folder.join("incident.html"), page(&incident)).unwrap();
+    // As a federation of opticians sees it, which has no contracts.
+    let incident = Incident {
+        contracts: None,
+        ..incident
+    };
+    fs::write(folder.join("incident-bare.html"), page(&incident)).unwrap();
 }
 
 /// Two states of one size, three members behind each.
@@ -294,19 +301,53 @@ fn forked(folder: &Path) {
     let second = other.cosigned(&[("amc", 400), ("mutuelle", 2), ("opticiens", 380)]);
     let evidence = proto::evidence::Evidence::Fork { first, second };
     fs::write(folder.join("fork.txt"), evidence.to_text()).unwrap();
-    let verify = ["evidence", "verify", "fork.txt", "--roster", "roster.txt"];
-    let verify = [&verify[..], &["--report", "evidence.html"]].concat();
-    assert_eq!(run(folder, &verify), Some(0));
+    let file = Path::new("fork.txt");
+    assert_eq!(verified(folder, file, "evidence.html"), Some(0));
+}
+
+/// Verifies a file of evidence into a page of that name.
+fn verified(folder: &Path, evidence: &Path, page: &str) -> Option<i32> {
+    let evidence = evidence.to_str().unwrap();
+    let verify = ["evidence", "verify", evidence, "--roster", "roster.txt"];
+    run(folder, &[&verify[..], &["--report", page]].concat())
+}
+
+/// Audits a ledger that does not pass into a folder of its own; the evidence.
+fn failed(folder: &Path, ledger: &Ledger, report: &str) -> PathBuf {
+    let address = served::serve(ledger.files());
+    let audit = ["audit", "--http", &address, "--report", report];
+    let state = ["--state", &format!("{report}-state")];
+    assert_eq!(run(folder, &[&audit[..], &state].concat()), Some(1));
+    let mut files = fs::read_dir(folder.join(report).join("evidence")).unwrap();
+    files.next().unwrap().unwrap().path()
+}
+
+/// A report that fails, and evidence that is no fork: of a map that all have signed wrongly, of a rule
+/// that takes the log to be judged, and a file that was changed on its way.
+fn does_not_hold(folder: &Path) {
+    let mut wrong = Ledger::furnished();
+    wrong.map.remove(&catalogue_place());
+    let evidence = failed(folder, &wrong, "failed");
+    assert_eq!(verified(folder, &evidence, "evidence-map.html"), Some(0));
+    let text = fs::read_to_string(&evidence).unwrap();
+    let changed = folder.join("changed.txt");
+    fs::write(&changed, text.replacen("map ", "mop ", 1)).unwrap();
+    assert_eq!(verified(folder, &changed, "evidence-changed.html"), Some(1));
+    let mut ruled = Ledger::furnished();
+    ruled.append("amc", &example::grant("other"));
+    let evidence = failed(folder, &ruled, "ruled");
+    assert_eq!(verified(folder, &evidence, "evidence-open.html"), Some(2));
 }
 
 #[test]
-fn six_weeks_a_stolen_till_and_two_states_read_well_in_a_browser() {
+fn six_weeks_a_stolen_till_and_what_does_not_hold_read_well_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fs::write(folder.join("roster.txt"), example::roster().to_text()).unwrap();
     audited_every_week(folder);
     looked_at(folder);
     forked(folder);
+    does_not_hold(folder);
     if let Some(browser) = Browser::find() {
         browser.run("audit.mjs", &[folder]);
     }

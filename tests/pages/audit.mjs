@@ -1,6 +1,6 @@
 // The pages that commands write, opened from disk in a real Chromium: `node audit.mjs CHROMIUM FILES
-// [IMAGES]`. FILES has report/report.html, incident.html and evidence.html. With IMAGES, pictures of
-// what was seen are put there.
+// [IMAGES]`. FILES has the pages listed below. With IMAGES, pictures of those that the documents show are
+// put there.
 
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -12,7 +12,18 @@ const PAGES = [
   { file: "report/report.html", image: "audit-report", look: report },
   { file: "incident.html", image: "incident", look: incident },
   { file: "evidence.html", image: "evidence", look: evidence },
+  { file: "failed/report.html", look: failedReport },
+  { file: "incident-bare.html", look: bareIncident },
+  { file: "evidence-map.html", look: wrongMap },
+  { file: "evidence-open.html", look: takesTheLog },
+  { file: "evidence-changed.html", look: changed },
 ];
+
+const VERDICTS = {
+  failedReport: { fr: "Le registre ne passe pas l'audit.", en: "The ledger does not pass." },
+  takesTheLog: { fr: "Le fichier seul ne suffit pas", en: "The file alone does not tell" },
+  changed: { fr: "Ce fichier n'accuse personne", en: "This file accuses nobody" },
+};
 
 async function report(page, language) {
   const shown = page.locator(`article.${language}`);
@@ -29,6 +40,62 @@ async function incident(page, language) {
   expect(await shown.locator("tr[data-outcome]").count(), 74, "looks");
   expect(await shown.locator("tr[data-outcome=o-refused]").count(), 14, "refused looks");
   expect(await shown.locator(".contracts tbody tr").count(), 3, "contracts");
+  await countsOfOne(shown, language);
+}
+
+/** One of a kind is said in the singular, and a day as people of that language write it. */
+async function countsOfOne(shown, language) {
+  const said = { fr: "1 droit, 1 prise en charge", en: "1 slot, 1 coverage" }[language];
+  expect(await shown.locator("tr[data-outcome] summary").first().textContent(), said, "what was looked at");
+  const moment = await shown.locator("tr[data-outcome] th").first().textContent();
+  const day = { fr: moment.slice(0, 5), en: moment.slice(5, 10) }[language];
+  const label = await shown.locator("svg.plot text.label").first().textContent();
+  expect(label.startsWith(`${day} `), true, `the axis of days: ${label} for ${moment}`);
+}
+
+async function bareIncident(page, language) {
+  const shown = page.locator(`article.${language}`);
+  expect(await shown.locator("tr[data-outcome]").count(), 74, "looks");
+  expect(await shown.locator(".contracts").count(), 0, "nobody's contracts");
+  expect(await shown.locator(".tiles > div").count(), 4, "and no figure of them");
+}
+
+async function requireVerdict(shown, wanted, language) {
+  expect(await shown.locator(".verdict.good").count(), 0, "nothing good is said");
+  const told = await shown.locator(".verdict").textContent();
+  expect(told.includes(wanted[language]), true, told);
+}
+
+async function failedReport(page, language) {
+  const shown = page.locator(`article.${language}`);
+  await requireVerdict(shown, VERDICTS.failedReport, language);
+  expect(await shown.locator("tr[data-check]").count(), 11, "checks");
+  expect(await shown.locator("tr[data-check] .bad").count(), 1, "the check that fails");
+  expect(await shown.locator(".accused strong").textContent(), "amc, amo, mutuelle, opticiens", "who it was");
+}
+
+const steps = (shown) => shown.locator("tr[data-step] td").evaluateAll((all) => all.map((it) => it.className));
+
+/** Not two states, but one that is wrong: nobody "signed both". */
+async function wrongMap(page, language) {
+  const shown = page.locator(`article.${language}`);
+  expect(await steps(shown), ["good", "good", "good", "good"], "steps that hold");
+  expect(await shown.locator(".states th[scope=col]").count(), 1, "one state");
+  const signed = { fr: "l'a signé", en: "signed it" }[language];
+  expect(await shown.locator(".states .guilty .more").allTextContents(), Array(4).fill(signed), "all four");
+}
+
+async function takesTheLog(page, language) {
+  const shown = page.locator(`article.${language}`);
+  await requireVerdict(shown, VERDICTS.takesTheLog, language);
+  expect(await steps(shown), ["good", "good", "good", "unknown"], "the last step is open");
+}
+
+async function changed(page, language) {
+  const shown = page.locator(`article.${language}`);
+  await requireVerdict(shown, VERDICTS.changed, language);
+  expect(await steps(shown), ["bad", "unknown", "unknown", "unknown"], "nothing is reached");
+  expect(await shown.locator(".states").count(), 0, "no state");
 }
 
 async function evidence(page, language) {
@@ -52,7 +119,7 @@ async function open(browser, { file, image, look }) {
   expect(await page.getAttribute("html", "lang"), "fr", "the language");
   expect(await seen(page), ["fr"], "French first");
   await look(page, "fr");
-  if (images !== undefined) {
+  if (images !== undefined && image !== undefined) {
     // All of a page, unless it is a long list.
     await page.setViewportSize({ width: 1100, height: 1500 });
     await page.screenshot({ path: join(images, `${image}.png`), fullPage: image !== "incident" });

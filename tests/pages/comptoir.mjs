@@ -184,6 +184,12 @@ async function english({ page }) {
   expect(await page.getAttribute("html", "lang"), "en", "the language");
   expect(await page.textContent("#check"), "Check coverage", "a button in English");
   expect(/Waiting/.test(await page.textContent("#told")), true, "the answer in English");
+  await requireAccessible(page, "a claim that waits, in English");
+  await press(page, "#clear");
+  await scanCard(page, COVERED);
+  await scanItems(page, PRICES);
+  expect(/Left to pay/.test(await answer(page, "passed")), true, "a quote in English");
+  await requireAccessible(page, "a quote in English");
 }
 
 /** The tab forgets who was let in. */

@@ -102,12 +102,11 @@ fn figures(incident: &Incident<'_>, language: Language) -> Markup {
     let answered = number(count(&list.touched, "o-answered"));
     let refused = number(count(&list.touched, "o-refused"));
     let records = match language {
-        Language::French => format!(
-            "relevés de tous les postes ; {} effacés",
-            number(list.erased)
-        ),
-        Language::English => format!("records of all tills; {} erased", number(list.erased)),
+        Language::French => "relevés de tous les postes ; ",
+        Language::English => "records of all tills; ",
     };
+    let erased = language.counted(list.erased, ("effacé", "effacés"), ("erased", "erased"));
+    let records = format!("{records}{erased}");
     html! {
         dl.tiles {
             (tile(say("Consultations", "Looks"), &number(list.touched.len() as u64), ""))
@@ -157,12 +156,10 @@ fn timeline(touched: &[Touched], language: Language) -> Markup {
         }
         Language::English => format!("Looks over time, a bar every {minutes} min."),
     };
-    // A day and an hour: all that a label has room for.
-    let label = |at: UnixMillis| at.to_iso().get(5..16).unwrap_or_default().replace('T', " ");
     let bars: Vec<Bar> = spans
         .into_iter()
         .map(|(at, counts)| Bar {
-            label: label(at),
+            label: language.day_and_hour(&at.to_iso()),
             parts: CLASSES
                 .into_iter()
                 .map(|class| (class, counts.get(class).copied().unwrap_or(0)))
@@ -274,10 +271,13 @@ fn row(place: usize, look: &Touched, roster: &Roster, language: Language) -> Mar
     let node = roster.member_by_key(&look.node);
     let node = node.map_or_else(|| look.node.to_base64(), |member| member.name.to_string());
     let (slots, coverages) = (look.slots.len() as u64, look.coverages.len() as u64);
-    let summary = match language {
-        Language::French => format!("{slots} droits, {coverages} prises en charge"),
-        Language::English => format!("{slots} slots, {coverages} coverages"),
-    };
+    let slots_said = language.counted(slots, ("droit", "droits"), ("slot", "slots"));
+    let coverages_said = language.counted(
+        coverages,
+        ("prise en charge", "prises en charge"),
+        ("coverage", "coverages"),
+    );
+    let summary = format!("{slots_said}, {coverages_said}");
     let slots = look.slots.iter().map(|key| hex(key.as_bytes()));
     let coverages = look.coverages.iter().map(|key| hex(key.as_bytes()));
     html! {
@@ -321,7 +321,7 @@ fn hex(bytes: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proto::ids::{LeafIndex, SlotKey};
+    use proto::ids::{CoverageKey, LeafIndex, SlotKey};
     use proto::refusal::Reason;
 
     use super::*;
@@ -350,6 +350,22 @@ mod tests {
             assert_eq!(total, 11);
             assert!(spans.len() as u64 <= BARS && span >= BAR_MS_MIN);
         }
+    }
+
+    #[test]
+    fn one_slot_and_no_coverage_are_said_as_people_say_them() {
+        let one = look(1_768_000_000_000, LookOutcome::Answered);
+        let roster = &Ledger::new().roster;
+        let french = row(0, &one, roster, Language::French).into_string();
+        assert!(french.contains("<summary>1 droit, 0 prise en charge</summary>"));
+        let english = row(0, &one, roster, Language::English).into_string();
+        assert!(english.contains("<summary>1 slot, 0 coverages</summary>"));
+        let more = Touched {
+            coverages: vec![CoverageKey::from_bytes([2; 32]); 2],
+            ..one
+        };
+        let french = row(0, &more, roster, Language::French).into_string();
+        assert!(french.contains("<summary>1 droit, 2 prises en charge</summary>"));
     }
 
     #[test]

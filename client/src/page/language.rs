@@ -52,6 +52,28 @@ impl Language {
         }
     }
 
+    /// The day and the minute of a moment in RFC 3339, without its year: all that a label has room for.
+    pub(super) fn day_and_hour(self, iso: &str) -> String {
+        let part = |range| iso.get(range).unwrap_or_default();
+        let (month, day, time) = (part(5..7), part(8..10), part(11..16));
+        match self {
+            Self::French => format!("{day}/{month} {time}"),
+            Self::English => format!("{month}-{day} {time}"),
+        }
+    }
+
+    /// A count and what is counted, one of it or several, in French and English. Nothing is singular
+    /// in French and plural in English.
+    pub(super) fn counted(self, count: u64, french: (&str, &str), english: (&str, &str)) -> String {
+        let word = match self {
+            Self::French if count < 2 => french.0,
+            Self::French => french.1,
+            Self::English if count == 1 => english.0,
+            Self::English => english.1,
+        };
+        format!("{} {word}", self.number(count))
+    }
+
     /// The word for a kind of entry, by its word in the report.
     pub(super) fn kind(self, kind: &str) -> &'static str {
         let Some(kind) = Kind::ALL.into_iter().find(|it| it.as_str() == kind) else {
@@ -85,5 +107,7 @@ mod tests {
         let iso = "2026-01-09T23:06:40.5Z";
         assert_eq!(french.moment(iso), "09/01/2026 à 23:06:40 UTC");
         assert_eq!(english.moment(iso), "2026-01-09 23:06:40 UTC");
+        assert_eq!(french.day_and_hour(iso), "09/01 23:06");
+        assert_eq!(english.day_and_hour(iso), "01-09 23:06");
     }
 }

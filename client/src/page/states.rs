@@ -11,6 +11,10 @@ use crate::auditor::findings::{SignerFacts, StateFacts};
 pub(super) fn side_by_side(states: &[StateFacts], guilty: &[String], language: Language) -> Markup {
     let say = |french, english| language.say(french, english);
     let size = |it: &StateFacts| language.number(it.size);
+    let signed_all = match states.len() {
+        1 => say("l'a signé", "signed it"),
+        _ => say("a signé les deux", "signed both"),
+    };
     let names: BTreeSet<&str> = states
         .iter()
         .flat_map(|state| &state.signers)
@@ -38,7 +42,7 @@ pub(super) fn side_by_side(states: &[StateFacts], guilty: &[String], language: L
                         th scope="row" {
                             (name)
                             @if guilty.iter().any(|it| it == name) {
-                                span.more { (say("a signé les deux", "signed both")) }
+                                span.more { (signed_all) }
                             }
                         }
                         @for state in states { td { (signed(state, name, language)) } }
