@@ -316,6 +316,17 @@ fn the_conformance_kit_says_how_each_scenario_stands_and_ends_accordingly() {
     assert_eq!(agent.get(&receipt).status, 200);
     let body = json!({ "entry": claim("released", "seven").json()["index"] });
     let _ = agent.post("/v1/release", Some(&key("eight")), &body);
+    let claimed = claim("delivery-lost", "nine").json()["index"].clone();
+    let body = json!({ "claim": claimed, "card": card("delivery-lost") });
+    let deliver = || agent.post("/v1/deliver", Some(&key("ten")), &body).status;
+    assert_eq!((deliver(), deliver()), (504, 200));
+    let body = json!({ "entry": claim("release-lost", "eleven").json()["index"] });
+    let release = || {
+        agent
+            .post("/v1/release", Some(&key("twelve")), &body)
+            .status
+    };
+    assert_eq!((release(), release()), (504, 200));
     let (is_well, told) = agent.ended();
     assert!(is_well && told["conformance"]["passed"] == true, "{told}");
 }

@@ -69,7 +69,6 @@ maps = {it["metadata"]["name"] for it in by_kind["ConfigMap"]}
 check({it["configMap"]["name"] for it in pod["volumes"] if "configMap" in it} <= maps, "from a map")
 
 
-
 def built():
     build = ["kubectl", "kustomize", str(kubernetes)]
     text = subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -3,9 +3,10 @@
 //!
 //! A scenario has a test card of its own and is played in any order, any number of times, beside
 //! others. It passes when its steps were seen in their order, and fails at once when till software
-//! does what a real shop would pay for: another Idempotency-Key for a claim whose answer got lost,
+//! does what a real shop would pay for: another Idempotency-Key for what had lost its answer,
 //! or a second claim of what was refused.
 
+use std::mem::{Discriminant, discriminant};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,17 +28,37 @@ pub(super) enum Seen {
         key: String,
         outcome: Outcome,
     },
-    /// What became of a delivery for this card.
-    Delivered { card: u16, accepted: bool },
-    /// What became of a release of this card's claim.
-    Released { card: u16, accepted: bool },
+    /// A delivery for this card.
+    Delivered {
+        card: u16,
+        key: String,
+        outcome: Outcome,
+    },
+    /// A release of this card's claim.
+    Released {
+        card: u16,
+        key: String,
+        outcome: Outcome,
+    },
     /// The queue was asked.
     QueueAsked,
     /// A receipt was read.
     ReceiptRead,
 }
 
-/// What a claim was told.
+impl Seen {
+    /// Under which key something was to be written, and what was told.
+    fn written(&self) -> Option<(&str, Outcome)> {
+        match self {
+            Self::Claimed { key, outcome, .. }
+            | Self::Delivered { key, outcome, .. }
+            | Self::Released { key, outcome, .. } => Some((key, *outcome)),
+            Self::Checked { .. } | Self::QueueAsked | Self::ReceiptRead => None,
+        }
+    }
+}
+
+/// What a claim, a delivery or a release was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Accepted,
@@ -52,8 +73,8 @@ pub(super) enum Outcome {
 enum Step {
     Check,
     Claim(Outcome),
-    Deliver,
-    Release,
+    Deliver(Outcome),
+    Release(Outcome),
     AskQueue,
     ReadReceipt,
 }
@@ -66,8 +87,10 @@ impl Step {
             Self::Claim(Outcome::Refused) => "claim, and take the refusal",
             Self::Claim(Outcome::Queued) => "claim with queue, and take 202",
             Self::Claim(Outcome::Lost) => "claim, and get no answer (504)",
-            Self::Deliver => "deliver",
-            Self::Release => "release",
+            Self::Deliver(Outcome::Lost) => "deliver, and get no answer (504)",
+            Self::Deliver(_) => "deliver",
+            Self::Release(Outcome::Lost) => "release, and get no answer (504)",
+            Self::Release(_) => "release",
             Self::AskQueue => "ask what became of it: GET /v1/queue or the address of the 202",
             Self::ReadReceipt => "fetch the receipt by its name",
         }
@@ -76,9 +99,9 @@ impl Step {
     const fn is_done_by(self, seen: &Seen) -> bool {
         match (self, seen) {
             (Self::Check, Seen::Checked { covered, .. }) => *covered,
-            (Self::Claim(want), Seen::Claimed { outcome, .. }) => want as u8 == *outcome as u8,
-            (Self::Deliver, Seen::Delivered { accepted, .. })
-            | (Self::Release, Seen::Released { accepted, .. }) => *accepted,
+            (Self::Claim(want), Seen::Claimed { outcome, .. })
+            | (Self::Deliver(want), Seen::Delivered { outcome, .. })
+            | (Self::Release(want), Seen::Released { outcome, .. }) => want as u8 == *outcome as u8,
             (Self::AskQueue, Seen::QueueAsked) | (Self::ReadReceipt, Seen::ReceiptRead) => true,
             _ => false,
         }
@@ -92,7 +115,7 @@ struct Scenario {
     steps: &'static [Step],
 }
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "covered",
         card: cards::COVERED,
@@ -118,14 +141,35 @@ const SCENARIOS: [Scenario; 6] = [
         card: cards::DELIVERED,
         steps: &[
             Step::Claim(Outcome::Accepted),
-            Step::Deliver,
+            Step::Deliver(Outcome::Accepted),
             Step::ReadReceipt,
         ],
     },
     Scenario {
         name: "released",
         card: cards::RELEASED,
-        steps: &[Step::Claim(Outcome::Accepted), Step::Release],
+        steps: &[
+            Step::Claim(Outcome::Accepted),
+            Step::Release(Outcome::Accepted),
+        ],
+    },
+    Scenario {
+        name: "delivery-lost",
+        card: cards::DELIVERY_LOST,
+        steps: &[
+            Step::Claim(Outcome::Accepted),
+            Step::Deliver(Outcome::Lost),
+            Step::Deliver(Outcome::Accepted),
+        ],
+    },
+    Scenario {
+        name: "release-lost",
+        card: cards::RELEASE_LOST,
+        steps: &[
+            Step::Claim(Outcome::Accepted),
+            Step::Release(Outcome::Lost),
+            Step::Release(Outcome::Accepted),
+        ],
     },
 ];
 
@@ -135,6 +179,8 @@ struct Progress {
     done: usize,
     /// The key of the first claim.
     key: Option<String>,
+    /// What lost its first answer, and the key of that.
+    lost: Option<(Discriminant<Seen>, String)>,
     failed: Option<&'static str>,
 }
 
@@ -242,13 +288,12 @@ impl Progress {
         if card.is_some_and(|card| card != scenario.card) {
             return;
         }
+        if let Some((key, outcome)) = seen.written() {
+            self.judge_lost(discriminant(seen), key, outcome);
+        }
         if let Seen::Claimed { key, outcome, .. } = seen {
             let is_other = self.key.as_ref().is_some_and(|first| first != key);
-            let was_lost = scenario.card == cards::LOST;
             let was_refused = scenario.card == cards::RESERVED && *outcome == Outcome::Refused;
-            if is_other && was_lost {
-                self.failed = Some("another Idempotency-Key for a claim whose answer got lost");
-            }
             if is_other && was_refused {
                 self.failed = Some("what was refused was claimed again");
             }
@@ -257,6 +302,18 @@ impl Progress {
         let next = scenario.steps.get(self.done);
         if next.is_some_and(|step| step.is_done_by(seen)) {
             self.done += 1;
+        }
+    }
+
+    /// What lost its answer is asked for again under its key alone: under another it may happen
+    /// twice.
+    fn judge_lost(&mut self, what: Discriminant<Seen>, key: &str, outcome: Outcome) {
+        match &self.lost {
+            Some((lost, first)) if *lost == what && first != key => {
+                self.failed = Some("another Idempotency-Key for what had lost its answer");
+            }
+            None if outcome == Outcome::Lost => self.lost = Some((what, key.to_owned())),
+            _ => {}
         }
     }
 }
@@ -268,6 +325,16 @@ mod tests {
     fn claimed(card: u16, key: &str, outcome: Outcome) -> Seen {
         let key = key.to_owned();
         Seen::Claimed { card, key, outcome }
+    }
+
+    fn delivered(card: u16, key: &str, outcome: Outcome) -> Seen {
+        let key = key.to_owned();
+        Seen::Delivered { card, key, outcome }
+    }
+
+    fn released(card: u16, key: &str, outcome: Outcome) -> Seen {
+        let key = key.to_owned();
+        Seen::Released { card, key, outcome }
     }
 
     fn state(kit: &Conformance, name: &str) -> &'static str {
@@ -295,6 +362,20 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_delivery_is_asked_for_with_its_own_key() {
+        let folder = tempfile::tempdir().unwrap();
+        for (second, want) in [("two", "passed"), ("three", "failed")] {
+            let kit = Conformance::new(folder.path().join("report.json")).unwrap();
+            kit.saw(claimed(cards::DELIVERY_LOST, "one", Outcome::Accepted));
+            kit.saw(delivered(cards::DELIVERY_LOST, "two", Outcome::Lost));
+            kit.saw(delivered(cards::DELIVERY_LOST, second, Outcome::Accepted));
+            // What comes later of another kind has a key of its own.
+            kit.saw(released(cards::DELIVERY_LOST, "four", Outcome::Accepted));
+            assert_eq!(state(&kit, "delivery-lost"), want);
+        }
+    }
+
+    #[test]
     fn a_whole_integration_passes() {
         let folder = tempfile::tempdir().unwrap();
         let kit = Conformance::new(folder.path().join("report.json")).unwrap();
@@ -312,14 +393,18 @@ mod tests {
         kit.saw(Seen::QueueAsked);
         kit.saw(claimed(cards::DELIVERED, "e", Outcome::Accepted));
         kit.saw(claimed(cards::RELEASED, "f", Outcome::Accepted));
-        let (card, accepted) = (cards::RELEASED, true);
-        kit.saw(Seen::Released { card, accepted });
+        kit.saw(released(cards::RELEASED, "g", Outcome::Accepted));
+        kit.saw(claimed(cards::RELEASE_LOST, "h", Outcome::Accepted));
+        kit.saw(released(cards::RELEASE_LOST, "i", Outcome::Lost));
+        kit.saw(released(cards::RELEASE_LOST, "i", Outcome::Accepted));
+        kit.saw(claimed(cards::DELIVERY_LOST, "j", Outcome::Accepted));
+        kit.saw(delivered(cards::DELIVERY_LOST, "k", Outcome::Lost));
+        kit.saw(delivered(cards::DELIVERY_LOST, "k", Outcome::Accepted));
         assert!(!kit.answer().passed);
-        let card = cards::DELIVERED;
-        kit.saw(Seen::Delivered { card, accepted });
+        kit.saw(delivered(cards::DELIVERED, "l", Outcome::Accepted));
         kit.saw(Seen::ReceiptRead);
         assert!(kit.answer().passed);
-        kit.saw(claimed(cards::RESERVED, "g", Outcome::Refused));
+        kit.saw(claimed(cards::RESERVED, "m", Outcome::Refused));
         assert_eq!(state(&kit, "refused"), "failed");
     }
 }

@@ -16,13 +16,34 @@ pub(in crate::agent) const LOST: u16 = 902;
 pub(in crate::agent) const DELIVERED: u16 = 903;
 /// As [`COVERED`]: for a claim that is released.
 pub(in crate::agent) const RELEASED: u16 = 904;
+/// Nobody can be reached when it is checked.
+pub(in crate::agent) const CHECK_UNREACHABLE: u16 = 905;
+/// Nobody can be reached at the first delivery under a key.
+pub(in crate::agent) const DELIVERY_UNREACHABLE: u16 = 906;
+/// The answer to the first delivery under a key gets lost; it is in the ledger.
+pub(in crate::agent) const DELIVERY_LOST: u16 = 907;
+/// Nobody can be reached at the first release under a key.
+pub(in crate::agent) const RELEASE_UNREACHABLE: u16 = 908;
+/// The answer to the first release under a key gets lost; it is in the ledger.
+pub(in crate::agent) const RELEASE_LOST: u16 = 909;
 /// Another shop has reserved every slot: the reason has a proof.
 pub(in crate::agent) const RESERVED: u16 = Reason::SlotReserved as u16;
 /// Another shop has delivered every slot: the reason has a proof.
 pub(in crate::agent) const HELD: u16 = Reason::SlotHeld as u16;
 
 /// The cards beside those of the reasons.
-pub(in crate::agent) const CASES: [u16; 5] = [COVERED, UNREACHABLE, LOST, DELIVERED, RELEASED];
+pub(in crate::agent) const CASES: [u16; 10] = [
+    COVERED,
+    UNREACHABLE,
+    LOST,
+    DELIVERED,
+    RELEASED,
+    CHECK_UNREACHABLE,
+    DELIVERY_UNREACHABLE,
+    DELIVERY_LOST,
+    RELEASE_UNREACHABLE,
+    RELEASE_LOST,
+];
 
 /// When a reason is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

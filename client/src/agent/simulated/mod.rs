@@ -7,6 +7,7 @@
 
 pub(super) mod cards;
 mod ledger;
+mod mishap;
 mod products;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use tokio::sync::Mutex;
 
 use self::cards::Told;
 use self::ledger::{Broken, Issuer, Ledger};
+use self::mishap::is_unreachable;
 use super::answer::{
     CheckAnswer, CheckpointAnswer, EntryAnswer, MemberAnswer, QueuedAnswer, QuoteAnswer, Refusal,
     StatusAnswer,
@@ -85,7 +87,7 @@ struct State {
     claims: BTreeMap<LeafIndex, u16>,
     /// Whose each kept quote is, by its name.
     kept: BTreeMap<String, u16>,
-    /// What became of claims whose answers got lost, by the names of their keys.
+    /// What became of requests whose answers got lost, by the names of their keys.
     lost: BTreeMap<String, EntryAnswer>,
     waiting: Vec<Waiting>,
 }
@@ -174,17 +176,21 @@ impl Simulator {
                 let card = card_of(&sale.insured, "/sale/card/nir")?;
                 match state.draft(card, &sale)? {
                     Ok((draft, quote)) => (card, draft, Some(quote)),
-                    Err(refused) => return self.told(&open, card, *refused),
+                    Err(refused) => {
+                        let seen = |key, outcome| Seen::Claimed { card, key, outcome };
+                        return self.told(&open, *refused, seen);
+                    }
                 }
             }
         };
-        let key = open.name().to_owned();
-        if let Some(answer) = state.lost.get(&key).cloned() {
-            return self.told(&open, card, answer);
+        let seen = |key, outcome| Seen::Claimed { card, key, outcome };
+        if let Some(answer) = state.lost(&open) {
+            return self.told(&open, answer, seen);
         }
         if let Some(reason) = forced(card, Told::Claim).or(forced(card, Told::Check)) {
             let refused = EntryAnswer::refused("claim", Refusal::new(reason));
-            return self.told(&open, card, refused.resting_on(quote.map(|quote| *quote)));
+            let refused = refused.resting_on(quote.map(|quote| *quote));
+            return self.told(&open, refused, seen);
         }
         if card == cards::UNREACHABLE {
             return match claiming.queue {
@@ -192,18 +198,11 @@ impl Simulator {
                 false => Err(Problem::new(ProblemCode::Unreachable)),
             };
         }
-        let is_lost = card == cards::LOST && open.prepared().is_none();
-        open.prepare(Prepared::Simulated)?;
+        let way = state.send(&mut open, card, Told::Claim)?;
         let answer = self
             .enter(&mut state, card, draft)?
             .resting_on(quote.map(|quote| *quote));
-        if is_lost {
-            state.lost.insert(key.clone(), answer);
-            let outcome = Outcome::Lost;
-            self.saw(Seen::Claimed { card, key, outcome });
-            return Err(Problem::new(ProblemCode::OutcomeUnknown));
-        }
-        self.told(&open, card, answer)
+        self.tell(&mut state, (&open, way), answer, seen)
     }
 
     /// Lets a claim into the ledger, if its rules admit it.
@@ -226,15 +225,19 @@ impl Simulator {
         ))
     }
 
-    /// Keeps the answer to a claim, and tells it.
-    fn told(&self, open: &Open, card: u16, answer: EntryAnswer) -> Result<EntryAnswer, Problem> {
+    /// Keeps the answer, and tells it.
+    fn told(
+        &self,
+        open: &Open,
+        answer: EntryAnswer,
+        seen: impl FnOnce(String, Outcome) -> Seen,
+    ) -> Result<EntryAnswer, Problem> {
         let answer = answered(open, answer)?;
         let outcome = match answer.index {
             Some(_) => Outcome::Accepted,
             None => Outcome::Refused,
         };
-        let key = open.name().to_owned();
-        self.saw(Seen::Claimed { card, key, outcome });
+        self.saw(seen(open.name().to_owned(), outcome));
         Ok(answer)
     }
 
@@ -314,11 +317,15 @@ impl Simulator {
             what,
         } = delivering;
         let card = card_of(&insured, "/card/nir")?;
+        let seen = |key, outcome| Seen::Delivered { card, key, outcome };
+        if let Some(answer) = state.lost(&open) {
+            return self.told(&open, answer, seen);
+        }
         let slots = state.slots_of(claim, card, &insured, &what.slots)?;
-        open.prepare(Prepared::Simulated)?;
+        let way = state.send(&mut open, card, Told::Delivery)?;
         if let Some(reason) = forced(card, Told::Delivery) {
             let refused = EntryAnswer::refused("delivery", Refusal::new(reason));
-            return answered(&open, refused);
+            return self.told(&open, refused, seen);
         }
         let today = system::now().day();
         let until = Handover::last_day_held(today, ADULT_MONTHS);
@@ -338,9 +345,8 @@ impl Simulator {
             commitment: Hash::from_bytes(system::random()?),
         });
         let issued = state.ledger.append(Issuer::Till, &delivery, None)?;
-        let accepted = matches!(issued, Issued::Accepted(_));
-        self.saw(Seen::Delivered { card, accepted });
-        answered(&open, self.keep("delivery", &issued)?)
+        let answer = self.keep("delivery", &issued)?;
+        self.tell(&mut state, (&open, way), answer, seen)
     }
 
     pub(super) async fn release(
@@ -364,10 +370,14 @@ impl Simulator {
             let of_card = card_of(insured, "/card/nir")?;
             slots = state.slots_of(claim, of_card, insured, &releasing.slots)?;
         }
-        open.prepare(Prepared::Simulated)?;
+        let seen = |key, outcome| Seen::Released { card, key, outcome };
+        if let Some(answer) = state.lost(&open) {
+            return self.told(&open, answer, seen);
+        }
+        let way = state.send(&mut open, card, Told::Release)?;
         if let Some(reason) = forced(card, Told::Release) {
             let refused = EntryAnswer::refused("release", Refusal::new(reason));
-            return answered(&open, refused);
+            return self.told(&open, refused, seen);
         }
         let release = Attestation::Release(Release {
             slots,
@@ -375,9 +385,8 @@ impl Simulator {
             invoice,
         });
         let issued = state.ledger.append(Issuer::Till, &release, None)?;
-        let accepted = matches!(issued, Issued::Accepted(_));
-        self.saw(Seen::Released { card, accepted });
-        answered(&open, self.keep("release", &issued)?)
+        let answer = self.keep("release", &issued)?;
+        self.tell(&mut state, (&open, way), answer, seen)
     }
 
     pub(super) async fn status(&self) -> StatusAnswer {
@@ -408,6 +417,9 @@ impl Simulator {
 impl State {
     /// The quote of a sale, or what refuses its items.
     fn quote(&mut self, card: u16, sale: &Sale) -> Result<Quoted, Problem> {
+        if is_unreachable(card, Told::Check) {
+            return Err(Problem::new(ProblemCode::Unreachable));
+        }
         let of_items = |reason| Refusal {
             items: vec![1],
             ..Refusal::new(reason)
