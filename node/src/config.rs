@@ -100,7 +100,7 @@ pub struct Settings {
     /// quoted from.
     #[arg(long, env = "VITRAIL_CONTRACTS", value_name = "FILE")]
     pub contracts: Option<PathBuf>,
-    /// A payer's plans, in TOML.
+    /// A payer's plans, in TOML, or in CSV if the file's extension is `csv`.
     #[arg(long, env = "VITRAIL_PLANS", value_name = "FILE")]
     pub plans: Option<PathBuf>,
     /// The shops of the networks that the plans name, in TOML.

@@ -18,7 +18,7 @@ use proto::token::ContractToken;
 use thiserror::Error;
 
 use super::contracts::{Contracts, ContractsLoadError, Held, Holding};
-use super::plans::{PLANS_BYTES_MAX, Plans, PlansError};
+use super::plans::{PLANS_BYTES_MAX, Plans, PlansError, PlansForm};
 use super::quoter::COVERAGE_VALID_DAYS;
 
 /// The files that a payer's node quotes from.
@@ -26,7 +26,7 @@ use super::quoter::COVERAGE_VALID_DAYS;
 pub struct Sources {
     /// What `vitrail contracts import` wrote; mode 0600.
     pub contracts: PathBuf,
-    /// The plans, in TOML.
+    /// The plans; [`PlansForm::of`] its name says how they are written.
     pub plans: PathBuf,
     /// The shops of the networks that the plans name, in TOML; `None` when they name none.
     pub networks: Option<PathBuf>,
@@ -141,7 +141,8 @@ impl Book {
             error: Box::new(PlansError::TooLong),
         };
         let text = read_text(&sources.plans, PLANS_BYTES_MAX)?.ok_or_else(too_long)?;
-        let plans = Plans::parse(&text).map_err(|error| BookError::Plans {
+        let form = PlansForm::of(&sources.plans);
+        let plans = Plans::parse(&text, form).map_err(|error| BookError::Plans {
             path: path(),
             error: Box::new(error),
         })?;

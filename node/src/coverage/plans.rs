@@ -1,4 +1,4 @@
-//! An insurer's plans, from one TOML file.
+//! An insurer's plans, from one file, in TOML or as a table in CSV (`plans/table.rs`).
 //!
 //! ```toml
 //! [[plan]]
@@ -21,7 +21,10 @@
 //! A later rule replaces what an earlier one says of the same code. Two plans may have one name
 //! when they do not run on the same day: that is how a plan changes.
 
+mod table;
+
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use proto::benefit::{
     Counting, Limits, NetworkName, NetworkRule, Percent, Period, Plan, PlanDraft, PlanError,
@@ -53,6 +56,29 @@ pub enum PlansError {
     /// It is no TOML, or has a field that is unknown, missing or of another kind.
     #[error("{0}")]
     Toml(Box<toml::de::Error>),
+    /// It is no CSV, or has a row with more or fewer cells than its first; the reader names the
+    /// line.
+    #[error("{0}")]
+    Csv(Box<csv::Error>),
+    /// The table has other columns, or in another order.
+    #[error("the first line must be {}", table::COLUMNS)]
+    Columns,
+    /// A row says something else of its plan than the first row of that plan.
+    #[error("{column} must be as in line {first}, which is of the same plan and first day")]
+    Differs {
+        /// Which column.
+        column: &'static str,
+        /// The line of the first row.
+        first: u64,
+    },
+    /// What is wrong stands in this line of a table.
+    #[error("line {line}: {error}")]
+    Line {
+        /// The line, from 1; the one on which the plan begins, if it is about the whole plan.
+        line: u64,
+        /// What is wrong.
+        error: Box<PlansError>,
+    },
     /// There are too many plans, or none.
     #[error("it must have 1 to {PLANS_MAX} plans, got {got}")]
     Count {
@@ -95,6 +121,54 @@ pub enum PlansError {
     },
 }
 
+impl PlansError {
+    fn field(plan: &PlanName, field: &'static str, want: &'static str) -> Self {
+        let plan = plan.clone();
+        Self::Field { plan, field, want }
+    }
+}
+
+/// The error with the line that it is about, unless it has one or the form has none to tell.
+fn at(line: Option<u64>, error: PlansError) -> PlansError {
+    match (line, error) {
+        (None, error) | (_, error @ PlansError::Line { .. }) => error,
+        (Some(line), error) => PlansError::Line {
+            line,
+            error: Box::new(error),
+        },
+    }
+}
+
+/// How a file of plans is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlansForm {
+    /// Sections in TOML.
+    Toml,
+    /// A table in CSV.
+    Csv,
+}
+
+impl PlansForm {
+    /// The form of a file: CSV if its extension is `csv`, in whichever case, else TOML.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let table = path
+            .extension()
+            .is_some_and(|ext| ext.eq_ignore_ascii_case("csv"));
+        if table { Self::Csv } else { Self::Toml }
+    }
+
+    fn read(self, text: &str) -> Result<Vec<PlanText>, PlansError> {
+        match self {
+            Self::Toml => match toml::from_str::<FileText>(text) {
+                Ok(file) => Ok(file.plan),
+                Err(error) => Err(PlansError::Toml(Box::new(error))),
+            },
+            Self::Csv => table::plans(text),
+        }
+    }
+}
+
 /// An insurer's plans, each name with its periods.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plans {
@@ -104,32 +178,32 @@ pub struct Plans {
 }
 
 impl Plans {
-    /// Reads a file.
+    /// Reads the text of a file.
     ///
     /// # Errors
     /// [`PlansError`], see its variants.
-    pub fn parse(text: &str) -> Result<Self, PlansError> {
+    pub fn parse(text: &str, form: PlansForm) -> Result<Self, PlansError> {
         if text.len() > PLANS_BYTES_MAX {
             return Err(PlansError::TooLong);
         }
-        let file: FileText = toml::from_str(text).map_err(|e| PlansError::Toml(Box::new(e)))?;
-        let got = file.plan.len();
+        let texts = form.read(text)?;
+        let got = texts.len();
         if !(1..=PLANS_MAX).contains(&got) {
             return Err(PlansError::Count { got });
         }
         let mut named: BTreeMap<PlanName, Vec<Plan>> = BTreeMap::new();
-        for (place, plan) in (1..).zip(&file.plan) {
+        for (place, plan) in (1..).zip(&texts) {
             let name: PlanName = match plan.name.parse() {
                 Ok(name) => name,
                 Err(error) => return Err(PlansError::Name { place, error }),
             };
-            let read = plan.read(name.clone())?;
+            let read = plan.read(&name).map_err(|error| at(plan.line, error))?;
             named.entry(name).or_default().push(read);
         }
         let mut plans = Self::default();
         for (name, mut periods) in named {
             periods.sort_by_key(|plan| plan.valid().from);
-            refuse_overlap(&name, &periods)?;
+            refuse_overlap(&name, &periods).map_err(|error| at(line_of(&texts, &error), error))?;
             plans.names.push(name);
             plans.plans.push(periods);
         }
@@ -181,6 +255,15 @@ fn refuse_overlap(name: &PlanName, periods: &[Plan]) -> Result<(), PlansError> {
     Ok(())
 }
 
+/// The line on which the later of two plans begins that run on one day.
+fn line_of(texts: &[PlanText], error: &PlansError) -> Option<u64> {
+    let PlansError::Overlap { plan, day } = error else {
+        return None;
+    };
+    let later = |text: &&PlanText| text.name == plan.as_str() && text.from == day.to_iso();
+    texts.iter().find(later)?.line
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileText {
@@ -197,6 +280,9 @@ struct PlanText {
     limits: Option<LimitsText>,
     renewal_months: Option<MonthsText>,
     rule: Vec<RuleText>,
+    /// Where it begins, if the form has lines to tell.
+    #[serde(skip)]
+    line: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -242,6 +328,9 @@ struct RuleText {
     codes: Vec<String>,
     pays: String,
     network: Option<NetworkText>,
+    /// Where it stands, if the form has lines to tell.
+    #[serde(skip)]
+    line: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -252,36 +341,15 @@ struct NetworkText {
 }
 
 impl PlanText {
-    fn read(&self, name: PlanName) -> Result<Plan, PlansError> {
-        let wrong = |field, want| PlansError::Field {
-            plan: name.clone(),
-            field,
-            want,
+    fn read(&self, name: &PlanName) -> Result<Plan, PlansError> {
+        let day = |text: &str, field| {
+            let day = text.parse::<Day>();
+            day.map_err(|_| PlansError::field(name, field, "YYYY-MM-DD"))
         };
-        let day = |text: &str, field| text.parse::<Day>().map_err(|_| wrong(field, "YYYY-MM-DD"));
-        let limits = self.limits.as_ref().map(|limits| {
-            let limits = limits.read();
-            limits.ok_or(wrong("limits", "amounts in euros as 420.00"))
-        });
+        let limits = self.limits.as_ref().map(|limits| limits.read(name));
         let mut rules = BTreeMap::new();
         for rule in &self.rule {
-            let pays = rule.read().ok_or(wrong("pays", PAYS))?;
-            let network = match &rule.network {
-                None => None,
-                Some(network) => Some(network.read(&wrong)?),
-            };
-            for codes in &rule.codes {
-                for code in codes_of(codes).ok_or(wrong("codes", CODES))? {
-                    let network = network.clone();
-                    rules.insert(
-                        code,
-                        PlanRule {
-                            rule: pays,
-                            network,
-                        },
-                    );
-                }
-            }
+            rules.extend(rule.read(name).map_err(|error| at(rule.line, error))?);
         }
         let draft = PlanDraft {
             name: name.clone(),
@@ -305,7 +373,10 @@ impl PlanText {
                 },
             ),
         };
-        Plan::new(draft).map_err(|error| PlansError::Plan { plan: name, error })
+        Plan::new(draft).map_err(|error| PlansError::Plan {
+            plan: name.clone(),
+            error,
+        })
     }
 }
 
@@ -321,38 +392,60 @@ impl From<KindText> for PlanKind {
 }
 
 impl LimitsText {
-    fn read(&self) -> Option<Limits> {
+    fn read(&self, plan: &PlanName) -> Result<Limits, PlansError> {
+        let amount = |field, text: &str| {
+            let want = "an amount in euros as 420.00";
+            euros(text).ok_or_else(|| PlansError::field(plan, field, want))
+        };
         let mut limits = Limits::RESPONSIBLE;
-        let own = [&self.a, &self.b, &self.c, &self.d, &self.e, &self.f];
-        for (span, own) in limits.spans.iter_mut().zip(own) {
+        let own = [
+            ("limits a", &self.a),
+            ("limits b", &self.b),
+            ("limits c", &self.c),
+            ("limits d", &self.d),
+            ("limits e", &self.e),
+            ("limits f", &self.f),
+        ];
+        for (span, (field, own)) in limits.spans.iter_mut().zip(own) {
             if let Some(SpanText { least, most }) = own {
                 *span = Span {
-                    least: euros(least)?,
-                    most: euros(most)?,
+                    least: amount(field, least)?,
+                    most: amount(field, most)?,
                 };
             }
         }
         if let Some(most) = &self.frame_most {
-            limits.frame_most = euros(most)?;
+            limits.frame_most = amount("limits frame_most", most)?;
         }
-        Some(limits)
+        Ok(limits)
     }
 }
 
 impl RuleText {
-    fn read(&self) -> Option<Rule> {
-        rule_of(&self.pays)
+    /// What the rule says, for each of its codes.
+    fn read(&self, plan: &PlanName) -> Result<BTreeMap<GroupedCode, PlanRule>, PlansError> {
+        let wrong = |field, want| PlansError::field(plan, field, want);
+        let rule = rule_of(&self.pays).ok_or_else(|| wrong("pays", PAYS))?;
+        let network = self.network.as_ref().map(|network| network.read(plan));
+        let network = network.transpose()?;
+        let mut rules = BTreeMap::new();
+        for word in &self.codes {
+            for code in codes_of(word).ok_or_else(|| wrong("codes", CODES))? {
+                let network = network.clone();
+                rules.insert(code, PlanRule { rule, network });
+            }
+        }
+        Ok(rules)
     }
 }
 
 impl NetworkText {
-    fn read(
-        &self,
-        wrong: &dyn Fn(&'static str, &'static str) -> PlansError,
-    ) -> Result<NetworkRule, PlansError> {
+    fn read(&self, plan: &PlanName) -> Result<NetworkRule, PlansError> {
+        let wrong = |field, want| PlansError::field(plan, field, want);
         let want = "1 to 32 characters out of A-Z a-z 0-9 . - _";
-        let name = self.name.parse().map_err(|_| wrong("network name", want))?;
-        let rule = rule_of(&self.pays).ok_or(wrong("network pays", PAYS))?;
+        let name = self.name.parse();
+        let name = name.map_err(|_| wrong("network name", want))?;
+        let rule = rule_of(&self.pays).ok_or_else(|| wrong("network pays", PAYS))?;
         Ok(NetworkRule { name, rule })
     }
 }

@@ -60,7 +60,7 @@ impl Watched {
     ///
     /// # Errors
     /// [`BookError`], which names the file.
-    fn read_changed(&mut self, roster: &Roster) -> Result<Option<Book>, BookError> {
+    pub(super) fn read_changed(&mut self, roster: &Roster) -> Result<Option<Book>, BookError> {
         let seen = look(&self.sources, roster);
         if self.seen == seen {
             return Ok(None);

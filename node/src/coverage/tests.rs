@@ -1,5 +1,7 @@
 //! Files to coverages: what a payer says, and that the ledger has it once.
 
+mod table;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -91,7 +93,7 @@ fn asked(token: u8, codes: &[&str]) -> QuoteAsked {
 
 #[test]
 fn the_example_plans_say_what_their_page_says() {
-    let plans = Plans::parse(PLANS).unwrap();
+    let plans = Plans::parse(PLANS, PlansForm::Toml).unwrap();
     assert_eq!(plans.len(), 4);
     let rule = |plan: &str, grouped: &str, on: &str| {
         let place = plans.place(&plan.parse().unwrap()).unwrap();
@@ -116,7 +118,7 @@ fn the_example_plans_say_what_their_page_says() {
         Some(Rule::Full { limit: None })
     );
     assert_eq!(rule("RENFORT", "M01", "2026-06-01"), None);
-    let amo = Plans::parse(AMO_PLANS).unwrap();
+    let amo = Plans::parse(AMO_PLANS, PlansForm::Toml).unwrap();
     let place = amo.place(&"ALSACE-MOSELLE".parse().unwrap()).unwrap();
     let always = proto::benefit::Period::ALWAYS;
     let terms = amo
@@ -130,7 +132,7 @@ fn the_example_plans_say_what_their_page_says() {
 fn a_wrong_plan_is_named_with_its_field() {
     let said = |from: &str, to: &str| {
         assert!(PLANS.contains(from), "{from}");
-        Plans::parse(&PLANS.replacen(from, to, 1))
+        Plans::parse(&PLANS.replacen(from, to, 1), PlansForm::Toml)
             .unwrap_err()
             .to_string()
     };
@@ -151,7 +153,7 @@ fn a_wrong_plan_is_named_with_its_field() {
             "2027-01-31",
             ["ESSENTIEL", "run on 2027-01-01"],
         ),
-        ("90.00", "90.0", ["CONFORT", "limits must be"]),
+        ("90.00", "90.0", ["CONFORT", "limits frame_most must be"]),
         ("\"90.00\"", "\"101.00\"", ["CONFORT", "at most 100.00 EUR"]),
         (
             "\"600.00\"",
@@ -179,11 +181,14 @@ fn a_wrong_plan_is_named_with_its_field() {
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
     assert!(matches!(
-        Plans::parse("plan = []"),
+        Plans::parse("plan = []", PlansForm::Toml),
         Err(PlansError::Count { got: 0 })
     ));
     let long = "#".repeat(PLANS_BYTES_MAX + 1);
-    assert!(matches!(Plans::parse(&long), Err(PlansError::TooLong)));
+    for form in [PlansForm::Toml, PlansForm::Csv] {
+        let read = Plans::parse(&long, form);
+        assert!(matches!(read, Err(PlansError::TooLong)));
+    }
 }
 
 #[test]
