@@ -134,6 +134,28 @@ impl Desk {
             .await
     }
 
+    /// Claims, and delivers twice under one key.
+    async fn delivers(&self, number: u16, wanted: [u16; 2]) {
+        let claimed = self.claim(number, &format!("claim-{number}")).await;
+        let body = json!({ "claim": claimed.json()["index"], "card": card(number) });
+        self.twice("/v1/deliver", number, &body, wanted).await;
+    }
+
+    /// Claims, and releases twice under one key.
+    async fn releases(&self, number: u16, wanted: [u16; 2]) {
+        let claimed = self.claim(number, &format!("claim-{number}")).await;
+        let body = json!({ "entry": claimed.json()["index"] });
+        self.twice("/v1/release", number, &body, wanted).await;
+    }
+
+    async fn twice(&self, path: &str, number: u16, body: &Value, wanted: [u16; 2]) {
+        let key = format!("key-{number}");
+        for status in wanted {
+            let said = self.post(path, Some(&key), body).await;
+            assert_eq!(said.status, status, "{path} {number}");
+        }
+    }
+
     async fn claim(&self, card: u16, key: &str) -> Reply {
         let body = json!({ "sale": sale(card) });
         self.post("/v1/claim", Some(key), &body).await
@@ -469,10 +491,25 @@ async fn a_vendors_integration_passes_the_kit() {
     let claim = desk.claim(cards::RELEASED, "seven").await.json()["index"].clone();
     desk.post("/v1/release", Some("eight"), &json!({ "entry": claim }))
         .await;
+    desk.delivers(cards::DELIVERY_LOST, [504, 200]).await;
+    desk.releases(cards::RELEASE_LOST, [504, 200]).await;
     let report = desk.read("/v1/conformance").await.json();
     assert_eq!(report["passed"], true, "{report}");
     let file = fs::read_to_string(desk.folder.path().join("report.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&file).unwrap(), report);
+}
+
+#[tokio::test]
+async fn nobody_is_reached_or_an_answer_gets_lost_at_each_thing_that_a_till_asks() {
+    let desk = Desk::new().await;
+    let body = json!({ "sale": sale(cards::CHECK_UNREACHABLE) });
+    assert_eq!(desk.post("/v1/check", None, &body).await.status, 503);
+    let claim = desk.claim(cards::CHECK_UNREACHABLE, "no-quote").await;
+    assert_eq!(claim.status, 503);
+    desk.delivers(cards::DELIVERY_UNREACHABLE, [503, 200]).await;
+    desk.delivers(cards::DELIVERY_LOST, [504, 200]).await;
+    desk.releases(cards::RELEASE_UNREACHABLE, [503, 200]).await;
+    desk.releases(cards::RELEASE_LOST, [504, 200]).await;
 }
 
 #[tokio::test]

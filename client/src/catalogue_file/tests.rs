@@ -7,7 +7,7 @@ use std::num::NonZeroU8;
 
 use proptest::prelude::*;
 use proto::ids::{Cents, Day};
-use proto::lpp::GroupedCode;
+use proto::lpp::{GroupedCode, Side};
 
 use super::*;
 
@@ -417,7 +417,7 @@ fn shared(name: &str) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn the_generic_lines_of_the_public_list_are_imported() {
+fn the_generic_lines_of_the_public_list_are_imported_and_each_maps_to_a_slot() {
     let Some(bytes) = shared("lpp_optique.csv") else {
         return;
     };
@@ -426,6 +426,22 @@ fn the_generic_lines_of_the_public_list_are_imported() {
     assert_eq!(import.skipped.len(), 76);
     let missing = |s: &Skipped| s.reason == SkipReason::GroupedCodeMissing;
     assert!(import.skipped.iter().all(missing));
+    let mut slots: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in import.catalogue.lines() {
+        let side = line.grouped_code.is_lens().then_some(Side::Right);
+        let slot = line.grouped_code.slot(side).unwrap();
+        *slots.entry(slot.as_str()).or_default() += 1;
+    }
+    let slots: Vec<_> = slots.into_iter().collect();
+    let expected = [
+        ("adaptation", 2),
+        ("frame", 4),
+        ("pairing", 3),
+        ("right-lens", 182),
+        ("shell-frame", 2),
+        ("tint", 1),
+    ];
+    assert_eq!(slots, expected);
 }
 
 #[test]
