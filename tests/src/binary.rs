@@ -15,7 +15,7 @@ const BUILT: &str = "VITRAIL_TEST_BUILT";
 /// The path of `vitrail-node`, of the same profile and target folder as the running program.
 ///
 /// Cargo builds no binaries of other packages for a test. Where cargo is at hand it is asked to,
-/// so that a test never runs against yesterday's node; not where [`BUILT`] says that it was.
+/// so that a test never runs against yesterday's node; not where `tests/run` has built all.
 ///
 /// # Panics
 /// When it is neither there nor can be built; the message says how to build it.

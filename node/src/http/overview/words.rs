@@ -155,10 +155,7 @@ impl Language {
             Alarm::OthersRefused { batches, pages } => self.with(
                 "Ce nœud a refusé ce que d'autres membres lui ont envoyé",
                 "This node has refused what other members sent it",
-                &match self {
-                    Self::French => format!("{batches} lots, {pages} pages"),
-                    Self::English => format!("{batches} batches, {pages} pages"),
-                },
+                &format!("{batches} {}, {pages} pages", self.say("lots", "batches")),
             ),
             Alarm::BackupOld { age_s: None } => self.own(
                 "Ce nœud n'a jamais été sauvegardé.",

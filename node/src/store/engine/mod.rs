@@ -33,13 +33,11 @@ use std::sync::atomic::Ordering;
 
 use sled::Batch;
 
-pub(super) use self::segments::Segments;
-pub use self::state::{RecordSpan, SignedLock};
-
-use self::check::{checked, unchecked};
 use self::segments::Folder;
+pub(super) use self::segments::Segments;
 use self::slots::{Mark, StateFile};
 use self::state::State;
+pub use self::state::{RecordSpan, SignedLock};
 use super::{Store, StoreError, Stored, disk, keys, lock};
 use crate::engine::record::{applied_from_bytes, applied_to_bytes, record_to_bytes};
 use crate::engine::{Applied, EngineId, Entry, LogId, Vote};
@@ -590,7 +588,7 @@ impl Store {
         let Some(bytes) = self.0.database.value(key)? else {
             return Ok(None);
         };
-        let content = unchecked(key, &bytes);
+        let content = check::unchecked(key, &bytes);
         let applied = content.and_then(|content| applied_from_bytes(content).ok());
         applied.map(Some).ok_or(StoreError::Corrupt { what })
     }
@@ -598,5 +596,5 @@ impl Store {
 
 /// The value that says how far was applied, or up to where a snapshot reaches.
 pub(super) fn applied_value(key: &[u8], applied: &Applied) -> Result<Vec<u8>, StoreError> {
-    Ok(checked(key, applied_to_bytes(applied)?))
+    Ok(check::checked(key, applied_to_bytes(applied)?))
 }
