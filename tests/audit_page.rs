@@ -32,7 +32,7 @@ use serde_json::Value;
 use tests::binary::vitrail;
 use tests::browser::Browser;
 
-use self::example::{BEGIN, Ledger, catalogue, catalogue_place, secret, today};
+use self::example::{Ledger, catalogue, catalogue_place, secret, today};
 
 const DAYS: u32 = 42;
 const PAID: SettlementOutcome = SettlementOutcome::Paid;
@@ -51,7 +51,7 @@ impl Weeks {
             done: BTreeMap::from([("roster", 1)]),
             claims: 0,
         };
-        weeks.append("catalogue", "amo", &catalogue(), BEGIN);
+        weeks.append("catalogue", "amo", &catalogue(), Self::moment(0, 0));
         weeks
     }
 

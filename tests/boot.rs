@@ -36,6 +36,7 @@ fn found(machine: &Machine) {
         "--property=LoadCredentialEncrypted=vitrail-seal",
         "vitrail-node",
         "init",
+        "--output=text",
         "--dir=/var/lib/vitrail/node",
         "--origin=vitrail.example/optique",
         "--name=cnam",
