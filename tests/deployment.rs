@@ -106,7 +106,8 @@ fn four_members_are_founded_and_get_their_votes_as_the_compose_file_has_it() {
         .map(|name| {
             let grpc = addresses[name].to_string();
             let flags = ["--learn", "--grpc", &grpc, "--http", any, "--admin", any];
-            NodeProcess::start(&folder.path().join(name), &flags).unwrap()
+            let dir = folder.path().join(name);
+            NodeProcess::once_its_port_is_free(|| NodeProcess::start(&dir, &flags)).unwrap()
         })
         .collect();
     founding("votes", folder.path(), &addresses);

@@ -39,7 +39,7 @@ async function tiles(page, facts) {
   requireAge(figure("Dernier point de contrôle"), facts.checkpoint_age_s, "the newest checkpoint");
   expect(figure("Pannes encore permises"), isWhole ? "1" : "0", "how many may fail");
   expect(figure("Pannes encore permises"), String(facts.may_fail), "how many may fail, to a program");
-  expect(figure("Mène"), facts.leader, "who leads");
+  expect(figure("Mène"), facts.leader ?? "inconnu", "who leads");
   const { threshold, held, present } = facts.shares;
   expect([threshold, held, present], [2, 4, isWhole ? 4 : 3], "the shares");
   expect(figure("Parts des clés communes"), `${present} / ${held}`, "the shares on the page");

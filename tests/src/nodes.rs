@@ -9,7 +9,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use client::session::{Session, SessionParts};
@@ -42,10 +41,6 @@ const MEMBERS: [(&str, Role, Option<&str>); 5] = [
 
 /// How often a node is asked whether it has an entry yet.
 const POLL: Duration = Duration::from_millis(50);
-/// How often a node is started whose port another program has taken, as the system gives free ports
-/// to any connection, and how long is waited between.
-const BIND_TRIES: usize = 50;
-const BIND_PAUSE: Duration = Duration::from_millis(200);
 
 /// A federation whose members each run a node.
 #[derive(Debug)]
@@ -206,16 +201,8 @@ impl Nodes {
     /// # Panics
     /// When it does not start.
     pub fn start(&mut self, name: &MemberName, flags: &[&str]) {
-        let mut tries = 0..BIND_TRIES;
-        let node = loop {
-            match self.try_start(name, flags) {
-                Ok(node) => break node,
-                Err(said) if said.contains("cannot be bound") && tries.next().is_some() => {
-                    thread::sleep(BIND_PAUSE);
-                }
-                Err(said) => panic!("{name} did not start:\n{said}"),
-            }
-        };
+        let node = NodeProcess::once_its_port_is_free(|| self.try_start(name, flags));
+        let node = node.unwrap_or_else(|said| panic!("{name} did not start:\n{said}"));
         self.running.insert(name.clone(), node);
     }
 

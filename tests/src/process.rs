@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -17,6 +18,11 @@ use crate::binary::vitrail_node;
 const START_MAX: Duration = Duration::from_secs(60);
 /// Longest answer of a page.
 const PAGE_MAX: Duration = Duration::from_secs(10);
+
+/// How often a node is started whose port another program has taken, as the system gives free ports
+/// to any connection, and how long is waited between.
+const BIND_TRIES: usize = 50;
+const BIND_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a node is reached, as it says when it is ready.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -46,6 +52,22 @@ impl NodeProcess {
     /// What the node said on its standard error when it ended instead.
     pub fn start(dir: &Path, flags: &[&str]) -> Result<Self, String> {
         Self::start_with(dir, flags, &[])
+    }
+
+    /// Starts a node again and again while another program has the port that it was to have.
+    ///
+    /// # Errors
+    /// What the node said when it ended for another reason, or has waited for ten seconds.
+    pub fn once_its_port_is_free(start: impl Fn() -> Result<Self, String>) -> Result<Self, String> {
+        let mut tries = 0..BIND_TRIES;
+        loop {
+            match start() {
+                Err(said) if said.contains("cannot be bound") && tries.next().is_some() => {
+                    thread::sleep(BIND_PAUSE);
+                }
+                started => return started,
+            }
+        }
     }
 
     /// As [`Self::start`], with more in the environment of the process.
@@ -229,7 +251,7 @@ impl Drop for NodeProcess {
 /// that it never waits for a reader.
 fn ready(stdout: impl std::io::Read + Send + 'static) -> Option<Addresses> {
     let (found, first) = mpsc::channel();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         for line in BufReader::new(stdout).lines() {
             let Ok(line) = line else { return };
             if let Ok(addresses) = serde_json::from_str::<Addresses>(&line) {
