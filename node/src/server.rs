@@ -254,14 +254,27 @@ impl RunningNode {
         let opened = spawn_blocking(move || Opened::open(&files, observed)).await;
         let opened = opened.map_err(|_| StartError::BrokenOff)??;
         let ready = opened.ready().await?;
-        let bound = Bound::bind(&config).await?;
+        let (sequencer, engine) = (ready.sequencer.clone(), ready.engine.clone());
+        let served = Self::serve(ready, &config, &metrics).await;
+        if served.is_err() {
+            end(sequencer, engine.as_ref()).await;
+        }
+        served
+    }
+
+    async fn serve(
+        ready: Ready,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let bound = Bound::bind(config).await?;
         let (addresses, origin) = (bound.addresses, ready.origin.clone());
         let (sequencer, store) = (ready.sequencer.clone(), ready.store.clone());
         let engine = ready.engine.clone();
         let (stop, stopping) = watch::channel(false);
         let (watched, name) = (sequencer.clone(), config.name.clone());
         let watch = standing::watch(watched, name, ready.secret.clone(), told(&stopping));
-        let mut servers = serve(ready, bound, &config, &metrics, &stopping)?;
+        let mut servers = serve(ready, bound, config, metrics, &stopping)?;
         servers.spawn(watch);
         tracing::info!(
             name = %config.name, %origin, size = %sequencer.snapshot().size(),
@@ -332,12 +345,16 @@ impl RunningNode {
             tracing::warn!("calls in flight were broken off");
             self.servers.shutdown().await;
         }
-        let sequencer = self.sequencer.clone();
-        let _ = spawn_blocking(move || sequencer.stop()).await;
-        if let Some(engine) = &self.engine {
-            engine.stop().await;
-        }
+        end(self.sequencer.clone(), self.engine.as_ref()).await;
         tracing::info!(size = %self.size(), "stopped");
+    }
+}
+
+/// Ends what writes: the sequencer's thread with what it has, then the engine.
+async fn end(sequencer: Sequencer, engine: Option<&Engine>) {
+    let _ = spawn_blocking(move || sequencer.stop()).await;
+    if let Some(engine) = engine {
+        engine.stop().await;
     }
 }
 

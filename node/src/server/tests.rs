@@ -575,3 +575,22 @@ async fn files_that_do_not_fit_each_other_do_not_start() {
     .await;
     assert!(matches!(started, Err(StartError::Ledger(OpenError::Empty))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_port_is_taken_ends_what_it_had_begun() {
+    let Node {
+        _place,
+        dir,
+        running,
+        ..
+    } = Node::start().await;
+    running.stop().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = config(&dir);
+    settings.grpc = taken.local_addr().unwrap();
+    let started = RunningNode::start(settings).await;
+    assert!(matches!(started, Err(StartError::Bind { .. })));
+    // One process has the store at a time: a thread that was left behind would have it still.
+    let free = RunningNode::start(config(&dir)).await.unwrap();
+    free.stop().await;
+}
