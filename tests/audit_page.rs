@@ -164,6 +164,7 @@ impl Weeks {
             invoice,
             delivery: invoice,
             outcome,
+            under: None,
             commitment: Hash::from_bytes([4; 32]),
         });
         self.append("settlement", "amc", &settlement, at);

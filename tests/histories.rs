@@ -6,30 +6,29 @@
     reason = "a scenario fails where it stands"
 )]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use client::auditor::{Audit, AuditError, Auditor, EntryFailure, FetchError, LogSource};
+use client::auditor::{Audit, AuditError, Auditor, EntryFailure};
 use node::ledger::{Answered, Batch, Commit, Outcome, RequestKey, View, decide, genesis};
 use proto::attestation::{
-    Attestation, CatalogueNotice, Claim, Coverage, Delivery, EarlyFrom, Grant, GrantClass,
+    Attestation, CatalogueNotice, Claim, Coverage, Delivery, EarlyFrom, Erasure, Grant, GrantClass,
     Handover, Release, Settlement, SettlementOutcome, State,
 };
-use proto::checkpoint::{Checkpoint, SignedCheckpoint};
 use proto::entry::{Entry, VerifiedEntry};
 use proto::hash::Hash;
 use proto::ids::{CoverageKey, Day, LeafIndex, Origin, RequestId, SlotKey, TreeSize, UnixMillis};
-use proto::map::{Bucket, BucketSource, Crown, MapIndex, MapValue, Prefix};
+use proto::map::MapIndex;
 use proto::oprf::JointSecret;
 use proto::refusal::Reason;
 use proto::roster::{
-    Element, Epoch, Member, MemberShare, OprfElements, Role, Roster, RosterParts, SignedRoster,
-    Standing,
+    Element, Epoch, Member, MemberChange, MemberShare, OprfElements, Role, Roster, RosterParts,
+    SignedRoster, Standing,
 };
 use proto::signing::SecretKey;
-use proto::tile::{RightEdge, TILE_WIDTH, TileId, TilePath, TileWidth, encode_entry};
+use tests::memory_log::MemoryLog;
 
 /// How many histories: with them every rule of the life of a claim refuses something.
 const HISTORIES: u64 = 60;
@@ -40,6 +39,8 @@ const START: u64 = 1_767_960_000_000;
 const DAY_MS: u64 = 86_400_000;
 const TILLS: [&str; 2] = ["till", "other-till"];
 const PAYERS: [&str; 3] = ["cnam", "amc", "other-amc"];
+/// The keys that the second payer takes, one after the other.
+const AMC_KEYS: [&str; 4] = ["amc", "amc-2", "amc-3", "amc-4"];
 
 fn secret(name: &str) -> SecretKey {
     let mut seed = [7; 32];
@@ -207,6 +208,7 @@ impl Ledger {
         self.entries
             .extend(entries.map(|entry| entry.shared().clone()));
         change(&mut self.map, commit.map);
+        self.roster = commit.roster.unwrap_or_else(|| self.roster.clone());
         self.answers.extend(commit.answers);
     }
 
@@ -250,67 +252,10 @@ impl Ledger {
             change(&mut map, effects);
             entries.push(entry.shared().clone());
         }
-        let files = Files(files(&entries, &map, UnixMillis::new(self.now)));
-        let auditor = Auditor::new(files, Roster::clone(&self.roster));
+        let at = UnixMillis::new(self.now).seconds();
+        let log = MemoryLog::new(&origin(), &entries, &map, &secret("cnam"), at);
+        let auditor = Auditor::new(log, Roster::clone(&self.roster));
         auditor.audit(&mut |_| {}).await
-    }
-}
-
-/// What a member would serve of this log and map.
-fn files(
-    entries: &[Arc<Entry>],
-    map: &BTreeMap<MapIndex, State>,
-    at: UnixMillis,
-) -> HashMap<String, Vec<u8>> {
-    assert!(entries.len() < TILE_WIDTH, "one bundle");
-    let mut edge = RightEdge::new();
-    let leaf_hashes: Vec<Hash> = entries.iter().map(|entry| entry.leaf_hash()).collect();
-    assert!(edge.append_all(&leaf_hashes).is_empty());
-    let value = |state: &State| Some(MapValue::from_bytes(&state.to_bytes()).unwrap());
-    let states = map.iter().map(|(index, state)| (*index, value(state)));
-    let update = Crown::new().update(&states.collect(), &NoBuckets).unwrap();
-    let checkpoint = Checkpoint {
-        origin: origin(),
-        size: edge.size(),
-        log_root: edge.root(),
-        map_root: update.root(),
-    };
-    let cosigned = checkpoint.cosign(&"cnam".parse().unwrap(), &secret("cnam"), at.seconds());
-    let signed = SignedCheckpoint::new(checkpoint, vec![cosigned]).unwrap();
-    let mut bundle = Vec::new();
-    for entry in entries {
-        encode_entry(entry.bytes(), &mut bundle).unwrap();
-    }
-    let width = TileWidth::new(u16::try_from(entries.len()).unwrap()).unwrap();
-    let (index, level) = (0, 0);
-    let tile = TileId { level, index };
-    let hashes = edge.partial_tile(tile).unwrap().to_bytes();
-    HashMap::from([
-        ("checkpoint".to_owned(), signed.to_text().into_bytes()),
-        (TilePath::Entries { index, width }.to_string(), bundle),
-        (TilePath::Hashes { tile, width }.to_string(), hashes),
-    ])
-}
-
-/// The map is made at once, so no bucket is there before.
-struct NoBuckets;
-
-impl BucketSource for NoBuckets {
-    type Error = String;
-
-    fn bucket(&self, _prefix: &Prefix) -> Result<Arc<Bucket>, String> {
-        Err("there is no bucket".to_owned())
-    }
-}
-
-/// A log in memory.
-struct Files(HashMap<String, Vec<u8>>);
-
-impl LogSource for Files {
-    async fn fetch(&self, path: &str, _limit: usize) -> Result<Vec<u8>, FetchError> {
-        let path = path.to_owned();
-        let file = self.0.get(&path).cloned();
-        file.ok_or(FetchError::NotFound { path })
     }
 }
 
@@ -322,6 +267,8 @@ struct Life {
     claim: LeafIndex,
     /// First and newest delivery, and the day of the first.
     invoices: Vec<(LeafIndex, LeafIndex, Day)>,
+    /// The second payer's key when it was claimed.
+    amc: &'static str,
 }
 
 /// A history in the making.
@@ -330,6 +277,8 @@ struct History {
     lot: Lot,
     lives: Vec<Life>,
     coverages: Vec<LeafIndex>,
+    /// How often the second payer has taken a new key.
+    rotations: usize,
 }
 
 /// What is tried, by whom, and where it is remembered when it is admitted.
@@ -346,6 +295,7 @@ impl History {
             lot: Lot(seed),
             lives: Vec::new(),
             coverages: Vec::new(),
+            rotations: 0,
         };
         history.cover();
         history
@@ -361,9 +311,35 @@ impl History {
                 until: self.ledger.today().plus(90),
                 commitment: Hash::from_bytes([1; 32]),
             });
-            let index = self.ledger.say(payer, &coverage);
+            let by = match *payer {
+                "amc" => self.amc(),
+                other => other,
+            };
+            let index = self.ledger.say(by, &coverage);
             self.coverages.push(index.map_err(|(_, why)| why).unwrap());
         }
+    }
+
+    /// The key of the second payer now.
+    fn amc(&self) -> &'static str {
+        AMC_KEYS[self.rotations]
+    }
+
+    /// The second payer takes another key, if it has one left.
+    fn rotate(&mut self) {
+        if self.rotations + 1 == AMC_KEYS.len() {
+            return;
+        }
+        self.rotations += 1;
+        let change = MemberChange::Rotate {
+            member: "amc".parse().unwrap(),
+            public_key: secret(self.amc()).public(),
+        };
+        let next = self.ledger.roster.after_changes(&[change]).unwrap();
+        let line = next.sign(&"cnam".parse().unwrap(), &secret("cnam"));
+        let signed = SignedRoster::new(next, vec![line]).unwrap();
+        let put = self.ledger.say("cnam", &Attestation::Roster(signed));
+        put.map_err(|(_, why)| why).unwrap();
     }
 
     /// One attempt; time passes in between.
@@ -372,6 +348,9 @@ impl History {
             let days = self.lot.one(&[1, 30, 61, 95, 200]);
             self.ledger.now += days * DAY_MS;
             self.ledger.grant_tills();
+            if self.lot.below(3) == 0 {
+                self.rotate();
+            }
             if self.lot.below(4) > 0 {
                 self.cover();
             }
@@ -448,24 +427,34 @@ impl History {
             8 => hand_over(Handover::Replacement { invoice: first }),
             9 => give_back(None),
             10 => give_back(Some(first)),
-            _ => self.settlement(life.claim, first, newest),
+            11 => Attestation::Erasure(Erasure {
+                erased: self.lot.one(&self.coverages),
+            }),
+            _ => return self.settlement(place, first, newest),
         };
         let by = match says {
-            // The second pays for every other claim, the third for none.
-            Attestation::Settlement(_) => self.lot.one(&["cnam", "cnam", "amc", "other-amc"]),
-            _ if self.lot.below(8) == 0 => self.lot.one(&["till", "other-till", "amc"]),
+            Attestation::Erasure(_) => self.lot.one(&["cnam", self.amc(), "till"]),
+            _ if self.lot.below(8) == 0 => self.lot.one(&["till", "other-till", self.amc()]),
             _ => life.till,
         };
         let life = Some(place);
         Attempt { by, says, life }
     }
 
-    fn settlement(
-        &mut self,
-        claim: LeafIndex,
-        invoice: LeafIndex,
-        newest: LeafIndex,
-    ) -> Attestation {
+    fn settlement(&mut self, place: usize, invoice: LeafIndex, newest: LeafIndex) -> Attempt {
+        let life = self.lives[place].clone();
+        // The second pays for every other claim, the third for none.
+        let by = self.lot.one(&["cnam", self.amc(), self.amc(), "other-amc"]);
+        let former = (by == self.amc() && life.amc != by).then_some(life.amc);
+        let others = [
+            former,
+            former,
+            former,
+            None,
+            Some(life.amc),
+            Some(AMC_KEYS[0]),
+        ];
+        let under = self.lot.one(&others);
         let outcome = self.lot.one(&[
             SettlementOutcome::Paid,
             SettlementOutcome::Paid,
@@ -474,13 +463,16 @@ impl History {
             SettlementOutcome::Recovered(Reason::RenewalDateWrong),
             SettlementOutcome::Recovered(Reason::ForeignSlotKey),
         ]);
-        Attestation::Settlement(Settlement {
-            claim,
+        let says = Attestation::Settlement(Settlement {
+            claim: life.claim,
             invoice,
             delivery: self.lot.one(&[newest, newest, newest, invoice]),
             outcome,
+            under: under.map(|key| secret(key).public()),
             commitment: Hash::from_bytes([4; 32]),
-        })
+        });
+        let life = Some(place);
+        Attempt { by, says, life }
     }
 
     /// What was admitted can be gone on with.
@@ -491,6 +483,7 @@ impl History {
                 slots: claim.slots,
                 claim: index,
                 invoices: Vec::new(),
+                amc: AMC_KEYS[self.rotations],
             }),
             (Attestation::Delivery(delivery), Some(place)) => {
                 let today = self.ledger.today();
@@ -527,7 +520,11 @@ fn word(says: &Attestation) -> &'static str {
         },
         Attestation::Release(release) if release.invoice.is_some() => "return",
         Attestation::Release(_) => "release",
-        Attestation::Settlement(settlement) => settlement.outcome.as_str(),
+        Attestation::Settlement(settlement) => match settlement.under {
+            None => settlement.outcome.as_str(),
+            Some(_) => "settled under a former key",
+        },
+        Attestation::Erasure(_) => "erasure",
         _ => "other",
     }
 }
@@ -571,8 +568,8 @@ async fn the_auditor_admits_what_the_node_admits_and_refuses_what_it_refuses() {
     }
     // Histories that meet no rule judge none.
     let Met { admitted, refused } = met;
-    let all =
-        "claim correction early claim first paid recovered rejected release replacement return";
+    let all = "claim correction early claim erasure first paid recovered rejected release \
+               replacement return settled under a former key";
     let words: Vec<&str> = admitted.iter().copied().collect();
     assert_eq!(words.join(" "), all);
     for reason in [

@@ -414,6 +414,7 @@ pub fn settled(delivery: u64, outcome: SettlementOutcome) -> Attestation {
         invoice: LeafIndex::new(DELIVERY),
         delivery: LeafIndex::new(delivery),
         outcome,
+        under: None,
         commitment: Hash::from_bytes([4; 32]),
     })
 }

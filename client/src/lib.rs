@@ -56,6 +56,8 @@ pub mod receipts;
 
 pub mod erasure;
 
+mod former_keys;
+
 pub mod opened;
 
 pub mod pos;

@@ -64,10 +64,12 @@ impl Sealed {
 }
 
 /// Where one payer stands to an invoice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayerStanding {
-    /// The payer.
+    /// The key of the payer's coverages, which it may have replaced since.
     pub payer: PublicKey,
+    /// Which member that is; `None` once it has left, or when no earlier roster could be had.
+    pub member: Option<MemberName>,
     /// Where its payment stands.
     pub stage: PaymentStage,
     /// Its newest settlement.
@@ -170,7 +172,11 @@ impl Session {
             for payer in self.payers_of(connection.member(), claim).await? {
                 let settlements = &answer.settlements;
                 let standing = standing(payer, invoice, state, settlements, &checkpoint);
-                opened.payers.push(standing.map_err(wrong)?);
+                let mut standing = standing.map_err(wrong)?;
+                // It is for people alone: without it all the rest stands.
+                let member = self.member_of_key(&payer).await.ok().flatten();
+                standing.member = member.map(|member| member.name.clone());
+                opened.payers.push(standing);
             }
         }
         Ok(opened)
@@ -237,6 +243,7 @@ fn standing(
     };
     Ok(PayerStanding {
         payer,
+        member: None,
         stage: PaymentStage::of(invoice_state, settlement),
         settlement,
     })

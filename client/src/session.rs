@@ -8,9 +8,11 @@ use proto::ids::MemberName;
 use proto::roster::{Address, Member, Roster};
 use proto::signing::{PublicKey, SecretKey};
 use thiserror::Error;
+use tokio::sync::OnceCell;
 
 use crate::connection::{Attempted, Connection, Identity, IdentityError, Observer};
 use crate::failure::{Failure, FailureKind};
+use crate::former_keys::FormerKeys;
 use crate::nodes::{Manner, Nodes, PassedOver};
 use crate::seen::Seen;
 use crate::verified::Verified;
@@ -72,6 +74,8 @@ pub struct Session {
     /// The members that have answered wrongly, for as long as the session lives.
     wrong: Arc<Mutex<BTreeSet<MemberName>>>,
     verified: Arc<Verified>,
+    /// Of the rosters before this one, once it was asked for.
+    former_keys: Arc<OnceCell<FormerKeys>>,
 }
 
 impl Session {
@@ -107,6 +111,7 @@ impl Session {
             seen: Arc::default(),
             wrong: Arc::default(),
             verified: Arc::default(),
+            former_keys: Arc::default(),
         })
     }
 
@@ -217,6 +222,10 @@ impl Session {
     /// What was verified in this session, so that it is not verified twice.
     pub(crate) fn verified(&self) -> &Verified {
         &self.verified
+    }
+
+    pub(crate) fn former_keys(&self) -> &OnceCell<FormerKeys> {
+        &self.former_keys
     }
 
     pub(crate) fn secret(&self) -> &SecretKey {

@@ -4,11 +4,13 @@ use proto::attestation::{Attestation, ClaimTerms, Settlement, SettlementOutcome,
 use proto::identity::Contract;
 use proto::ids::{Cents, LeafIndex};
 use proto::seal::{self, Salt, SealError};
+use proto::signing::PublicKey;
 use thiserror::Error;
 
 use crate::failure::{Failure, FailureKind};
 use crate::issue::{IssueError, Issued};
 use crate::lookup::LookupError;
+use crate::opened::OpenedEntry;
 use crate::session::Session;
 use crate::system::{self, NoRandomness};
 use crate::tokens::TokenError;
@@ -117,10 +119,30 @@ pub async fn settle(
         invoice: delivered.handover.invoice(delivery),
         delivery,
         outcome: answer.outcome,
+        under: former_key(session, &opened).await?,
         commitment: *payload.commitment(&salt).as_hash(),
     };
     let attestation = Attestation::Settlement(settlement);
     Ok(session.issue(&attestation, Some((&payload, &salt))).await?)
+}
+
+/// The key under which the own coverages of the claim were issued, if that is not the own one. Who
+/// pays nothing of it names none, and the ledger says so.
+async fn former_key(
+    session: &Session,
+    opened: &OpenedEntry,
+) -> Result<Option<PublicKey>, LookupError> {
+    let own_key = session.public_key();
+    let payers: Vec<PublicKey> = opened.payers.iter().map(|one| one.payer).collect();
+    if payers.contains(&own_key) {
+        return Ok(None);
+    }
+    for payer in payers {
+        if session.is_own_key(&payer).await? {
+            return Ok(Some(payer));
+        }
+    }
+    Ok(None)
 }
 
 /// What a payer's part of an invoice asks of it.

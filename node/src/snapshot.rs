@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use proto::attestation::{
-    Attestation, GrantState, State, catalogue_index, coverage_index, grant_index, roster_index,
-    slot_index,
+    self, Attestation, GrantState, State, catalogue_index, coverage_index, grant_index,
+    roster_index, slot_index,
 };
 use proto::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
 use proto::entry::Entry;
@@ -331,6 +331,15 @@ impl Snapshot {
             Some(State::Grant(state)) => Ok(Some(state)),
             _ => Ok(None),
         }
+    }
+
+    /// Whether what was issued under `former` is for the member with `key` to read and answer for:
+    /// the same key, or one that it had before.
+    ///
+    /// # Errors
+    /// What is stored cannot be read or does not fit.
+    pub fn same_member(&self, former: &PublicKey, key: &PublicKey) -> Result<bool, ReadError> {
+        attestation::same_member(&self.roster, former, key, |index| self.state(index))
     }
 
     /// The shop that a till stands in, as its federation has certified it; `None` once its grant was

@@ -99,6 +99,10 @@ pub enum Context {
     MapSettlement,
     /// The place of one of the federation's own records (roster, catalogue) in the map.
     MapFederation,
+    /// The place in the map of whose key a key is, or was.
+    MapMember,
+    /// What the map names a member by.
+    MemberName,
     /// The check of a record of what a key has spent; a node's own file.
     QuotaRecord,
     /// What a repeated evaluation request is recognised by; in a node's memory.
@@ -161,6 +165,8 @@ impl Context {
             Self::MapInvoice => "vitrail 2026 v1 map invoice",
             Self::MapSettlement => "vitrail 2026 v1 map settlement",
             Self::MapFederation => "vitrail 2026 v1 map federation",
+            Self::MapMember => "vitrail 2026 v1 map member",
+            Self::MemberName => "vitrail 2026 v1 member name",
             Self::QuotaRecord => "vitrail 2026 v1 quota record",
             Self::EvaluationRequest => "vitrail 2026 v1 evaluation request",
             Self::ClaimCheck => "vitrail 2026 v1 claim check",

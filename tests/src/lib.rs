@@ -41,6 +41,8 @@ pub mod workload;
 
 pub mod planted;
 
+pub mod memory_log;
+
 pub mod wiretap;
 
 pub mod tapped;

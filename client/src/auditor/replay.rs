@@ -8,19 +8,20 @@ mod delivery;
 mod kept;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 
 use proto::attestation::{
     Attestation, CLOCK_SKEW_MS_MAX, COVERAGE_DAYS_MAX, CatalogueNotice, Claim, Coverage, Erasure,
     GRANT_DAYS_MAX, Grant, GrantClass, GrantState, ORDER_SKEW_MS_MAX, RESERVATION_DAYS_MAX,
     Revocation, SESSION_MS_MAX, State, catalogue_index, coverage_index, grant_index,
-    member_may_issue, till_may_issue,
+    member_may_issue, member_of_key, same_member, till_may_issue,
 };
 use proto::entry::{Header, Kind, VerifiedEntry};
 use proto::hash::Hash;
 use proto::ids::{Day, Finess, LeafIndex, RequestId, UnixMillis};
 use proto::map::MapIndex;
 use proto::refusal::Reason;
-use proto::roster::{Roster, SignedRoster};
+use proto::roster::{Member, Roster, SignedRoster};
 use proto::signing::PublicKey;
 
 use self::delivery::Delivered;
@@ -202,13 +203,13 @@ impl Replay {
             Attestation::Roster(signed) => return succeed(signed, &roster),
             Attestation::Catalogue(notice) => name_catalogue(notice, span)?,
             Attestation::Grant(grant) => self.grant(&roster, &header.issuer, grant, span)?,
-            Attestation::Revocation(revocation) => self.revoke(revocation, issuer)?,
+            Attestation::Revocation(revocation) => self.revoke(&roster, revocation, issuer)?,
             Attestation::Coverage(coverage) => self.cover(&roster, coverage, issuer, span)?,
             Attestation::Claim(claim) => self.reserve(&roster, claim, span)?,
-            Attestation::Release(release) => self.free(release, issuer, span)?,
+            Attestation::Release(release) => self.free(&roster, release, issuer, span)?,
             Attestation::Delivery(delivery) => self.deliver(delivery, issuer, span)?,
-            Attestation::Settlement(settlement) => self.settle(settlement, issuer)?,
-            Attestation::Erasure(erasure) => self.erase(erasure, issuer)?,
+            Attestation::Settlement(settlement) => self.settle(&roster, settlement, header)?,
+            Attestation::Erasure(erasure) => self.erase(&roster, erasure, issuer)?,
             Attestation::Access(_) => {}
         }
         Ok(roster)
@@ -295,6 +296,29 @@ impl Replay {
         one == other || (device(one).is_some() && device(one) == device(other))
     }
 
+    /// Whether what an issuer wrote is now another's: the same key, or one its member had before.
+    fn same_member(&self, roster: &Roster, former: u32, issuer: u32) -> bool {
+        let key = |issuer: u32| self.keys.get(issuer as usize);
+        let (Some(former), Some(issuer)) = (key(former), key(issuer)) else {
+            return false;
+        };
+        let state = |index: &MapIndex| Ok::<_, Infallible>(self.map.get(index).copied());
+        match same_member(roster, former, issuer, state) {
+            Ok(same) => same,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The member of the roster whose key an issuer's is, or was.
+    fn member<'r>(&self, roster: &'r Roster, issuer: u32) -> Option<&'r Member> {
+        let key = self.keys.get(issuer as usize)?;
+        let state = |index: &MapIndex| Ok::<_, Infallible>(self.map.get(index).copied());
+        match member_of_key(roster, key, state) {
+            Ok(member) => member,
+            Err(never) => match never {},
+        }
+    }
+
     fn grant(
         &self,
         roster: &Roster,
@@ -327,7 +351,7 @@ impl Replay {
         fits.then_some(()).ok_or(Reason::DateOutOfRange)
     }
 
-    fn revoke(&self, revocation: &Revocation, issuer: u32) -> Result<(), Reason> {
+    fn revoke(&self, roster: &Roster, revocation: &Revocation, issuer: u32) -> Result<(), Reason> {
         let state = match self.grant_state(&revocation.till) {
             Some(GrantState::Session { device, .. }) => self.grant_state(device),
             state => state,
@@ -338,7 +362,7 @@ impl Replay {
             _ => return Err(Reason::ReferenceUnknown),
         };
         let grant = self.referenced(by, Kind::Grant)?;
-        (grant.issuer == issuer)
+        self.same_member(roster, grant.issuer, issuer)
             .then_some(())
             .ok_or(Reason::NotEntitled)
     }
@@ -353,7 +377,9 @@ impl Replay {
         self.catalogue_in_force(coverage.catalogue)?;
         if let Some(State::Coverage(earlier)) = self.map.get(&coverage_index(&coverage.coverage)) {
             let owner = self.referenced(earlier.by, Kind::Coverage)?.issuer;
-            if owner != issuer && self.is_member(roster, owner) {
+            let owner = self.member(roster, owner);
+            let own_key = self.keys.get(issuer as usize);
+            if owner.is_some_and(|owner| Some(&owner.public_key) != own_key) {
                 return Err(Reason::NotEntitled);
             }
         }
@@ -402,14 +428,14 @@ impl Replay {
             .any(|member| is_issuer(&member.public_key))
     }
 
-    fn erase(&self, erasure: &Erasure, issuer: u32) -> Result<(), Reason> {
+    fn erase(&self, roster: &Roster, erasure: &Erasure, issuer: u32) -> Result<(), Reason> {
         let erased = self.entry(erasure.erased).ok_or(Reason::ReferenceUnknown)?;
         if !erased.has_payload || erased.kind == Kind::Access {
             return Err(Reason::ReferenceUnfit);
         }
-        self.same_till(erased.issuer, issuer)
-            .then_some(())
-            .ok_or(Reason::NotEntitled)
+        let own = self.same_till(erased.issuer, issuer)
+            || self.same_member(roster, erased.issuer, issuer);
+        own.then_some(()).ok_or(Reason::NotEntitled)
     }
 
     fn catalogue_in_force(&self, catalogue: LeafIndex) -> Result<(), Reason> {

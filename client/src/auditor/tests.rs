@@ -55,8 +55,9 @@ async fn an_honest_log_passes_and_is_counted() {
     assert_eq!(audited.checkpoint.size(), TreeSize::new(6));
     assert_eq!(audited.counts.values().sum::<u64>(), 6);
     assert_eq!(audited.counts[&Kind::Claim], 1);
-    // Roster, catalogue, grant, coverage, and the one slot that was not released.
-    assert_eq!(audited.map_size, 5);
+    // Roster, the keys of its four members, catalogue, grant, coverage, and the one slot that was
+    // not released.
+    assert_eq!(audited.map_size, 9);
 }
 
 #[tokio::test]

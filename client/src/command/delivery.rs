@@ -266,5 +266,5 @@ pub(super) async fn status(args: StatusArgs) -> Answer {
     let profile = client::device::renewed(profile).await?;
     let session = profile.open_session().await?;
     let opened = session.open_entry(args.entry.index()?).await?;
-    Ok(Box::new(StatusReport::new(&opened, session.roster())))
+    Ok(Box::new(StatusReport::new(&opened)))
 }

@@ -428,6 +428,7 @@ mod tests {
             invoice: LeafIndex::new(7),
             delivery: LeafIndex::new(7),
             outcome: SettlementOutcome::Rejected(Reason::InvoiceUnfit),
+            under: None,
             commitment: Hash::from_bytes([1; 32]),
         };
         let terms = SettlementTerms {

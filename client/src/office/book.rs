@@ -50,6 +50,9 @@ pub struct BookedClaim {
     pub terms: Option<ClaimTerms>,
     /// Its own coverages, as far as they open.
     pub coverages: Vec<CoverageTerms>,
+    /// The key under which the own coverages were issued: the own one, or one that the same member
+    /// had before. The payments are kept under it.
+    pub payer: PublicKey,
     /// Whether it rests on coverages of other payers too.
     pub others_pay: bool,
     /// The contract; `None` when the file has none that fits.
@@ -110,12 +113,12 @@ struct Replayed {
 }
 
 impl ClaimBook {
-    /// Books a list of one payer, as of a day.
+    /// Books a list of the payer with this key, as of a day.
     #[must_use]
     pub fn new(
         listing: &Listing,
         contracts: &HashMap<CoverageKey, Matched>,
-        payer: &PublicKey,
+        own_key: &PublicKey,
         today: Day,
     ) -> Self {
         let mut book = Self::default();
@@ -134,7 +137,7 @@ impl ClaimBook {
             }
             if let Attestation::Claim(claim) = &listed.says {
                 places.insert(listed.index, book.claims.len());
-                book.claims.push(booked(listed, claim, contracts));
+                book.claims.push(booked(listed, claim, contracts, own_key));
                 continue;
             }
             let place = places.get(&listed.claim());
@@ -149,7 +152,7 @@ impl ClaimBook {
             }
         }
         for claim in &mut book.claims {
-            claim.close(&replayed, payer, today);
+            claim.close(&replayed, today);
         }
         book
     }
@@ -170,7 +173,9 @@ fn booked(
     listed: &Listed,
     claim: &Claim,
     contracts: &HashMap<CoverageKey, Matched>,
+    own_key: &PublicKey,
 ) -> BookedClaim {
+    let under = listed.coverages.first().map(|coverage| coverage.issuer);
     let mut keys = listed.coverages.iter();
     let contract = keys
         .find_map(|coverage| contracts.get(&coverage.key))
@@ -190,6 +195,7 @@ fn booked(
         state: ClaimState::Reserved,
         terms: secret.and_then(|secret| claim_terms(listed, secret)),
         coverages: coverages.collect(),
+        payer: under.unwrap_or(*own_key),
         others_pay: claim.coverages.len() > listed.coverages.len(),
         contract,
         invoices: Vec::new(),
@@ -243,13 +249,14 @@ impl BookedClaim {
         }
     }
 
-    fn close(&mut self, replayed: &Replayed, payer: &PublicKey, today: Day) {
+    fn close(&mut self, replayed: &Replayed, today: Day) {
+        let payer = self.payer;
         for invoice in &mut self.invoices {
             let state = match replayed.map.get(&invoice_index(invoice.first)) {
                 Some(State::Invoice(state)) => Some(*state),
                 _ => None,
             };
-            invoice.settlement = match replayed.map.get(&settlement_index(invoice.first, payer)) {
+            invoice.settlement = match replayed.map.get(&settlement_index(invoice.first, &payer)) {
                 Some(State::Settlement(state)) => Some(*state),
                 _ => None,
             };

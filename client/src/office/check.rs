@@ -331,6 +331,7 @@ mod tests {
             state: ClaimState::Delivered,
             terms: lines(&frame),
             coverages: vec![CoverageTerms(cap)],
+            payer: proto::signing::SecretKey::from_seed(&[2; 32]).public(),
             others_pay: false,
             contract: Some(Matched {
                 line: 6,

@@ -11,7 +11,7 @@
 //!
 //! It lies beside the file, mode 0600, and is locked while a run lasts. A torn last line is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -91,8 +91,13 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal beside a settlement file, or begins it.
-    pub(super) fn open(of: &Path, payer: &PublicKey) -> Result<Self, JournalError> {
+    /// Opens the journal beside a settlement file, or begins it under the own key. It may have been
+    /// begun under one of the keys that the same payer had before.
+    pub(super) fn open(
+        of: &Path,
+        own_key: &PublicKey,
+        former: &BTreeSet<PublicKey>,
+    ) -> Result<Self, JournalError> {
         let mut name = of.as_os_str().to_owned();
         name.push(".");
         name.push(JOURNAL_ENDING);
@@ -122,18 +127,23 @@ impl Journal {
         };
         let text = str::from_utf8(bytes.get(..whole).unwrap_or_default());
         let text = text.map_err(|_| JournalError::Line { line: 1 })?;
-        journal.take_up(text, payer)?;
+        journal.take_up(text, own_key, former)?;
         Ok(journal)
     }
 
-    fn take_up(&mut self, text: &str, payer: &PublicKey) -> Result<(), JournalError> {
-        let header = format!("{TITLE}\npayer {}\n", payer.to_base64());
+    fn take_up(
+        &mut self,
+        text: &str,
+        own_key: &PublicKey,
+        former: &BTreeSet<PublicKey>,
+    ) -> Result<(), JournalError> {
+        let header = |key: &PublicKey| format!("{TITLE}\npayer {}\n", key.to_base64());
         if text.is_empty() {
-            return self.append(&header);
+            return self.append(&header(own_key));
         }
-        let rest = text
-            .strip_prefix(&header)
-            .ok_or(JournalError::Line { line: 1 })?;
+        let mut keys = former.iter().chain([own_key]);
+        let rest = keys.find_map(|key| text.strip_prefix(&header(key)));
+        let rest = rest.ok_or(JournalError::Line { line: 1 })?;
         for (place, line) in rest.lines().enumerate() {
             self.read_line(line)
                 .ok_or(JournalError::Line { line: place + 3 })?;
@@ -255,13 +265,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("day.csv");
         let payer = SecretKey::from_seed(&[1; 32]).public();
-        let mut journal = Journal::open(&file, &payer).unwrap();
+        let none = BTreeSet::new();
+        let mut journal = Journal::open(&file, &payer, &none).unwrap();
         let rejected = sent(SettlementOutcome::Rejected(Reason::InvoiceUnfit));
         let all = [(2, sent(SettlementOutcome::Paid)), (3, rejected)];
         journal.will_send(&all).unwrap();
         journal.ended(3, Ended::Done(LeafIndex::new(11))).unwrap();
         assert!(matches!(
-            Journal::open(&file, &payer),
+            Journal::open(&file, &payer, &none),
             Err(JournalError::InUse)
         ));
         drop(journal);
@@ -269,7 +280,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for torn in ["", "sent 4 x", "done 2"] {
             std::fs::write(&path, [&whole[..], torn.as_bytes()].concat()).unwrap();
-            let journal = Journal::open(&file, &payer).unwrap();
+            let journal = Journal::open(&file, &payer, &none).unwrap();
             assert_eq!(journal.sent.len(), 2, "{torn}");
             let read = &journal.sent[&3];
             assert_eq!(sent_line(3, read), sent_line(3, &all[1].1));
@@ -277,8 +288,11 @@ mod tests {
         }
         let other = SecretKey::from_seed(&[2; 32]).public();
         assert!(matches!(
-            Journal::open(&file, &other),
+            Journal::open(&file, &other, &none),
             Err(JournalError::Line { line: 1 })
         ));
+        // The same payer goes on with it under a new key.
+        let journal = Journal::open(&file, &other, &BTreeSet::from([payer])).unwrap();
+        assert_eq!(journal.sent.len(), 2);
     }
 }

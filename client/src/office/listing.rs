@@ -5,7 +5,7 @@
 
 use proto::attestation::{Attestation, Grant};
 use proto::checkpoint::VerifiedCheckpoint;
-use proto::entry::VerifiedEntry;
+use proto::entry::{Kind, VerifiedEntry};
 use proto::ids::{CoverageKey, Finess, LeafIndex, MemberName, TreeSize, UnixMillis};
 use proto::receipt::{EntryProof, ReceiptError};
 use proto::seal::{Opened, PayloadCommitment, Salt, SealedPayload};
@@ -101,6 +101,8 @@ struct Sealed {
 pub(super) struct OwnCoverage {
     pub(super) index: LeafIndex,
     pub(super) key: CoverageKey,
+    /// The own key, or one of the same member's before.
+    pub(super) issuer: PublicKey,
     sealed: Sealed,
 }
 
@@ -187,7 +189,8 @@ pub async fn list(
         let page = session.ask(Manner::PAGE, |connection| async move {
             let seen = session.seen().size();
             let page = connection.claims(asked).await?;
-            verify_page(session, connection.member(), &page, first, seen)
+            let own_keys = own_keys(session, &page).await?;
+            verify_page(session, connection.member(), &page, first, seen, &own_keys)
         });
         let page = page.await?;
         listing.entries.extend(page.entries);
@@ -207,6 +210,22 @@ struct Page {
     size: TreeSize,
 }
 
+/// The keys of a page's coverages and settlements that are the own member's, now or before.
+async fn own_keys(session: &Session, page: &ClaimsPage) -> Result<Vec<PublicKey>, LookupError> {
+    let mut own_keys = Vec::new();
+    for listed in &page.entries {
+        for entry in listed.coverages.iter().chain([&listed.entry]) {
+            let header = entry.proved.entry.header();
+            let is_payers = matches!(header.kind, Kind::Coverage | Kind::Settlement);
+            let issuer = header.issuer;
+            if is_payers && !own_keys.contains(&issuer) && session.is_own_key(&issuer).await? {
+                own_keys.push(issuer);
+            }
+        }
+    }
+    Ok(own_keys)
+}
+
 /// Verifies a page that begins at a place of the log: it goes on, or the log ends.
 fn verify_page(
     session: &Session,
@@ -214,6 +233,7 @@ fn verify_page(
     page: &ClaimsPage,
     first: LeafIndex,
     seen: TreeSize,
+    own_keys: &[PublicKey],
 ) -> Result<Page, ListError> {
     let checkpoint = session.verify_newest(member, &page.checkpoint, seen)?;
     let order = || ListError::Order {
@@ -229,7 +249,7 @@ fn verify_page(
             return Err(order());
         }
         from = LeafIndex::new(index.get() + 1);
-        let verified = verify(listed, &checkpoint, &session.public_key());
+        let verified = verify(listed, &checkpoint, own_keys);
         entries.push(verified.map_err(|reason| ListError::Entry {
             member: member.clone(),
             entry: index,
@@ -246,7 +266,7 @@ fn verify_page(
 fn verify(
     listed: &ListedClaim,
     checkpoint: &VerifiedCheckpoint,
-    own_key: &PublicKey,
+    own_keys: &[PublicKey],
 ) -> Result<Listed, WrongClaim> {
     let sealed = sealed(&listed.entry, checkpoint)?;
     let header = sealed.entry.header();
@@ -257,7 +277,7 @@ fn verify(
             issuer
         }
         (Attestation::Settlement(settlement), Some(delivery)) => {
-            let fits = issuer == *own_key && delivery.index == settlement.delivery;
+            let fits = own_keys.contains(&issuer) && delivery.index == settlement.delivery;
             fits.then_some(()).ok_or(WrongClaim::Unlike)?;
             delivery.verify(checkpoint, &mut |_| {})?.header().issuer
         }
@@ -265,7 +285,7 @@ fn verify(
     };
     let mut coverages = Vec::new();
     for own in &listed.coverages {
-        let coverage = coverage(own, checkpoint, own_key)?;
+        let coverage = coverage(own, checkpoint, own_keys)?;
         if let Attestation::Claim(claim) = &says
             && !claim.coverages.contains(&coverage.index)
         {
@@ -298,16 +318,19 @@ fn sealed(own: &OwnEntry, checkpoint: &VerifiedCheckpoint) -> Result<Sealed, Wro
 fn coverage(
     own: &OwnEntry,
     checkpoint: &VerifiedCheckpoint,
-    own_key: &PublicKey,
+    own_keys: &[PublicKey],
 ) -> Result<OwnCoverage, WrongClaim> {
     let sealed = sealed(own, checkpoint)?;
     let header = sealed.entry.header();
     match Attestation::read(header) {
-        Ok(Attestation::Coverage(coverage)) if header.issuer == *own_key => Ok(OwnCoverage {
-            index: own.proved.index,
-            key: coverage.coverage,
-            sealed,
-        }),
+        Ok(Attestation::Coverage(coverage)) if own_keys.contains(&header.issuer) => {
+            Ok(OwnCoverage {
+                index: own.proved.index,
+                key: coverage.coverage,
+                issuer: header.issuer,
+                sealed,
+            })
+        }
         _ => Err(WrongClaim::Unlike),
     }
 }

@@ -15,6 +15,7 @@ use proto::attestation::{Attestation, Settlement, SettlementOutcome, SettlementT
 use proto::ids::{Cents, LeafIndex};
 use proto::refusal::Reason;
 use proto::seal::{self, Salt, SealError, SealedPayload};
+use proto::signing::PublicKey;
 use thiserror::Error;
 use tokio::task::JoinSet;
 
@@ -132,7 +133,8 @@ pub async fn settle_all(
     rows: &[(u64, SettleRow)],
     done: &mut (dyn FnMut(&SettledLine) + Send),
 ) -> Result<Vec<SettledLine>, SettlingError> {
-    let mut journal = Journal::open(file, &session.public_key())?;
+    let former = book.claims.iter().map(|claim| claim.payer).collect();
+    let mut journal = Journal::open(file, &session.public_key(), &former)?;
     let mut settled = Vec::with_capacity(rows.len());
     for rows in rows.chunks(IN_FLIGHT) {
         let mut ready = Vec::new();
@@ -253,7 +255,7 @@ async fn prepare(
             Err(failure) => return Ok(Err(Settled::Failed(failure))),
         },
     };
-    let made = made(claim, invoice, row, &sent);
+    let made = made(claim, invoice, row, &sent, &session.public_key());
     Ok(made
         .map(|(attestation, payload)| Ready {
             line,
@@ -380,6 +382,7 @@ fn made(
     invoice: &BookedInvoice,
     row: &SettleRow,
     sent: &Sent,
+    own_key: &PublicKey,
 ) -> Result<(Attestation, SealedPayload), LineFailure> {
     let secret = claim.secret().ok_or(LineFailure::NoContract)?;
     let terms = SettlementTerms {
@@ -392,6 +395,7 @@ fn made(
         invoice: invoice.first,
         delivery: sent.delivery,
         outcome: sent.outcome,
+        under: (claim.payer != *own_key).then_some(claim.payer),
         commitment: *payload.commitment(&sent.salt).as_hash(),
     };
     Ok((Attestation::Settlement(settlement), payload))

@@ -8,11 +8,12 @@ mod grant;
 use std::sync::Arc;
 
 use proto::attestation::{
-    Attestation, CLOCK_SKEW_MS_MAX, CatalogueNotice, Erasure, GrantState, State, catalogue_index,
-    grant_index, member_may_issue, till_may_issue,
+    self, Attestation, CLOCK_SKEW_MS_MAX, CatalogueNotice, Erasure, GrantState, State,
+    catalogue_index, grant_index, member_may_issue, till_may_issue,
 };
 use proto::entry::{Entry, Header, Kind, VerifiedEntry};
 use proto::ids::{Day, LeafIndex, UnixMillis};
+use proto::map::MapIndex;
 use proto::refusal::{Reason, Refusal};
 use proto::roster::SignedRoster;
 use proto::signing::PublicKey;
@@ -118,6 +119,17 @@ fn same_till<V: View>(
     Ok(device_of_one.is_some() && device_of_one == device(other)?)
 }
 
+/// Whether what was issued under `former` is the issuer's: its own key, or one that the same member
+/// had before.
+fn same_member<V: View>(
+    overlay: &Overlay<'_, V>,
+    former: &PublicKey,
+    issuer: &PublicKey,
+) -> Result<bool, V::Error> {
+    let state = |index: &MapIndex| overlay.state(index);
+    attestation::same_member(overlay.roster(), former, issuer, state)
+}
+
 /// Whether the entry's references, clock, dates and slots let it in; if so, what it says.
 pub(super) fn admit<V: View>(
     overlay: &mut Overlay<'_, V>,
@@ -195,7 +207,8 @@ fn erase<V: View>(
     if erased.header().commitment.is_none() || erased.header().kind == Kind::Access {
         return Ok(Err(Reason::ReferenceUnfit.into()));
     }
-    if !same_till(overlay, &erased.header().issuer, issuer)? {
+    let by = &erased.header().issuer;
+    if !same_till(overlay, by, issuer)? && !same_member(overlay, by, issuer)? {
         return Ok(Err(Reason::NotEntitled.into()));
     }
     Ok(on_time)
@@ -229,6 +242,20 @@ fn payers_of<V: View>(
         }
     }
     Ok(payers)
+}
+
+/// Whether the claim rests on a coverage of the issuer, under whichever of its keys.
+fn is_payer<V: View>(
+    overlay: &Overlay<'_, V>,
+    claim: &Arc<Entry>,
+    issuer: &PublicKey,
+) -> Result<bool, V::Error> {
+    for payer in payers_of(overlay, claim)? {
+        if same_member(overlay, &payer, issuer)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn catalogue_in_force<V: View>(

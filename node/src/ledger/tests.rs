@@ -16,6 +16,7 @@ use crate::example::{first_roster, origin, roster_parts, secret, signed};
 
 mod histories;
 mod lifecycle;
+mod rotation;
 mod sessions;
 
 const START: u64 = 1_768_000_000_000;

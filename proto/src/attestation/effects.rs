@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::iter;
 
 use super::state::{Hold, InvoiceState, SettlementState};
 use super::{
-    Attestation, Claim, CoverageState, Delivery, Grant, GrantClass, GrantState, Handover, Release,
-    SlotState, SlotStatus, State, catalogue_index, coverage_index, grant_index, invoice_index,
-    roster_index, settlement_index, slot_index,
+    Attestation, Claim, CoverageState, Delivery, Grant, GrantClass, GrantState, Handover,
+    MemberState, Release, SlotState, SlotStatus, State, catalogue_index, coverage_index,
+    grant_index, invoice_index, member_index, roster_index, settlement_index, slot_index,
 };
 use crate::ids::{Day, LeafIndex, SlotKey};
 use crate::map::MapIndex;
+use crate::roster::Roster;
 use crate::signing::PublicKey;
 
 /// What changes in the map, in order; `None` removes.
@@ -36,7 +38,7 @@ impl Attestation {
             _ => Ok(None),
         };
         Ok(match self {
-            Self::Roster(_) => vec![(roster_index(), Some(State::Roster { by: leaf }))],
+            Self::Roster(signed) => in_force(signed.admitted(), leaf),
             Self::Catalogue(notice) => {
                 let valid_from = notice.valid_from;
                 let state = State::Catalogue {
@@ -68,7 +70,8 @@ impl Attestation {
                     delivery: settlement.delivery,
                     by: leaf,
                 };
-                let index = settlement_index(settlement.invoice, issuer);
+                let payer = settlement.payer(issuer);
+                let index = settlement_index(settlement.invoice, &payer);
                 vec![(index, Some(State::Settlement(state)))]
             }
             Self::Erasure(_) | Self::Access(_) => Vec::new(),
@@ -89,6 +92,16 @@ impl Attestation {
             Err(never) => match never {},
         }
     }
+}
+
+/// The roster, and of each of its keys whose it is. Keys of rosters before stay as they are.
+fn in_force(roster: &Roster, by: LeafIndex) -> Effects {
+    let keys = roster.members().iter().map(|member| {
+        let state = State::Member(MemberState::new(&member.name, by));
+        (member_index(&member.public_key), Some(state))
+    });
+    let in_force = (roster_index(), Some(State::Roster { by }));
+    iter::once(in_force).chain(keys).collect()
 }
 
 fn granted(grant: &Grant, by: LeafIndex) -> (MapIndex, Option<State>) {

@@ -13,6 +13,7 @@ mod delivery;
 mod effects;
 mod grant;
 pub mod lifecycle;
+mod member;
 mod settlement;
 mod shape;
 mod state;
@@ -28,6 +29,7 @@ pub use self::coverage_terms::CoverageTerms;
 pub use self::delivery::{Delivery, HOLD_DAYS_MAX, Handover};
 pub use self::effects::Effects;
 pub use self::grant::{CatalogueNotice, Grant, GrantClass, Revocation, SESSION_MS_MAX};
+pub use self::member::{MemberState, member_index, member_of_key, same_member};
 pub use self::settlement::{PAYMENT_REFERENCE_MAX, Settlement, SettlementOutcome, SettlementTerms};
 use self::shape::Shape;
 pub use self::shape::ShapeError;
@@ -207,7 +209,7 @@ impl Attestation {
                 } = *settlement;
                 header.references = vec![claim, invoice, delivery];
                 header.commitment = Some(settlement.commitment);
-                header.statement = settlement.outcome.to_bytes();
+                header.statement = settlement.to_statement();
             }
             Self::Access(access) => header.commitment = Some(access.commitment),
         }

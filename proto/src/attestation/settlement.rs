@@ -5,6 +5,7 @@ use super::shape::{Shape, ShapeError};
 use crate::hash::Hash;
 use crate::ids::{Cents, LeafIndex};
 use crate::refusal::Reason;
+use crate::signing::PublicKey;
 
 use super::content::{ContentError, Reader};
 
@@ -19,8 +20,27 @@ pub struct Settlement {
     pub delivery: LeafIndex,
     /// What it answers.
     pub outcome: SettlementOutcome,
+    /// The key under which the payer issued the coverages that the claim rests on, if it has taken
+    /// another since; `None` when that is the key that issues the settlement.
+    pub under: Option<PublicKey>,
     /// The commitment to the sealed [`SettlementTerms`], one part, for the payer's own contract.
     pub commitment: Hash,
+}
+
+impl Settlement {
+    /// The key under which the state of the payment is kept, that of the payer's coverages: an
+    /// answer before and one after a change of the key are answers of one payer.
+    #[must_use]
+    pub fn payer(&self, issuer: &PublicKey) -> PublicKey {
+        self.under.unwrap_or(*issuer)
+    }
+
+    /// The outcome; behind it the key of the coverages, if it is not the issuer's own.
+    pub(super) fn to_statement(self) -> Vec<u8> {
+        let mut statement = self.outcome.to_bytes();
+        statement.extend(self.under.iter().flat_map(|key| key.to_bytes()));
+        statement
+    }
 }
 
 /// What a payer answers.
@@ -64,6 +84,16 @@ impl SettlementOutcome {
             Self::Rejected(reason) => vec![Self::REJECTED, reason as u8],
             Self::Recovered(reason) => vec![Self::RECOVERED, reason as u8],
         }
+    }
+
+    /// An outcome at the beginning of a statement, and what stands behind it.
+    fn split(statement: &[u8]) -> Option<(Self, &[u8])> {
+        let length = match statement.first()? {
+            &Self::PAID => 1,
+            _ => 2,
+        };
+        let (outcome, rest) = statement.split_at_checked(length)?;
+        Some((Self::from_bytes(outcome)?, rest))
     }
 
     /// The one spelling of an outcome: a number, and a payer's reason behind all but the first.
@@ -138,22 +168,35 @@ impl Shape<'_> {
         let [claim, invoice, delivery] = self.0.references[..] else {
             return Err(self.needs("a claim, its first delivery and the one that is judged"));
         };
-        let outcome = SettlementOutcome::from_bytes(&self.0.statement).ok_or(
+        let (outcome, rest) = SettlementOutcome::split(&self.0.statement).ok_or(
             self.unknown_statement("paid, or rejected or recovered with a payer's reason"),
         )?;
+        let under = match rest {
+            [] => None,
+            key => Some(self.former_key(key)?),
+        };
         Ok(Attestation::Settlement(Settlement {
             claim,
             invoice,
             delivery,
             outcome,
+            under,
             commitment: self.commitment()?,
         }))
+    }
+
+    fn former_key(&self, bytes: &[u8]) -> Result<PublicKey, ShapeError> {
+        let key = bytes.try_into().map(PublicKey::from_bytes);
+        let wrong = self.unknown_statement("nothing behind its outcome, or the coverages' key");
+        key.ok().and_then(Result::ok).ok_or(wrong)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{RequestId, UnixMillis};
+    use crate::signing::SecretKey;
     use proptest::prelude::*;
 
     #[test]
@@ -176,6 +219,66 @@ mod tests {
                     "{kind} {number}"
                 );
             }
+        }
+    }
+
+    fn settlement(outcome: SettlementOutcome, under: Option<PublicKey>) -> Settlement {
+        Settlement {
+            claim: LeafIndex::new(4),
+            invoice: LeafIndex::new(5),
+            delivery: LeafIndex::new(6),
+            outcome,
+            under,
+            commitment: Hash::from_bytes([7; 32]),
+        }
+    }
+
+    #[test]
+    fn a_statement_never_changes_and_names_a_former_key_or_none() {
+        let former = SecretKey::from_seed(&[8; 32]).public();
+        let own = SecretKey::from_seed(&[9; 32]).public();
+        let key = hex::encode(former.to_bytes());
+        assert_eq!(
+            &key,
+            "1398f62c6d1a457c51ba6a4b5f3dbd2f69fca93216218dc8997e416bd17d93ca"
+        );
+        let rejected = SettlementOutcome::Rejected(Reason::InvoiceUnfit);
+        for (outcome, golden) in [(SettlementOutcome::Paid, "01"), (rejected, "0227")] {
+            for (under, golden) in [
+                (None, golden.to_owned()),
+                (Some(former), format!("{golden}{key}")),
+            ] {
+                let said = settlement(outcome, under);
+                assert_eq!(said.payer(&own), under.unwrap_or(own));
+                let says = Attestation::Settlement(said);
+                let header = says.header(own, RequestId::new(UnixMillis::new(1), [0; 10]));
+                assert_eq!(hex::encode(&header.statement), golden);
+                assert_eq!(Attestation::read(&header), Ok(says));
+                for length in (0..header.statement.len()).filter(|it| *it != golden.len() / 2) {
+                    let mut cut = header.clone();
+                    cut.statement.truncate(length);
+                    let is_whole = under.is_some() && length == outcome.to_bytes().len();
+                    assert_eq!(Attestation::read(&cut).is_ok(), is_whole, "{length}");
+                }
+                let mut long = header;
+                long.statement.push(0);
+                assert!(Attestation::read(&long).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_one_is_refused() {
+        let says = Attestation::Settlement(settlement(SettlementOutcome::Paid, None));
+        let own = SecretKey::from_seed(&[9; 32]).public();
+        let mut header = says.header(own, RequestId::new(UnixMillis::new(1), [0; 10]));
+        for key in [[0; 32], [0xff; 32]] {
+            header.statement = [&[1][..], &key].concat();
+            let refused = Attestation::read(&header);
+            assert!(
+                matches!(refused, Err(ShapeError::Statement { .. })),
+                "{refused:?}"
+            );
         }
     }
 

@@ -1,10 +1,11 @@
 //! What the map keeps: the state of a slot, a coverage, a grant, and which roster and catalogue
-//! are in force, what became of an invoice, each with the leaf that made it so.
+//! are in force, whose key a key is, what became of an invoice, each with the leaf that made it so.
 
 use thiserror::Error;
 
+use super::member::MemberState;
 use super::settlement::SettlementOutcome;
-use crate::hash::Context;
+use crate::hash::{Context, Hash};
 use crate::ids::{CoverageKey, Day, LeafIndex, SlotKey, UnixMillis};
 use crate::map::MapIndex;
 use crate::signing::PublicKey;
@@ -149,6 +150,7 @@ pub enum State {
     Catalogue { valid_from: Day, by: LeafIndex },
     Invoice(InvoiceState),
     Settlement(SettlementState),
+    Member(MemberState),
 }
 
 /// The bytes are not those of a state.
@@ -186,6 +188,7 @@ impl State {
                 Some(release) => (11, delivery.get(), release),
             },
             Self::Settlement(SettlementState { delivery, by, .. }) => (12, delivery.get(), by),
+            Self::Member(MemberState { by, .. }) => (13, 0, by),
         };
         let mut bytes = Vec::with_capacity(STATE_BYTES);
         bytes.push(tag);
@@ -209,6 +212,7 @@ impl State {
                 bytes.extend_from_slice(&hold.by.get().to_be_bytes());
             }
             Self::Settlement(settlement) => bytes.extend(settlement.outcome.to_bytes()),
+            Self::Member(member) => bytes.extend_from_slice(member.name.as_bytes()),
             _ => {}
         }
     }
@@ -271,6 +275,10 @@ impl State {
                 delivery: LeafIndex::new(time),
                 by,
             })),
+            13 => without_time(Self::Member(MemberState {
+                name: Hash::from_slice(tail).ok_or(StateError)?,
+                by,
+            })),
             _ => Err(StateError),
         }
     }
@@ -289,7 +297,8 @@ impl State {
             )
             | Self::Roster { by }
             | Self::Catalogue { by, .. }
-            | Self::Settlement(SettlementState { by, .. }) => *by,
+            | Self::Settlement(SettlementState { by, .. })
+            | Self::Member(MemberState { by, .. }) => *by,
             Self::Invoice(InvoiceState {
                 delivery,
                 returned_by,
@@ -425,6 +434,7 @@ mod tests {
                 device: SecretKey::from_seed(&[3; 32]).public(),
             }),
             State::Roster { by },
+            State::Member(MemberState::new(&"cnam".parse().unwrap(), by)),
             State::Catalogue {
                 valid_from: until,
                 by,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::ids::{CoverageKey, Day, IdError, SlotKey, UnixMillis};
 use crate::map::MapIndex;
 use crate::receipt::example::{SLOTS, attestations, claim, request_id, till};
+use crate::roster::example::secret;
 use crate::signing::{SecretKey, SigningError};
 
 /// The header of each kind, in the order of [`Kind::ALL`].
@@ -245,7 +246,14 @@ fn what_each_kind_changes_in_the_map_never_changes() {
     let none = "0000000000000000";
     let grant = grant_index(&till().public());
     let coverage = coverage_index(&CoverageKey::from_bytes([0x40; 32]));
-    assert_eq!(effects(Kind::Roster), set(roster_index(), "06", none));
+    let mut roster = effects(Kind::Roster);
+    let members = roster.split_off(1);
+    assert_eq!(roster, set(roster_index(), "06", none));
+    // One for each key; what they say of the others is tested beside the states.
+    assert_eq!(members.len(), 5);
+    let name = "ba06f6768b726a4d58ce76a00b3595124c74834defa15dbc15a6cb70ae6d1372";
+    let first = ["0d", none, LEAF, name].concat();
+    assert_eq!(members[0], (member_index(&secret(0).public()), Some(first)));
     let valid_from = "0000000000004fb0"; // day 20,400
     assert_eq!(
         effects(Kind::Catalogue),
@@ -287,6 +295,7 @@ fn the_places_in_the_map_never_change() {
         catalogue_index(),
         invoice_index(LeafIndex::new(258)),
         settlement_index(LeafIndex::new(258), &till().public()),
+        member_index(&till().public()),
     ];
     let golden = [
         "4114e1c28d1a607bf02603b6f44d8c1864dbe64c0ef31ff402f8e548836f267d",
@@ -296,6 +305,7 @@ fn the_places_in_the_map_never_change() {
         "9da848aca17aa8587384031accb880b6312371efe4ebe8d200011ba58df3e84d",
         "d07cdc2eb17ba1c3ba9f6f92b92056aed7bfb2b93d07415de962c65d23c3f3c5",
         "2675cf7f2708a7f210d74a3d65d8f8dd463dcd5f1d3a7949421996c8b98ff165",
+        "8d27faa35067abd960506d8412c32b8c4dcc78243a2f980a10cae5135c1ba75b",
     ];
     assert_eq!(places.map(|it| hex::encode(it.as_bytes())), golden);
 }

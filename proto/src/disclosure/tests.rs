@@ -112,6 +112,7 @@ impl Disclosing {
                 ..delivery
             }),
             Attestation::Settlement(Settlement {
+                under: None,
                 commitment: commitment(SETTLEMENT - FIRST),
                 ..settlement
             }),
@@ -337,8 +338,8 @@ fn debug_of_a_disclosure_shows_no_secret() {
 
 const GOLDEN_HEAD: &str = "vitrail disclosure v1
 by gTl3Dqh9F19Wo1Rmw0x+zMuNipG07jeiXfYPW4/Js5Q=
-signature pkAq1DMi4Vw/V5ClsB56Ii6macpzR/pShxCdRh/hDR+zQUykvhOUjd2BWtn4eluPziPyHyZYBZMWT9rI0TWuCw==
+signature Jysrg7ynLb36nKQw6uqgQyCseXGmbhy1SbQJlf/NySM+iGrBIZu568uRVFI5nTnez7ELoOQ6wUSXsoQ1NyEgAg==
 part 1
 key 5l3iev3WwFAxLmMz2+CniMOrfhSgj20CMxad47j0Glk=
 salt CwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCws=";
-const GOLDEN_HASH: &str = "bb8da51c9969516717d5a9602ed9be1de29dd6404d77e17d6b83457094c1ca62";
+const GOLDEN_HASH: &str = "9a2360f82e87d51160784629a2d73031dad5efb972cd97b4926f785847993724";

@@ -245,19 +245,19 @@ fn each_lie_is_shown_by_a_file_that_names_who_told_it() {
 /// The leaf hash of each file of [`liars`], in their order: whoever changes a byte of the format
 /// gives it another title.
 const GOLDEN: [&str; 13] = [
-    "LSKn8h3chJHeidJQAUE5gwmU/hd7XQlsIJUKMTNQhC8=",
-    "7doAUhbEX4l6m4SHbxhVKRYPmTiydRJCDMbpuLYhsQ8=",
-    "nm3O8fWgGMSyjcHl3fq2qtLcX+7jqPuAMT1e5mnBYDg=",
-    "UPrc4Fa6yl2EmpF2j72jxoBqhUOw7boChKBfsRZJ3hE=",
-    "8jzNLLWmZe5ym8fp9C1FODlbYyFl2TJoHMTObBxEtKA=",
-    "dd5TlNML/vjyP+jiDj+RAZNLYv6kSThqT9Y481qhMZw=",
+    "P+MRUo/IFu+K8D5CzctTlXTOe8MNS5bD2U++9X6xU34=",
+    "Wg3V0o62Xl1wB756mEa1ZXWVGR+AG4QJxnwtIvcPgrw=",
+    "MARTWCESnRBWmiIuSOkExSOGyw+bLPO+f3ckz0BwTRo=",
+    "zXni0Kt0bUAHKPxu8b0KL9jNqcQvDpuE9ejXD22ys8o=",
+    "dcCOfWt+QPqp5GnvY4PgPQNxKbucCXH8WFfdal4uIAA=",
+    "Z/pOefMNGRRfPJtz4UIg3entqIA89852r06G7k+WE0o=",
     "e4Up2EPmFkKnAYw0WhWqnzPMB+QsvMqy8XEloU4kvp4=",
-    "rLaxggbAZrCpwPFvF9SrGGO91D2k6jLI5l8vsC46cOM=",
-    "Yww7/+2EOuk4+35lclbNfaQUIo9/lw3NCGq2Xkx1rk4=",
-    "1LYKdV6SurDXSqLelFNAEVN7t11uYcwiZ6EQjZ8jZJU=",
-    "A4cqUxzLO77Ikl/1ur0kgspXACpcdIBOp6I8WxXvHp4=",
-    "724JAPsfqWF1E9Nl4pQpK1qRXbMR/GjatX65X4qNW4E=",
-    "FZspDGEek2K3iFpoAl7h+tMw060E35DQ55WCYPaU6MQ=",
+    "U4/dHU3cL0qv/eAZcXOQhufQOckqWrcuiXMY4JidmcE=",
+    "YAnChUQPVziNpDY3p/5NZI8kMiVffS4fT+LbX5ntp7o=",
+    "QWpp6tYMKmbV8udZykUpzSaBoLWzYHaw2gHnF/efIMo=",
+    "Ziv+J7z5LqMzYWU8xJKiQJMGjF/0s40pmx7DoeRGjlo=",
+    "SKhIu3FDq0Zj8ny324S+JoZdE73X1etdYQ++XD6I5Mw=",
+    "bgWgwG8RJ0z0qzDdpt6/VV2KZhQ81psVr5bL1igzjng=",
 ];
 
 #[test]

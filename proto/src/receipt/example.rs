@@ -88,6 +88,7 @@ pub(crate) fn attestations() -> [Attestation; 11] {
             invoice: LeafIndex::new(CLAIM + 1),
             delivery: LeafIndex::new(CLAIM + 2),
             outcome: SettlementOutcome::Rejected(Reason::InvoiceUnfit),
+            under: None,
             commitment: Hash::from_bytes([0x56; 32]),
         }),
         Attestation::Access(Access {

@@ -5,9 +5,11 @@ use proto::attestation::{
     Delivery, EarlyFrom, HOLD_DAYS_MAX, Handover, InvoiceState, Release, Settlement, SlotStatus,
     State, invoice_index, settlement_index, slot_index,
 };
-use proto::entry::Kind;
+use proto::entry::{Header, Kind};
 use proto::ids::{Day, LeafIndex, SlotKey, UnixMillis};
 use proto::refusal::Reason;
+use proto::roster::Roster;
+use proto::signing::PublicKey;
 
 use super::{Brief, Detail, Replay, Span};
 
@@ -60,9 +62,18 @@ impl Replay {
     }
 
     /// The till that claimed may release, and so may a payer that the claim rests on.
-    pub(super) fn free(&self, release: &Release, issuer: u32, span: Span) -> Result<(), Reason> {
+    pub(super) fn free(
+        &self,
+        roster: &Roster,
+        release: &Release,
+        issuer: u32,
+        span: Span,
+    ) -> Result<(), Reason> {
         let claim = self.referenced(release.claim, Kind::Claim)?;
-        if !self.same_till(claim.issuer, issuer) && !self.payers(claim).contains(&issuer) {
+        let mut payers = self.payers(claim).into_iter();
+        if !self.same_till(claim.issuer, issuer)
+            && !payers.any(|payer| self.same_member(roster, payer, issuer))
+        {
             return Err(Reason::NotEntitled);
         }
         let event = match release.invoice {
@@ -137,9 +148,20 @@ impl Replay {
     }
 
     /// A payer that the claim rests on answers to what was delivered last.
-    pub(super) fn settle(&self, settlement: &Settlement, issuer: u32) -> Result<(), Reason> {
+    pub(super) fn settle(
+        &self,
+        roster: &Roster,
+        settlement: &Settlement,
+        header: &Header,
+    ) -> Result<(), Reason> {
         let claim = self.referenced(settlement.claim, Kind::Claim)?;
-        if !self.payers(claim).contains(&issuer) {
+        if settlement.under == Some(header.issuer) {
+            return Err(Reason::ReferenceUnfit);
+        }
+        let number = |key: PublicKey| self.issuers.get(&key.to_bytes()).copied();
+        let payer = number(settlement.payer(&header.issuer)).ok_or(Reason::NotEntitled)?;
+        let issuer = number(header.issuer).ok_or(Reason::NotEntitled)?;
+        if !self.payers(claim).contains(&payer) || !self.same_member(roster, payer, issuer) {
             return Err(Reason::NotEntitled);
         }
         self.first_delivery(settlement.invoice, settlement.claim)?;
@@ -148,7 +170,7 @@ impl Replay {
         if state.is_none_or(|state| state.delivery != settlement.delivery) {
             return Err(Reason::ReferenceUnfit);
         }
-        let stage = self.payment_stage(settlement.invoice, issuer);
+        let stage = self.payment_stage(settlement.invoice, payer);
         stage.next(PaymentEvent::of(settlement.outcome)).map(|_| ())
     }
 

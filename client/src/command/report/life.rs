@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use client::opened::{OpenedEntry, PayerStanding};
 use proto::attestation::lifecycle::PaymentStage;
-use proto::roster::Roster;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -41,7 +40,7 @@ pub(in crate::command) struct StatusReport {
 }
 
 impl StatusReport {
-    pub(in crate::command) fn new(opened: &OpenedEntry, roster: &Roster) -> Self {
+    pub(in crate::command) fn new(opened: &OpenedEntry) -> Self {
         let state = opened.invoice_state;
         let payers = opened.payers.iter();
         Self {
@@ -50,21 +49,19 @@ impl StatusReport {
             invoice: opened.invoice.map(|index| index.get()),
             newest: state.map(|state| state.delivery.get()),
             returned: state.is_some_and(|state| state.returned_by.is_some()),
-            payers: payers
-                .map(|payer| StandingReport::new(payer, roster))
-                .collect(),
+            payers: payers.map(StandingReport::new).collect(),
         }
     }
 }
 
 impl StandingReport {
-    fn new(standing: &PayerStanding, roster: &Roster) -> Self {
-        let member = roster.member_by_key(&standing.payer);
+    fn new(standing: &PayerStanding) -> Self {
+        let member = standing.member.as_ref();
         let (stage, correctable) = stage_word(standing.stage);
         let settlement = standing.settlement;
         let reason = settlement.and_then(|settlement| settlement.outcome.reason());
         Self {
-            payer: member.map(|member| member.name.to_string()),
+            payer: member.map(ToString::to_string),
             stage,
             correctable,
             reason: reason.map(|reason| reason.code()),

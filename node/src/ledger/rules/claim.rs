@@ -3,20 +3,21 @@
 use proto::attestation::lifecycle::SlotEvent;
 use proto::attestation::{
     Attestation, COVERAGE_DAYS_MAX, Claim, Coverage, EarlyFrom, RESERVATION_DAYS_MAX, Release,
-    SlotState, SlotStatus, State, coverage_index, slot_index,
+    SlotState, SlotStatus, State, coverage_index, member_of_key, slot_index,
 };
 use proto::entry::Kind;
 use proto::ids::{Day, LeafIndex};
+use proto::map::MapIndex;
 use proto::refusal::{Reason, Refusal, TakenSlot};
 use proto::signing::PublicKey;
 
 use super::super::View;
 use super::super::overlay::Overlay;
 use super::delivery::{delivery_at, first_delivery, slot_stage};
-use super::{Rule, admitted, catalogue_in_force, payers_of, referenced, same_till, within};
+use super::{Rule, admitted, catalogue_in_force, is_payer, referenced, same_till, within};
 
-/// Only the payer that issued a coverage may replace it, as long as it is a member: coverage keys
-/// are public, and nobody may end another payer's commitment.
+/// Only the payer that issued a coverage may replace it, as long as it is a member, under whichever
+/// key: coverage keys are public, and nobody may end another payer's commitment.
 pub(super) fn cover<V: View>(
     overlay: &Overlay<'_, V>,
     coverage: &Coverage,
@@ -27,8 +28,9 @@ pub(super) fn cover<V: View>(
     admitted!(catalogue_in_force(overlay, coverage.catalogue)?);
     if let Some(State::Coverage(earlier)) = overlay.state(&coverage_index(&coverage.coverage))? {
         let earlier = admitted!(referenced(overlay, earlier.by, Kind::Coverage)?);
-        let owner = earlier.header().issuer;
-        if owner != *issuer && overlay.roster().member_by_key(&owner).is_some() {
+        let state = |index: &MapIndex| overlay.state(index);
+        let owner = member_of_key(overlay.roster(), &earlier.header().issuer, state)?;
+        if owner.is_some_and(|owner| owner.public_key != *issuer) {
             return Ok(Err(Reason::NotEntitled.into()));
         }
     }
@@ -99,8 +101,8 @@ pub(super) fn free<V: View>(
     today: Day,
 ) -> Rule<(), V::Error> {
     let claim = admitted!(referenced(overlay, release.claim, Kind::Claim)?);
-    let entitled = same_till(overlay, &claim.header().issuer, issuer)?
-        || payers_of(overlay, &claim)?.contains(issuer);
+    let entitled =
+        same_till(overlay, &claim.header().issuer, issuer)? || is_payer(overlay, &claim, issuer)?;
     if !entitled {
         return Ok(Err(Reason::NotEntitled.into()));
     }

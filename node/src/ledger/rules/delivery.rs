@@ -15,7 +15,7 @@ use proto::signing::PublicKey;
 
 use super::super::View;
 use super::super::overlay::Overlay;
-use super::{Rule, admitted, payers_of, referenced, same_till, within};
+use super::{Rule, admitted, payers_of, referenced, same_member, same_till, within};
 
 /// The till that claimed hands over what the claim still has.
 pub(super) fn deliver<V: View>(
@@ -96,7 +96,12 @@ pub(super) fn settle<V: View>(
     on_time: Result<(), Refusal>,
 ) -> Rule<(), V::Error> {
     let claim = admitted!(referenced(overlay, settlement.claim, Kind::Claim)?);
-    if !payers_of(overlay, &claim)?.contains(issuer) {
+    // A key that need not be named is not named: an answer has one spelling.
+    if settlement.under.as_ref() == Some(issuer) {
+        return Ok(Err(Reason::ReferenceUnfit.into()));
+    }
+    let payer = settlement.payer(issuer);
+    if !payers_of(overlay, &claim)?.contains(&payer) || !same_member(overlay, &payer, issuer)? {
         return Ok(Err(Reason::NotEntitled.into()));
     }
     admitted!(first_delivery(
@@ -110,7 +115,7 @@ pub(super) fn settle<V: View>(
         return Ok(Err(Reason::ReferenceUnfit.into()));
     }
     admitted!(on_time);
-    let stage = payment_stage(overlay, state, settlement.invoice, issuer)?;
+    let stage = payment_stage(overlay, state, settlement.invoice, &payer)?;
     let next = stage.next(PaymentEvent::of(settlement.outcome));
     Ok(next.map(|_| ()).map_err(Refusal::from))
 }

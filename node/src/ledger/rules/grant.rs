@@ -11,7 +11,7 @@ use proto::signing::PublicKey;
 
 use super::super::View;
 use super::super::overlay::Overlay;
-use super::{Rule, admitted, referenced};
+use super::{Rule, admitted, referenced, same_member};
 
 pub(super) fn grant_till<V: View>(
     overlay: &Overlay<'_, V>,
@@ -79,7 +79,7 @@ fn may_grant<V: View>(
     Ok(within.then_some(()).ok_or(Reason::NotEntitled.into()))
 }
 
-/// Only the federation that granted a key may revoke it.
+/// Only the federation that granted a key may revoke it, under whichever key it granted.
 pub(super) fn revoke<V: View>(
     overlay: &Overlay<'_, V>,
     revocation: &Revocation,
@@ -101,7 +101,7 @@ pub(super) fn revoke<V: View>(
         _ => return Ok(Err(Reason::ReferenceUnknown.into())),
     };
     let grant = admitted!(referenced(overlay, by, Kind::Grant)?);
-    if grant.header().issuer != *issuer {
+    if !same_member(overlay, &grant.header().issuer, issuer)? {
         return Ok(Err(Reason::NotEntitled.into()));
     }
     Ok(on_time)

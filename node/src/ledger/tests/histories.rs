@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proto::attestation::{EarlyFrom, Handover, SettlementOutcome};
 
 use super::lifecycle::{handed, returned, settled};
+use super::rotation::settled_under;
 use super::*;
 
 /// What may happen; `life` says to which of the claims so far, counted from the newest.
@@ -32,6 +33,8 @@ enum Op {
         outcome: SettlementOutcome,
     },
     Days(u8),
+    /// The first payer takes a new key.
+    Rotate,
 }
 
 const PAYERS: [&str; 2] = ["amc", "cnam"];
@@ -57,6 +60,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => (0usize..3).prop_map(|life| Op::Return { life }),
         6 => (0usize..3, 0usize..2, outcome).prop_map(|(life, payer, outcome)| Op::Settle { life, payer, outcome }),
         2 => (1u8..90).prop_map(Op::Days),
+        1 => Just(Op::Rotate),
     ]
 }
 
@@ -65,6 +69,8 @@ struct Life {
     till: &'static str,
     slot: u8,
     claim: LeafIndex,
+    /// The keys of its payers when it was claimed.
+    payers: [String; 2],
     reserved_until: Day,
     delivered: Option<Delivered>,
     /// What the slot was when it was claimed, if that was a hold.
@@ -120,6 +126,8 @@ struct Judge {
     ledger: Ledger,
     lives: Vec<Life>,
     top: BTreeMap<u8, usize>,
+    /// The names of the payers' keys now.
+    payers: [String; 2],
 }
 
 impl Judge {
@@ -128,6 +136,7 @@ impl Judge {
             ledger: Ledger::founded(),
             lives: Vec::new(),
             top: BTreeMap::new(),
+            payers: PAYERS.map(str::to_owned),
         }
     }
 
@@ -163,6 +172,10 @@ impl Judge {
     fn step(&mut self, op: Op) -> Result<(), TestCaseError> {
         match op {
             Op::Days(days) => self.ledger.pass(days.into()),
+            Op::Rotate => {
+                self.payers[0].push('+');
+                self.ledger.rotate(PAYERS[0], &self.payers[0]);
+            }
             Op::Claim { till, slot, early } => self.claim(till, slot, early)?,
             Op::Deliver { life } => self.deliver(life)?,
             Op::Correct { life } => self.correct(life)?,
@@ -199,7 +212,7 @@ impl Judge {
         early: Option<EarlyFrom>,
     ) -> Result<(), TestCaseError> {
         let coverage = self.ledger.coverage(1);
-        let amc = self.ledger.must("amc", &coverage);
+        let amc = self.ledger.must(&self.payers[0], &coverage);
         let coverage = self.ledger.coverage(2);
         let cnam = self.ledger.must("cnam", &coverage);
         let Attestation::Claim(mut claim) = self.ledger.claim(&[slot], amc) else {
@@ -234,6 +247,7 @@ impl Judge {
             till,
             slot,
             claim,
+            payers: self.payers.clone(),
             reserved_until,
             delivered: None,
             before,
@@ -346,8 +360,12 @@ impl Judge {
         };
         let (invoice, newest) = (delivered.invoice, delivered.newest);
         let expected = delivered.may_answer(payer, outcome);
-        let says = settled(life.claim, invoice, newest, outcome);
-        if self.ask(PAYERS[payer], &says, expected)?.is_some() {
+        let (now, then) = (self.payers[payer].clone(), &life.payers[payer]);
+        let says = match now == *then {
+            true => settled(life.claim, invoice, newest, outcome),
+            false => settled_under(then, life.claim, invoice, newest, outcome),
+        };
+        if self.ask(&now, &says, expected)?.is_some() {
             let delivered = self.lives[place].delivered.as_mut().unwrap();
             delivered.answers[payer] = Some((outcome, newest));
         }

@@ -26,7 +26,7 @@ impl Ledger {
     }
 
     /// A claim of slots 1 and 2 on coverages of both payers: the claim and its coverages.
-    fn claimed(&mut self) -> LeafIndex {
+    pub(super) fn claimed(&mut self) -> LeafIndex {
         let amc = self.must("amc", &self.coverage(1));
         let cnam = self.must("cnam", &self.coverage(2));
         let Attestation::Claim(mut claim) = self.claim(&[1, 2], amc) else {
@@ -70,6 +70,7 @@ pub(super) fn settled(
         invoice,
         delivery,
         outcome,
+        under: None,
         commitment: Hash::from_bytes([4; 32]),
     })
 }
