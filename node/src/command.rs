@@ -99,6 +99,9 @@ enum Command {
     /// Write the proposal by which this member leaves.
     Leave(LeaveArgs),
     /// Make a new key for this member, and write the proposal by which it takes over.
+    ///
+    /// What a payer covered under the old key carries no new claims: it covers anew. All else that the
+    /// member issued stays its own, to settle, release, erase and revoke under the new key.
     Rotate(RotateArgs),
     /// Make the joint keys together with other members, refresh the shares, publish the outcome.
     #[command(subcommand)]

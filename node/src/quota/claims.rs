@@ -31,15 +31,19 @@ const KEEP_MS: u64 = CLAIM_CHECK_DAYS_MAX * DAY_MS;
 pub struct ClaimCheck {
     /// The claim.
     pub claim: LeafIndex,
+    /// The key of the payer's coverages, which it may have replaced since: what was derived for the
+    /// claim counts under whichever key.
+    pub payer: PublicKey,
     /// How many elements this node evaluates for it and one payer.
     pub most: u64,
 }
 
-/// A request about this claim, with this node's share of what a payer may derive for it.
+/// A request about this claim by the payer with coverages of this key, with this node's share of what a payer may derive for it.
 #[must_use]
-pub fn claim_check(claim: LeafIndex, roster: &Roster) -> ClaimCheck {
+pub fn claim_check(claim: LeafIndex, payer: PublicKey, roster: &Roster) -> ClaimCheck {
     ClaimCheck {
         claim,
+        payer,
         most: node_share(CLAIM_TOKENS_MAX, roster),
     }
 }
@@ -81,11 +85,10 @@ impl Claims {
     pub(super) fn spend(
         &mut self,
         check: &ClaimCheck,
-        payer: &PublicKey,
         elements: u32,
         now: UnixMillis,
     ) -> Result<oneshot::Receiver<bool>, QuotaError> {
-        let (payer, claim) = (payer.to_bytes(), check.claim.get().to_be_bytes());
+        let (payer, claim) = (check.payer.to_bytes(), check.claim.get().to_be_bytes());
         let key = *derive(Context::ClaimCheck, &[&payer, &claim]).as_bytes();
         let spent = self.spent.get(&key).map_or(0, |(_, spent)| *spent);
         if spent.saturating_add(elements.into()) > check.most {

@@ -246,10 +246,7 @@ impl Table {
         let mut durable = Vec::with_capacity(2);
         if let Some(claim) = &spending.claim {
             // Whether the claim allows it is the last question: from here on it is spent.
-            durable.push(
-                self.claims
-                    .spend(claim, &spending.key, spending.elements, now)?,
-            );
+            durable.push(self.claims.spend(claim, spending.elements, now)?);
         }
         let elements = u64::from(spending.elements);
         self.keys.entry(key).or_default().add(now, elements);

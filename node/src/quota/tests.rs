@@ -29,6 +29,7 @@ fn checking(claim: u64, request: u8, elements: u32) -> Spending {
         spender: Spender::Payer,
         claim: Some(ClaimCheck {
             claim: LeafIndex::new(claim),
+            payer: secret("amc").public(),
             most: 4,
         }),
         ..spending(&secret("amc"), request, elements)
@@ -46,10 +47,17 @@ async fn a_claim_is_checked_a_few_times_and_never_again() {
     assert_eq!(refused, Err(QuotaError::Claim));
     // Another claim has its own few, another payer of the same claim too.
     quotas.spend(&checking(8, 4, 4), at(4)).await.unwrap();
-    let other = Spending {
+    let mut other = Spending {
         key: secret("amc-2").public(),
         ..checking(7, 5, 4)
     };
+    // Not under a key that the same payer has taken since.
+    let refused = quotas.spend(&other, at(5)).await;
+    assert_eq!(refused, Err(QuotaError::Claim));
+    other.claim = other.claim.map(|check| ClaimCheck {
+        payer: other.key,
+        ..check
+    });
     quotas.spend(&other, at(5)).await.unwrap();
     drop(quotas);
     // Neither a crash nor a hundred days give anything back.

@@ -110,7 +110,7 @@ fn list(snapshot: &Snapshot, asked: &ClaimsAsked, payer: &PublicKey) -> Result<P
             at: clock::now(),
             outcome: LookOutcome::Answered,
             slots: own.claim.slots.clone(),
-            coverages: own.coverages.iter().map(|(_, key)| *key).collect(),
+            coverages: own.coverages.iter().map(|own| own.key).collect(),
         });
         entries.push(listed(snapshot, index, &own)?);
     }
@@ -125,7 +125,7 @@ fn list(snapshot: &Snapshot, asked: &ClaimsAsked, payer: &PublicKey) -> Result<P
 struct Own {
     claim: Claim,
     /// Its own coverages of the claim.
-    coverages: Vec<(LeafIndex, CoverageKey)>,
+    coverages: Vec<OwnCoverage>,
     /// The delivery that it judges, if it is a settlement.
     delivery: Option<LeafIndex>,
     /// Who issued it, or the delivery.
@@ -146,7 +146,7 @@ fn own(
         Ok(Attestation::Release(release)) => (release.claim, None),
         Ok(Attestation::Settlement(Settlement {
             claim, delivery, ..
-        })) if issuer == *payer => (claim, Some(delivery)),
+        })) if snapshot.same_member(&issuer, payer)? => (claim, Some(delivery)),
         _ => return Ok(None),
     };
     let corrupt = || ReadError::Corrupt { what: "entry" };
@@ -175,7 +175,7 @@ fn own(
 
 fn listed(snapshot: &Snapshot, index: LeafIndex, own: &Own) -> Result<ListedClaim, ReadError> {
     let coverages = own.coverages.iter();
-    let coverages = coverages.map(|(index, _)| with_payload(snapshot, *index));
+    let coverages = coverages.map(|own| with_payload(snapshot, own.index));
     Ok(ListedClaim {
         entry: with_payload(snapshot, index)?,
         coverages: coverages.collect::<Result<_, ReadError>>()?,
@@ -226,22 +226,35 @@ pub(super) fn claim(
     }
 }
 
-/// Those coverages of a claim that a payer issued.
+/// A coverage that a claim rests on, of the payer that asks.
+pub(super) struct OwnCoverage {
+    pub(super) index: LeafIndex,
+    pub(super) key: CoverageKey,
+    /// The payer's key, or one that it had before.
+    pub(super) issuer: PublicKey,
+}
+
+/// Those coverages of a claim that a payer issued, under whichever of its keys.
 pub(super) fn own_coverages(
     snapshot: &Snapshot,
     claim: &Claim,
     payer: &PublicKey,
-) -> Result<Vec<(LeafIndex, CoverageKey)>, ReadError> {
+) -> Result<Vec<OwnCoverage>, ReadError> {
     let mut own = Vec::new();
     for index in &claim.coverages {
         let Some(entry) = snapshot.entry(*index)? else {
             continue;
         };
-        if entry.header().issuer != *payer {
+        let issuer = entry.header().issuer;
+        if !snapshot.same_member(&issuer, payer)? {
             continue;
         }
         if let Ok(Attestation::Coverage(coverage)) = Attestation::read(entry.header()) {
-            own.push((*index, coverage.coverage));
+            own.push(OwnCoverage {
+                index: *index,
+                key: coverage.coverage,
+                issuer,
+            });
         }
     }
     Ok(own)

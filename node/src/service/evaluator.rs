@@ -97,22 +97,23 @@ impl Evaluation {
         let (claimed, issued_at) = claims::claim(&snapshot, claim)?;
         let now = clock::now();
         let is_young = now.get().saturating_sub(issued_at.get()) <= CLAIM_CHECK_DAYS_MAX * DAY_MS;
-        let entitled = is_young && !claims::own_coverages(&snapshot, &claimed, &payer)?.is_empty();
+        let under = claims::own_coverages(&snapshot, &claimed, &payer)?;
+        let under = under.first().filter(|_| is_young).map(|own| own.issuer);
         let look = Look {
             by: payer,
             at: now,
-            outcome: match entitled {
-                true => LookOutcome::Answered,
-                false => LookOutcome::Refused(Reason::NotEntitled),
+            outcome: match under {
+                Some(_) => LookOutcome::Answered,
+                None => LookOutcome::Refused(Reason::NotEntitled),
             },
             slots: claimed.slots,
             coverages: Vec::new(),
         };
         self.services.recorder.record(look).await?;
         // From here the look is in the ledger, whatever happens to this process.
-        match entitled {
-            true => Ok(claim_check(claim, snapshot.roster())),
-            false => Err(CallError::NotAllowed(Reason::NotEntitled)),
+        match under {
+            Some(under) => Ok(claim_check(claim, under, snapshot.roster())),
+            None => Err(CallError::NotAllowed(Reason::NotEntitled)),
         }
     }
 

@@ -46,7 +46,7 @@ pub(super) async fn open(
         _ => Vec::new(),
     };
     let coverages = behind.iter().map(|(key, _)| *key).collect();
-    let answer = match is_issuer || payers(&snapshot, &asked.rests_on)?.contains(&peer.0) {
+    let answer = match is_issuer || is_payer(&snapshot, &asked.rests_on, &peer.0)? {
         true => answer(&snapshot, index, &asked, behind).map_err(CallError::Read),
         false => Err(CallError::NotAllowed(Reason::NotEntitled)),
     };
@@ -109,7 +109,7 @@ fn says(snapshot: &Snapshot, index: LeafIndex) -> Result<(Header, Attestation), 
     Ok((header, attestation))
 }
 
-/// Whether the key is the issuer of the coverage, or the till that claimed, with whatever session.
+/// Whether the key is the issuer of the coverage, whichever key that had then, or the till that claimed, with whatever session.
 fn is_issuer(snapshot: &Snapshot, asked: &Asked, key: &PublicKey) -> Result<bool, ReadError> {
     let device = |key: &PublicKey| -> Result<Option<PublicKey>, ReadError> {
         Ok(match snapshot.grant(key)? {
@@ -117,7 +117,7 @@ fn is_issuer(snapshot: &Snapshot, asked: &Asked, key: &PublicKey) -> Result<bool
             _ => None,
         })
     };
-    if *key == asked.issuer {
+    if snapshot.same_member(&asked.issuer, key)? {
         return Ok(true);
     }
     let own = device(key)?;
@@ -139,6 +139,20 @@ fn behind(
         Ok((coverage.coverage, OwnEntry { proved, payload }))
     });
     coverages.collect()
+}
+
+/// Whether one of these coverages is the caller's, under whichever of its keys.
+fn is_payer(
+    snapshot: &Snapshot,
+    coverages: &[LeafIndex],
+    key: &PublicKey,
+) -> Result<bool, ReadError> {
+    for payer in payers(snapshot, coverages)? {
+        if snapshot.same_member(&payer, key)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The issuers of these coverages, each once.
