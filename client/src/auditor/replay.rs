@@ -296,7 +296,8 @@ impl Replay {
         one == other || (device(one).is_some() && device(one) == device(other))
     }
 
-    /// Whether what an issuer wrote is now another's: the same key, or one its member had before.
+    /// Whether what was issued under `former` is the issuer's: its own key, or one that the same
+    /// member had before.
     fn same_member(&self, roster: &Roster, former: u32, issuer: u32) -> bool {
         let key = |issuer: u32| self.keys.get(issuer as usize);
         let (Some(former), Some(issuer)) = (key(former), key(issuer)) else {

@@ -109,7 +109,8 @@ fn says(snapshot: &Snapshot, index: LeafIndex) -> Result<(Header, Attestation), 
     Ok((header, attestation))
 }
 
-/// Whether the key is the issuer of the coverage, whichever key that had then, or the till that claimed, with whatever session.
+/// Whether the key is the coverage's issuer's, whichever it had then, or that of the till that claimed,
+/// with whatever session.
 fn is_issuer(snapshot: &Snapshot, asked: &Asked, key: &PublicKey) -> Result<bool, ReadError> {
     let device = |key: &PublicKey| -> Result<Option<PublicKey>, ReadError> {
         Ok(match snapshot.grant(key)? {

@@ -60,7 +60,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => (0usize..3).prop_map(|life| Op::Return { life }),
         6 => (0usize..3, 0usize..2, outcome).prop_map(|(life, payer, outcome)| Op::Settle { life, payer, outcome }),
         2 => (1u8..90).prop_map(Op::Days),
-        1 => Just(Op::Rotate),
+        3 => Just(Op::Rotate),
     ]
 }
 
