@@ -1,8 +1,9 @@
 //! What is read at the counter about a person and a contract. It never leaves the shop.
 //!
 //! Every type here is one field in its one canonical form, because two spellings of a person would
-//! be two pseudonyms. Whole identities turn into the input of the oblivious PRF and into nothing
-//! else: there is no `Display` and no serialisation, `Debug` is redacted, and memory is wiped.
+//! be two pseudonyms. Whole identities turn into the input of the oblivious PRF, and into the lines
+//! of a file that proves slots foreign: there is no `Display`, `Debug` is redacted, and memory is
+//! wiped.
 //!
 //! # The input of the oblivious PRF
 //! A list of parts, each written as its length in 2 bytes, big-endian, and then its bytes:
@@ -102,6 +103,17 @@ impl Nir {
     fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The 13 characters and the key, without spaces: for a file that is about this person.
+    #[must_use]
+    pub fn with_key(&self) -> Zeroizing<String> {
+        // All 13 characters were read as a number before.
+        let key = 97 - nir_number(&self.0).unwrap_or_default() % 97;
+        let mut text = Zeroizing::new(String::with_capacity(NIR_BYTES + 2));
+        text.extend(self.0.iter().map(|b| char::from(*b)));
+        text.extend([key / 10, key % 10].map(|digit| char::from(b'0' + digit.to_le_bytes()[0])));
+        text
+    }
 }
 
 impl FromStr for Nir {
@@ -180,6 +192,12 @@ impl BirthDate {
         Month::new(year.checked_add(years)?, month.unwrap_or(1))
     }
 
+    /// The eight digits: for a file that is about this person.
+    #[must_use]
+    pub fn digits(&self) -> Zeroizing<String> {
+        Zeroizing::new(ascii_text(&self.0))
+    }
+
     /// Year, raw month and raw day.
     fn fields(&self) -> [u16; 3] {
         let [y1, y2, y3, y4, m1, m2, d1, d2] = self.0.map(|b| u16::from(b.saturating_sub(b'0')));
@@ -211,6 +229,14 @@ impl FromStr for BirthDate {
 /// The rank among people born on the same day to the same insured: what tells twins apart.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct BirthRank(u8);
+
+impl BirthRank {
+    /// The digit: for a file that is about this person.
+    #[must_use]
+    pub const fn digit(&self) -> char {
+        self.0 as char
+    }
+}
 
 impl FromStr for BirthRank {
     type Err = IdentityError;

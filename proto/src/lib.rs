@@ -67,6 +67,8 @@ pub mod lineage;
 
 pub mod disclosure;
 
+pub mod foreign_slots;
+
 pub mod evidence;
 
 pub mod wire;

@@ -30,7 +30,7 @@ pub use ciphersuite::{
     BlindedElement, DecodeError, ELEMENT_BYTES, JointPublicKey, PartialElement, SCALAR_BYTES,
     SCALAR_RANDOM_BYTES,
 };
-use ciphersuite::{Element, half, hash_to_group};
+use ciphersuite::{Element, half, hash_to_group, scalar_from_bytes};
 pub use dealer::{DeriveError, JointSecret, SplitError};
 pub use dleq::{DLEQ_PROOF_BYTES, DleqProof};
 pub(crate) use share::lagrange;
@@ -60,6 +60,9 @@ pub enum BlindError {
     /// The random bytes reduce to zero: they were not random.
     #[error("the random bytes make a blind of zero")]
     ZeroBlind,
+    /// The bytes of a blind that was kept are not a number below the group's order.
+    #[error("a blind must be 32 bytes, little-endian, below the group's order")]
+    Scalar,
 }
 
 /// What the client keeps of one input until the answer is there: the input and the scalar that
@@ -104,7 +107,27 @@ fn blind_with(input: &[u8], scalar: Scalar) -> Result<(Blind, BlindedElement), B
     Ok((kept, BlindedElement(blinded)))
 }
 
+/// [`blind`] with a scalar that was used before, as [`Blind::to_bytes`] gave it: whoever has input
+/// and scalar makes the element again that the nodes were asked for.
+///
+/// # Errors
+/// [`BlindError`]; [`BlindError::Scalar`] when the bytes are no scalar.
+pub fn blind_again(
+    input: &[u8],
+    scalar: &[u8; SCALAR_BYTES],
+) -> Result<(Blind, BlindedElement), BlindError> {
+    let scalar = scalar_from_bytes(scalar).map_err(|_| BlindError::Scalar)?;
+    blind_with(input, scalar)
+}
+
 impl Blind {
+    /// The scalar that hides the input, for evidence of what was asked, and for nothing else:
+    /// with it the element is linked to the input.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<[u8; SCALAR_BYTES]> {
+        Zeroizing::new(self.scalar.to_bytes())
+    }
+
     /// Finalize (RFC 9497, 3.3.2), after the proofs were verified: takes the blind off and hashes
     /// the result with the input. `evaluated` must stand at the place of this blind's element in
     /// the request.

@@ -359,6 +359,7 @@ impl PublicShare {
             share: *self,
             request: blinded.iter().map(BlindedElement::to_bytes).collect(),
             elements,
+            dleq_proof,
         })
     }
 }
@@ -376,6 +377,7 @@ pub struct VerifiedEvaluation {
     share: PublicShare,
     request: Vec<[u8; ELEMENT_BYTES]>,
     elements: Vec<PartialElement>,
+    dleq_proof: DleqProof,
 }
 
 impl VerifiedEvaluation {
@@ -383,6 +385,16 @@ impl VerifiedEvaluation {
     #[must_use]
     pub const fn index(&self) -> ShareIndex {
         self.share.index
+    }
+
+    /// What the node answered, for somebody else to verify once more.
+    #[must_use]
+    pub fn to_answer(&self) -> PartialEvaluation {
+        PartialEvaluation {
+            index: self.index(),
+            elements: self.elements.clone(),
+            dleq_proof: self.dleq_proof,
+        }
     }
 }
 
