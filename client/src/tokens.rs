@@ -5,12 +5,13 @@
 
 mod gathering;
 
+use proto::foreign_slots::TokenMaking;
 use proto::identity::{Contract, Person};
 use proto::ids::{LeafIndex, MemberName, SlotKey};
 use proto::lpp::Slot;
 use proto::oprf::{
     self, Blind, BlindError, CombineError, ELEMENTS_MAX, JointPublicKey, OprfOutput, Threshold,
-    VerifyError,
+    VerifiedEvaluation, VerifyError,
 };
 use proto::roster::OprfElements;
 use proto::token::{ContractToken, PersonToken};
@@ -120,7 +121,7 @@ impl Session {
     /// # Errors
     /// [`TokenError`], which names the members that failed or cheated.
     pub async fn person_token(&self, person: &Person) -> Result<PersonToken, TokenError> {
-        self.person_token_by(by_lot(self)?, person, None).await
+        self.person_token_by(by_lot(self)?, person).await
     }
 
     /// The pseudonyms of a person and of his contracts: the same members are asked for both, so
@@ -135,13 +136,13 @@ impl Session {
     ) -> Result<(PersonToken, Vec<ContractToken>), TokenError> {
         let lot = by_lot(self)?;
         tokio::try_join!(
-            self.person_token_by(lot.clone(), person, None),
+            self.person_token_by(lot.clone(), person),
             self.contract_tokens_by(&lot, contracts),
         )
     }
 
     /// The same for a payer, about one claim that rests on its coverage: it is on record, and a node
-    /// answers only a few times for each claim.
+    /// answers only a few times for each claim. How it was made is kept, for evidence.
     ///
     /// # Errors
     /// [`TokenError`], which names the members that failed or cheated.
@@ -149,9 +150,16 @@ impl Session {
         &self,
         person: &Person,
         claim: LeafIndex,
-    ) -> Result<PersonToken, TokenError> {
-        self.person_token_by(by_lot(self)?, person, Some(claim))
-            .await
+    ) -> Result<(PersonToken, TokenMaking), TokenError> {
+        let input = [person.oprf_input()];
+        let lot = by_lot(self)?;
+        let evaluation = self
+            .evaluate(lot, TokenKind::Person, Some(claim), &input)
+            .await?;
+        let blind = evaluation.blinds.first().ok_or(TokenError::Roster)?;
+        let making = TokenMaking::keep(blind, &evaluation.answers);
+        let output = evaluation.outputs.first().ok_or(TokenError::Roster)?;
+        Ok((PersonToken::from_output(output), making))
     }
 
     /// The slot keys of some slots of a person, in the order that an entry needs.
@@ -185,11 +193,10 @@ impl Session {
         &self,
         lot: Lot<'_>,
         person: &Person,
-        claim: Option<LeafIndex>,
     ) -> Result<PersonToken, TokenError> {
         let input = [person.oprf_input()];
-        let outputs = self.evaluate(lot, TokenKind::Person, claim, &input).await?;
-        let output = outputs.first().ok_or(TokenError::Roster)?;
+        let evaluation = self.evaluate(lot, TokenKind::Person, None, &input).await?;
+        let output = evaluation.outputs.first().ok_or(TokenError::Roster)?;
         Ok(PersonToken::from_output(output))
     }
 
@@ -201,10 +208,10 @@ impl Session {
         let mut tokens = Vec::with_capacity(contracts.len());
         for batch in contracts.chunks(ELEMENTS_MAX) {
             let inputs: Vec<_> = batch.iter().map(Contract::oprf_input).collect();
-            let outputs = self
+            let evaluation = self
                 .evaluate(lot.clone(), TokenKind::Contract, None, &inputs)
                 .await?;
-            tokens.extend(outputs.iter().map(ContractToken::from_output));
+            tokens.extend(evaluation.outputs.iter().map(ContractToken::from_output));
         }
         Ok(tokens)
     }
@@ -216,7 +223,7 @@ impl Session {
         kind: TokenKind,
         claim: Option<LeafIndex>,
         inputs: &[Zeroizing<Vec<u8>>],
-    ) -> Result<Vec<OprfOutput>, TokenError> {
+    ) -> Result<Evaluation, TokenError> {
         let mut blinds: Vec<Blind> = Vec::with_capacity(inputs.len());
         let mut blinded = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -232,8 +239,20 @@ impl Session {
         let joint = JointPublicKey::from_bytes(of_kind(self.roster().joint(), kind))
             .map_err(|_| TokenError::Roster)?;
         let evaluated = oprf::combine(&joint, threshold, &answers)?;
-        Ok(oprf::finalize(&blinds, &evaluated))
+        Ok(Evaluation {
+            outputs: oprf::finalize(&blinds, &evaluated),
+            blinds,
+            answers,
+        })
     }
+}
+
+/// What came of one evaluation, each output and blind at the place of its input. Blinds are wiped
+/// with it: only who makes evidence keeps one.
+struct Evaluation {
+    outputs: Vec<OprfOutput>,
+    blinds: Vec<Blind>,
+    answers: Vec<VerifiedEvaluation>,
 }
 
 const fn of_kind(elements: &OprfElements, kind: TokenKind) -> &[u8; 32] {

@@ -1,24 +1,30 @@
-//! `evidence verify`: who signed what no honest member signs, offline, with the roster alone.
+//! `evidence verify`: who signed what no honest member signs, or which slots of a claim are not
+//! those of a person, offline, with the roster alone.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use client::auditor::findings::EvidenceFacts;
+use client::failure::FailureKind;
 use client::files::{self, FileError};
 use client::page;
 use client::profile;
 use proto::evidence::{EVIDENCE_BYTES_MAX, Evidence, EvidenceError, Verdict};
+use proto::foreign_slots::{FOREIGN_SLOTS_BYTES_MAX, ForeignSlots, ForeignSlotsError};
 use proto::roster::Roster;
 
-use super::Answer;
 use super::report::StepReport;
-use super::report::evidence::{EvidenceReport, GivenReport, VerdictReport};
+use super::report::evidence::{
+    EvidenceReport, ForeignReport, ForeignSlotsReport, GivenReport, VerdictReport,
+};
+use super::{Answer, Failed};
 
 /// What can be done with evidence.
 #[derive(Subcommand)]
 pub(super) enum EvidenceCommand {
-    /// Verifies a file of evidence offline, step by step, and names who is guilty of what
+    /// Verifies a file of evidence offline, step by step, and names who is guilty of what, or which
+    /// slots of a claim are foreign
     Verify(VerifyArgs),
 }
 
@@ -40,11 +46,28 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(command: &EvidenceCommand) -> Answer {
     let EvidenceCommand::Verify(args) = command;
     let roster = profile::read_roster(&args.roster)?;
-    let bytes = files::read(&args.evidence, EVIDENCE_BYTES_MAX)?;
+    let longest = EVIDENCE_BYTES_MAX.max(FOREIGN_SLOTS_BYTES_MAX);
+    let bytes = files::read(&args.evidence, longest)?;
+    if bytes.starts_with(FOREIGN_SLOTS) {
+        return match args.report {
+            None => Ok(Box::new(verify_foreign_slots(&bytes, &roster))),
+            // A page goes from hand to hand, and this file is about a person.
+            Some(_) => Err(no_page()),
+        };
+    }
     if let Some(path) = &args.report {
         files::replace(path, page(&bytes, &roster, &args.evidence).as_bytes())?;
     }
     Ok(Box::new(verify(&bytes, &roster)))
+}
+
+fn no_page() -> Failed {
+    Failed {
+        kind: FailureKind::Malformed,
+        message: "--report: evidence of foreign slots is about a person, and has no page"
+            .to_owned(),
+        hint: Some("leave --report out"),
+    }
 }
 
 /// The page that says the same.
@@ -66,6 +89,9 @@ fn page(bytes: &[u8], roster: &Roster, file: &Path) -> String {
 
 /// The first words of a file of evidence; a folder of a node's data has other files beside them.
 const FIRST_WORDS: &[u8] = b"vitrail evidence ";
+
+/// The first words of evidence that slots of a claim are foreign.
+const FOREIGN_SLOTS: &[u8] = b"vitrail foreign slots ";
 
 /// Files of evidence that somebody gave.
 pub(super) struct Given(Vec<PathBuf>);
@@ -152,6 +178,32 @@ pub(super) fn verify(bytes: &[u8], roster: &Roster) -> EvidenceReport {
             verdict: None,
             takes_the_log: matches!(error, EvidenceError::NeedsTheLog { .. }),
         },
+    }
+}
+
+/// Verifies evidence of foreign slots. What is said of it names nobody but the payer.
+fn verify_foreign_slots(bytes: &[u8], roster: &Roster) -> ForeignSlotsReport {
+    let mut passed = Vec::new();
+    let not_text = ForeignSlotsError::Line {
+        line: 1,
+        want: "UTF-8 text",
+    };
+    let verified = str::from_utf8(bytes)
+        .map_err(|_| not_text)
+        .and_then(|text| ForeignSlots::verify(text, roster, &mut |step| passed.push(step)));
+    let failed = verified.as_ref().err();
+    ForeignSlotsReport {
+        valid: verified.is_ok(),
+        passed: passed.into_iter().map(StepReport::from).collect(),
+        failed_step: failed.map(|error| error.step().as_str()),
+        failure: failed.map(ToString::to_string),
+        proved: verified.ok().map(|proved| ForeignReport {
+            claim: proved.receipt.index.get(),
+            payer: proved.by.to_string(),
+            issuer: proved.receipt.entry.header().issuer.to_base64(),
+            slots: proved.slots,
+            foreign: proved.foreign,
+        }),
     }
 }
 

@@ -65,6 +65,10 @@ pub(super) struct CheckArgs {
     /// A card of the insured person, with nir, birth_date and birth_rank; - for stdin
     #[arg(long, value_name = "FILE")]
     card: PathBuf,
+    /// The folder for evidence, if the slots are not: it names the person, for an auditor alone to
+    /// read [default: none is written]
+    #[arg(long, value_name = "DIR")]
+    evidence: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -91,6 +95,10 @@ pub(super) struct SettleFileArgs {
     /// the shop [default: against what is paid wherever it was sold]
     #[arg(long, env = "VITRAIL_NETWORKS", value_name = "FILE", requires = "file")]
     networks: Option<PathBuf>,
+    /// The folder for evidence of foreign slots: it names the person, for an auditor alone to read
+    /// [default: where the file is]
+    #[arg(long, value_name = "DIR", requires = "file")]
+    evidence: Option<PathBuf>,
     #[command(flatten)]
     contracts: ContractsArgs,
     #[command(flatten)]
@@ -144,7 +152,11 @@ async fn check(args: CheckArgs) -> Answer {
         .await?;
     let claim = LeafIndex::new(args.claim);
     let checked = office::check_keys(&session, insured.person(), claim).await?;
-    Ok(Box::new(CheckedReport::new(&checked)))
+    let kept = match (&args.evidence, &checked.evidence) {
+        (Some(folder), Some(evidence)) => Some(office::keep_evidence(folder, evidence)?),
+        _ => None,
+    };
+    Ok(Box::new(CheckedReport::new(&checked, kept)))
 }
 
 /// `vitrail statements`
@@ -176,13 +188,24 @@ pub(super) async fn settle_file(file: &Path, args: SettleFileArgs) -> Answer {
         bar.inc(1);
         problem = problem.take().or(keep_receipt(&profile, line).err());
     };
-    let settled = office::settle_all(&session, &book, file, &read.rows, &mut done).await;
+    let folder = evidence_folder(file, args.evidence);
+    let settled = office::settle_all(&session, &book, file, &folder, &read.rows, &mut done).await;
     bar.finish_and_clear();
     let settled = settled?;
+    let evidence = office::kept_evidence(&folder, &book, &read.rows, &settled);
     match problem {
         Some(failed) => Err(failed),
-        None => Ok(Box::new(SettledReport::new(&settled, &read.skipped))),
+        None => Ok(Box::new(SettledReport::new(
+            &settled,
+            &read.skipped,
+            &evidence,
+        ))),
     }
+}
+
+/// The folder that was told, or the one of the file and its journal.
+fn evidence_folder(file: &Path, told: Option<PathBuf>) -> PathBuf {
+    told.unwrap_or_else(|| file.parent().unwrap_or(Path::new("")).to_owned())
 }
 
 fn keep_receipt(profile: &Profile, line: &SettledLine) -> Result<(), Failed> {

@@ -14,7 +14,7 @@ use super::doctor::DoctorReport;
 use super::incident::IncidentReport;
 use super::manual::ManualReport;
 use super::queue::{ListReport, SendReport};
-use super::report::evidence::{AuditFailedReport, EvidenceReport};
+use super::report::evidence::{AuditFailedReport, EvidenceReport, ForeignSlotsReport};
 use super::report::life::StatusReport as LifeReport;
 use super::report::office::{CheckedReport, ClaimsReport, SettledReport, StatementReport};
 use super::report::{
@@ -82,7 +82,9 @@ const COMMANDS: [(&str, Forms); 36] = [
     ("disclosure open", |g| vec![form::<DisclosureReport>(g)]),
     ("doctor", |g| vec![form::<DoctorReport>(g)]),
     ("erase", |g| vec![form::<IssueReport>(g)]),
-    ("evidence verify", |g| vec![form::<EvidenceReport>(g)]),
+    ("evidence verify", |g| {
+        vec![form::<EvidenceReport>(g), form::<ForeignSlotsReport>(g)]
+    }),
     ("grant", |g| vec![form::<IssueReport>(g)]),
     ("incident", |g| vec![form::<IncidentReport>(g)]),
     ("keygen", |g| vec![form::<KeyReport>(g)]),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use proto::attestation::{Attestation, ClaimLine, ClaimTerms, Handover};
 use proto::benefit::{Networks, Rule, Terms};
+use proto::foreign_slots::ForeignSlots;
 use proto::identity::Person;
 use proto::ids::{Cents, Day, Finess, LeafIndex, Month, SlotKey};
 use proto::lpp::{GroupedCode, Side, Slot};
@@ -65,6 +66,8 @@ pub struct KeysFit {
     pub own: Vec<Slot>,
     /// The slot keys that are not the person's: none when the claim is right.
     pub foreign: Vec<SlotKey>,
+    /// What shows others that they are not; `None` when the claim is right. It names the person.
+    pub evidence: Option<Box<ForeignSlots>>,
 }
 
 impl KeysFit {
@@ -85,19 +88,25 @@ pub async fn check_keys(
     person: &Person,
     claim: LeafIndex,
 ) -> Result<KeysFit, CheckError> {
-    let entry = session.verified_entry(claim).await?;
+    let (entry, receipt) = session.receipt(claim).await?;
     let Ok(Attestation::Claim(claimed)) = Attestation::read(entry.header()) else {
         return Err(CheckError::NotAClaim { index: claim });
     };
-    let token = session.claimed_person_token(person, claim).await?;
+    let (token, making) = session.claimed_person_token(person, claim).await?;
     let of_person = |slot: &Slot| claimed.slots.contains(&token.slot_key(*slot));
     let own: Vec<Slot> = Slot::ALL.into_iter().filter(of_person).collect();
     let keys: HashSet<SlotKey> = own.iter().map(|slot| token.slot_key(*slot)).collect();
     let foreign = claimed.slots.iter().filter(|key| !keys.contains(key));
+    let foreign: Vec<SlotKey> = foreign.copied().collect();
+    let evidence = (!foreign.is_empty()).then(|| {
+        let signer = session.secret();
+        Box::new(ForeignSlots::make(receipt, person.clone(), making, signer))
+    });
     Ok(KeysFit {
         claim,
-        foreign: foreign.copied().collect(),
         own,
+        foreign,
+        evidence,
     })
 }
 

@@ -13,6 +13,7 @@
 
 mod book;
 mod check;
+mod foreign;
 mod journal;
 mod listing;
 mod matching;
@@ -23,6 +24,7 @@ mod statement;
 
 pub use self::book::{BookedClaim, BookedInvoice, ClaimBook};
 pub use self::check::{CheckError, KeysFit, check_invoice, check_keys};
+pub use self::foreign::{keep as keep_evidence, kept as kept_evidence};
 pub use self::journal::{JOURNAL_ENDING, JournalError};
 pub use self::listing::{ListError, Listed, Listing, WrongClaim, list};
 pub use self::matching::{Matched, match_contracts};

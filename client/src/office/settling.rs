@@ -22,9 +22,11 @@ use tokio::task::JoinSet;
 use super::CheckError;
 use super::book::{BookedClaim, BookedInvoice, ClaimBook};
 use super::check::{check_invoice, check_keys};
+use super::foreign;
 use super::journal::{Ended, Journal, JournalError, Sent};
 use super::settle_file::{AmountAsked, SettleRow};
 use crate::failure::{Failure, FailureKind};
+use crate::files::FileError;
 use crate::issue::{IssueError, Issued};
 use crate::session::Session;
 use crate::system::{self, NoRandomness};
@@ -77,6 +79,9 @@ pub enum LineFailure {
     /// The slot keys could not be checked.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// The evidence for a rejection cannot be written down, and so it is not sent.
+    #[error("evidence: {0}")]
+    Evidence(#[from] FileError),
     /// The terms cannot be sealed.
     #[error("the settlement cannot be sealed: {0}")]
     Seal(#[from] SealError),
@@ -123,6 +128,7 @@ struct Ready {
 
 /// Settles the lines of a file, `done` being called after each. The answers are in the order of the
 /// lines. Called again with the same file it sends what has not ended, each exactly once.
+/// Evidence of foreign slots goes to the folder `evidence`, before the rejection is sent.
 ///
 /// # Errors
 /// [`SettlingError`]; what becomes of each line stands in the answer.
@@ -130,6 +136,7 @@ pub async fn settle_all(
     session: &Session,
     book: &ClaimBook,
     file: &Path,
+    evidence: &Path,
     rows: &[(u64, SettleRow)],
     done: &mut (dyn FnMut(&SettledLine) + Send),
 ) -> Result<Vec<SettledLine>, SettlingError> {
@@ -139,7 +146,7 @@ pub async fn settle_all(
     for rows in rows.chunks(IN_FLIGHT) {
         let mut ready = Vec::new();
         for (line, row) in rows {
-            match prepare(session, book, &journal, *line, row).await? {
+            match prepare(session, book, &journal, evidence, (*line, row)).await? {
                 Ok(prepared) => ready.push(prepared),
                 Err(ended) => {
                     let line = SettledLine {
@@ -226,8 +233,8 @@ async fn prepare(
     session: &Session,
     book: &ClaimBook,
     journal: &Journal,
-    line: u64,
-    row: &SettleRow,
+    evidence: &Path,
+    (line, row): (u64, &SettleRow),
 ) -> Result<Result<Ready, Settled>, NoRandomness> {
     let asks = asks(row);
     let before = journal.sent.get(&line);
@@ -243,7 +250,7 @@ async fn prepare(
     let resumed = before.is_some();
     let sent = match before {
         Some(sent) => sent.clone(),
-        None => match decide(session, book, (claim, invoice), row).await {
+        None => match decide(session, book, evidence, (claim, invoice), row).await {
             Ok((outcome, amount)) => Sent {
                 asks,
                 delivery: invoice.newest,
@@ -346,6 +353,7 @@ fn meant<'b>(
 async fn decide(
     session: &Session,
     book: &ClaimBook,
+    evidence: &Path,
     (claim, invoice): (&BookedClaim, &BookedInvoice),
     row: &SettleRow,
 ) -> Result<(SettlementOutcome, Cents), LineFailure> {
@@ -353,8 +361,10 @@ async fn decide(
     if row.outcome == SettlementOutcome::Paid {
         let mut wrong = check_invoice(claim, invoice, book.networks.as_ref());
         if let Some(person) = &row.person
-            && !check_keys(session, person, claim.index).await?.fits()
+            && let Some(file) = check_keys(session, person, claim.index).await?.evidence
         {
+            // Durable before the rejection is sent: with the identity gone nobody makes it again.
+            foreign::keep(evidence, &file)?;
             wrong = Some(Reason::ForeignSlotKey);
         }
         if let Some(reason) = wrong {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use proto::evidence::Step;
+use proto::foreign_slots;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,6 +12,15 @@ use super::{Report, StepReport, to_json};
 
 impl From<Step> for StepReport {
     fn from(step: Step) -> Self {
+        Self {
+            step: step.as_str(),
+            sentence: step.sentence(),
+        }
+    }
+}
+
+impl From<foreign_slots::Step> for StepReport {
+    fn from(step: foreign_slots::Step) -> Self {
         Self {
             step: step.as_str(),
             sentence: step.sentence(),
@@ -91,6 +101,75 @@ impl Report for EvidenceReport {
                 Some("it accuses nobody; ask whoever gave it for another copy"),
             ),
         })
+    }
+}
+
+/// Which slots of a claim are not the person's that its payer names.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct ForeignReport {
+    pub(in super::super) claim: u64,
+    /// The payer whose word it is that the claim was for this person.
+    pub(in super::super) payer: String,
+    /// The key that signed the claim.
+    pub(in super::super) issuer: String,
+    /// How many slots the claim has.
+    pub(in super::super) slots: usize,
+    /// The places of the foreign ones among them, from 0.
+    pub(in super::super) foreign: Vec<usize>,
+}
+
+/// What `evidence verify` answers about foreign slots. It says nothing of the person.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in super::super) struct ForeignSlotsReport {
+    pub(in super::super) valid: bool,
+    pub(in super::super) passed: Vec<StepReport>,
+    pub(in super::super) failed_step: Option<&'static str>,
+    pub(in super::super) failure: Option<String>,
+    pub(in super::super) proved: Option<ForeignReport>,
+}
+
+impl Report for ForeignSlotsReport {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for StepReport { step, sentence } in &self.passed {
+            let _ = writeln!(text, "ok     {step:<13} {sentence}");
+        }
+        if let (Some(step), Some(failure)) = (self.failed_step, &self.failure) {
+            let _ = writeln!(text, "FAILED {step:<13} {failure}");
+        }
+        if let Some(proved) = &self.proved {
+            let places: Vec<_> = proved.foreign.iter().map(ToString::to_string).collect();
+            let _ = writeln!(
+                text,
+                "claim {}, signed by {}, has {} slots; from 0, foreign to the person: {}",
+                proved.claim,
+                proved.issuer,
+                proved.slots,
+                places.join(", ")
+            );
+            let _ = writeln!(
+                text,
+                "that the claim was for this person is the word of {}",
+                proved.payer
+            );
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        to_json(self)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.valid
+    }
+
+    fn problem(&self) -> Option<(String, Option<&'static str>)> {
+        let step = self.failed_step?;
+        Some((
+            format!("the evidence does not hold: step {step} failed"),
+            Some("it accuses nobody; ask the payer for another copy"),
+        ))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the payer's back office answers: claims, settlements, statements.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use client::office::{
     BookedClaim, BookedInvoice, ClaimBook, KeysFit, Settled, SettledLine, SkippedSettlement,
@@ -201,15 +203,19 @@ pub(in crate::command) struct CheckedReport {
     slots: Vec<&'static str>,
     /// How many slot keys of the claim are not.
     foreign: usize,
+    /// The file that shows others that they are not, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<PathBuf>,
 }
 
 impl CheckedReport {
-    pub(in crate::command) fn new(checked: &KeysFit) -> Self {
+    pub(in crate::command) fn new(checked: &KeysFit, evidence: Option<PathBuf>) -> Self {
         Self {
             claim: checked.claim.get(),
             fits: checked.fits(),
             slots: checked.own.iter().map(|slot| slot.as_str()).collect(),
             foreign: checked.foreign.len(),
+            evidence,
         }
     }
 }
@@ -217,7 +223,7 @@ impl CheckedReport {
 impl Report for CheckedReport {
     fn text(&self) -> String {
         let slots = self.slots.join(" ");
-        match self.fits {
+        let mut text = match self.fits {
             true => format!(
                 "claim {}: the slots are the person's: {slots}\n",
                 self.claim
@@ -226,7 +232,11 @@ impl Report for CheckedReport {
                 "claim {}: {} slot keys are not the person's: reject it for FOREIGN_SLOT_KEY\n",
                 self.claim, self.foreign
             ),
+        };
+        if let Some(path) = &self.evidence {
+            let _ = writeln!(text, "evidence written to {}", path.display());
         }
+        text
     }
 
     fn json(&self) -> String {
@@ -247,6 +257,9 @@ struct SettledLineReport {
     reason: Option<&'static str>,
     /// Whether it was there before this run.
     before: bool,
+    /// The evidence of foreign slots, if it was rejected for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<PathBuf>,
 }
 
 /// What `settle --file` answers.
@@ -262,7 +275,12 @@ pub(in crate::command) struct SettledReport {
 }
 
 impl SettledReport {
-    pub(in crate::command) fn new(lines: &[SettledLine], skipped: &[SkippedSettlement]) -> Self {
+    /// `evidence` has the files of evidence, by line.
+    pub(in crate::command) fn new(
+        lines: &[SettledLine],
+        skipped: &[SkippedSettlement],
+        evidence: &BTreeMap<u64, PathBuf>,
+    ) -> Self {
         let mut report = Self {
             skipped: skipped.len(),
             ..Self::default()
@@ -271,13 +289,13 @@ impl SettledReport {
             report.note(line.line, line.reason.to_string());
         }
         for line in lines {
-            report.take(line);
+            report.take(line, evidence.get(&line.line));
         }
         report.problems.sort_by_key(|problem| problem.line);
         report
     }
 
-    fn take(&mut self, line: &SettledLine) {
+    fn take(&mut self, line: &SettledLine, evidence: Option<&PathBuf>) {
         match &line.settled {
             Settled::Done {
                 index,
@@ -289,6 +307,7 @@ impl SettledReport {
                 outcome: outcome.map(|outcome| outcome.as_str()),
                 reason: outcome.and_then(|outcome| Some(outcome.reason()?.code())),
                 before: issued.is_none(),
+                evidence: evidence.cloned(),
             }),
             Settled::Refused(reason) => {
                 self.refused += 1;
@@ -321,6 +340,9 @@ impl Report for SettledReport {
                 reason.unwrap_or_default(),
                 settled.settlement
             );
+            if let Some(path) = &settled.evidence {
+                let _ = writeln!(text, "  evidence: {}", path.display());
+            }
         }
         for ProblemReport { line, problem } in &self.problems {
             let _ = writeln!(text, "line {line}: {problem}");
