@@ -7,6 +7,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -162,6 +163,7 @@ async fn a_payer_lists_checks_settles_and_states_its_own_claims() {
     own_claims_are_listed(&town, &claims, reserved);
     a_claim_under_foreign_keys_is_found(&town, &claims).await;
     settled_through_a_kill_and_stated(&town, &claims);
+    the_rejection_has_evidence(town, claims[0]);
 }
 
 fn own_claims_are_listed(town: &Town, claims: &[LeafIndex], reserved: LeafIndex) {
@@ -241,6 +243,11 @@ fn settled_through_a_kill_and_stated(town: &Town, claims: &[LeafIndex]) {
         format!("{} {}", one["outcome"].as_str().unwrap(), one["reason"])
     };
     assert_eq!(outcome(2), "rejected \"FOREIGN_SLOT_KEY\"");
+    let file = format!("claim-{}.foreign", claims[0]);
+    for one in settled["settled"].as_array().unwrap() {
+        let named = (one["line"] == 2).then_some(file.as_str());
+        assert_eq!(one["evidence"].as_str(), named, "{one}");
+    }
     assert_eq!(outcome(3), "paid null");
     assert_eq!(outcome(4), "rejected \"NOT_COVERED\"");
     fs::write(office.join("networks.toml"), "").unwrap();
@@ -253,7 +260,56 @@ fn settled_through_a_kill_and_stated(town: &Town, claims: &[LeafIndex]) {
     let again = town.run("alpha", &["settle", "--file", "day.csv"]);
     let mut lines = again["settled"].as_array().unwrap().iter();
     assert!(lines.all(|one| one["before"] == true), "{again}");
+    assert_eq!(again["settled"][0]["evidence"], file, "{again}");
     stated(town, first_day);
+}
+
+/// What the payer's rejection rests on convinces whoever has the roster, when no node runs any more.
+fn the_rejection_has_evidence(town: Town, claim: LeafIndex) {
+    let office = town.at("alpha");
+    let Town {
+        node,
+        folder: _folder,
+        people,
+        ..
+    } = town;
+    drop(node);
+    let file = office.join(format!("claim-{claim}.foreign"));
+    let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let verify = |format: &str| {
+        let mut command = vitrail();
+        let command = command.current_dir(&office).args(["evidence", "verify"]);
+        command
+            .arg(&file)
+            .args(["--roster", "roster.txt", "-o", format]);
+        command.output().unwrap()
+    };
+    let held = verify("json");
+    let answer: Value = serde_json::from_slice(&held.stdout).unwrap();
+    assert!(held.status.success(), "{answer}");
+    assert_eq!(answer["proved"]["claim"], claim.get());
+    // A frame is one slot, and it is another person's.
+    assert_eq!(answer["proved"]["slots"], 1);
+    assert_eq!(answer["proved"]["foreign"], serde_json::json!([0]));
+    let mut said = vec![held.stdout, held.stderr, verify("text").stdout];
+    let text = fs::read_to_string(&file).unwrap();
+    let changed = text.replacen("birth-rank 1", "birth-rank 2", 1);
+    fs::write(&file, changed).unwrap();
+    let refused = verify("json");
+    assert_eq!(refused.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(answer["failed_step"], "discloser");
+    said.extend([refused.stdout, refused.stderr]);
+    said.push(fs::read(office.join("day.csv.sent")).unwrap());
+    let blind = text.lines().find_map(|line| line.strip_prefix("blind "));
+    let nir = nir(&people[0]);
+    for said in said {
+        let said = String::from_utf8(said).unwrap();
+        for secret in [&nir[..13], &people[0].birth_date, blind.unwrap()] {
+            assert!(!said.contains(secret));
+        }
+    }
 }
 
 /// What the run settles, and the third claim apart: the right to check it is used up.
