@@ -353,7 +353,7 @@ proptest! {
 /// The signature is over every other byte of the file, so it stands for those of the receipt too.
 const GOLDEN_HEAD: &str = "vitrail foreign slots v1
 by gTl3Dqh9F19Wo1Rmw0x+zMuNipG07jeiXfYPW4/Js5Q=
-signature VKMq+CKF+zr5U/jy7QjCMz8uBp9eklGw9Cq3qnVbT+biUkabOcfFKrcusQjUm56VLkF1LSfwz9SZ+/kM1ZX5CQ==
+signature SHMopD948e2V1v3xlvmvL+WEPeSmqwVMQr9xNXRQlYSMFseSN/F/KhHQJzye6nNOceQpbtnlFz7Y3vyjpy0NAw==
 nir 295109912611193
 birth-date 19951012
 birth-rank 1
