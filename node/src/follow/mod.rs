@@ -17,7 +17,6 @@ use proto::ids::TreeSize;
 use proto::roster::Roster;
 use proto::signing::{PublicKey, SecretKey};
 use thiserror::Error;
-use tokio::time::timeout;
 
 pub use self::upstream::{NotIssued, Upstream};
 use crate::blocking::blocking;
@@ -33,9 +32,6 @@ use crate::tls::TlsError;
 /// Pause after a failure, before the next member is asked: short against the five seconds within
 /// which a revocation counts everywhere.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
-/// How long news gathers before the next page is asked for, unless somebody waits for it here: many
-/// small batches in one page cost one commit, one sync and one signature.
-const NEWS_PAUSE: Duration = Duration::from_millis(100);
 /// How often a failure that goes on is logged.
 const FAILURES_PER_LINE: u32 = 40;
 
@@ -205,7 +201,7 @@ impl Following {
         loop {
             let stepped = tokio::select! {
                 () = &mut told => return,
-                stepped = self.step_and_pause() => stepped,
+                stepped = self.step() => stepped,
             };
             if let Err(end) = stepped {
                 tracing::error!(%end, "this node follows no more and stops answering");
@@ -288,16 +284,6 @@ impl Following {
             }
             Err(error) => Ok(Err(Failure::Page(error))),
         }
-    }
-
-    /// One step; then news gathers, unless somebody waits for it here.
-    async fn step_and_pause(&mut self) -> Result<(), FollowEnd> {
-        self.step().await?;
-        let replica = self.replica.as_ref().ok_or(FollowEnd::BrokenOff)?;
-        if let Some(sequencer) = replica.sequencer() {
-            let _ = timeout(NEWS_PAUSE, sequencer.is_awaited()).await;
-        }
-        Ok(())
     }
 
     /// Ends following, with the ledger as it is.

@@ -229,7 +229,8 @@ impl Upstream {
 
     /// Returns once this node has published a state of this size, or after a second.
     pub async fn catch_up(&self, wanted: TreeSize) {
-        let reached = self.sequencer.reached(wanted);
+        let mut published = self.sequencer.published();
+        let reached = published.wait_for(|size| *size >= wanted);
         if timeout(CATCH_UP_MAX, reached).await.is_err() {
             tracing::debug!("an entry was appended that this node does not have yet");
         }

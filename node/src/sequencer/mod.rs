@@ -229,8 +229,6 @@ struct Shared {
     condition: RwLock<Condition>,
     published: watch::Sender<TreeSize>,
     vouched: watch::Sender<TreeSize>,
-    /// How many wait here for a state to be published.
-    awaiting: watch::Sender<usize>,
     /// The place in the engine's log of the newest batch with an erasure.
     erased: watch::Sender<Option<LogId>>,
     /// Whether the others are asked what this node had signed.
@@ -242,7 +240,6 @@ impl Shared {
         Self {
             published: watch::Sender::new(snapshot.size()),
             vouched: watch::Sender::new(snapshot.size()),
-            awaiting: watch::Sender::new(0),
             erased: watch::Sender::new(None),
             recalling: watch::Sender::new(false),
             snapshot: RwLock::new(snapshot),
@@ -278,22 +275,6 @@ impl Shared {
             .condition
             .write()
             .unwrap_or_else(PoisonError::into_inner) = condition;
-    }
-}
-
-/// One who waits for a state to be published, for as long as it is there.
-struct Waits<'a>(&'a Shared);
-
-impl<'a> Waits<'a> {
-    fn begin(shared: &'a Shared) -> Self {
-        shared.awaiting.send_modify(|waiting| *waiting += 1);
-        Self(shared)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.awaiting.send_modify(|waiting| *waiting -= 1);
     }
 }
 
@@ -346,20 +327,6 @@ impl Sequencer {
     #[must_use]
     pub fn published(&self) -> watch::Receiver<TreeSize> {
         self.shared.published.subscribe()
-    }
-
-    /// Returns once a state of this size is published, however long that takes.
-    pub async fn reached(&self, size: TreeSize) {
-        let _waits = Waits::begin(&self.shared);
-        let mut published = self.published();
-        // The sender lives as long as what is shared.
-        let _ = published.wait_for(|published| *published >= size).await;
-    }
-
-    /// Returns when somebody waits for a state to be published.
-    pub async fn is_awaited(&self) {
-        let mut awaiting = self.shared.awaiting.subscribe();
-        let _ = awaiting.wait_for(|waiting| *waiting > 0).await;
     }
 
     /// The largest size that a quorum is known to have vouched for: what this node has yet to
