@@ -38,7 +38,8 @@ pub struct ClaimCheck {
     pub most: u64,
 }
 
-/// A request about this claim by the payer with coverages of this key, with this node's share of what a payer may derive for it.
+/// A request about this claim by the payer with coverages of this key, with this node's share of what
+/// a payer may derive for it.
 #[must_use]
 pub fn claim_check(claim: LeafIndex, payer: PublicKey, roster: &Roster) -> ClaimCheck {
     ClaimCheck {
