@@ -7,6 +7,7 @@ mod evaluator;
 mod gate;
 mod ledger;
 mod log;
+mod news;
 mod open;
 mod quote;
 mod replication;
@@ -30,7 +31,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 pub use self::gate::{Gate, GateLayer};
-pub use self::replication::NEWS_WAIT;
+pub use self::news::NEWS_WAIT;
 pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN, NOT_LEADING};
 use crate::access::Recorder;
 use crate::access::alarm::{Alarms, Reading};

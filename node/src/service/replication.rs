@@ -1,33 +1,19 @@
 //! `ReplicationService`: what the nodes of members ask of each other.
 
-use std::time::Duration;
-
-use proto::entry::Kind;
-use proto::ids::{LeafIndex, TreeSize, UnixSeconds};
+use proto::ids::{TreeSize, UnixSeconds};
 use proto::wire::batch::read_cosigned;
 use proto::wire::replication::{PAGE_ENTRIES_MAX, read_forwarded, write_page};
 use proto::wire::status::{NodeStatus, write_status};
 use proto::wire::v1;
 use proto::wire::v1::replication_service_server::ReplicationService;
-use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::ledger::Ledger;
+use super::news::wait_for_news;
 use super::status::CallError;
 use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::sequencer::{Condition, Sequencer, Unavailable};
-use crate::snapshot::Snapshot;
-
-/// How long an answer waits for news. Short, because a node that stops lets calls finish, and one
-/// that is asked again every two seconds by a hundred members has nothing to do.
-pub const NEWS_WAIT: Duration = Duration::from_secs(2);
-
-/// How long looks gather before they are news: of many small batches together a page costs who
-/// follows one commit, one sync and one signature, and nobody waits to read that somebody looked.
-const LOOKS_GATHER: Duration = Duration::from_millis(100);
-/// Most entries that are searched for one that is no look: who has more to fetch need not wait.
-const SEARCHED_MAX: u64 = 256;
 
 /// The service over one ledger.
 #[derive(Debug)]
@@ -45,7 +31,7 @@ impl ReplicationService for Replication {
     ) -> Result<Response<v1::FollowResponse>, Status> {
         let v1::FollowRequest { size, cosigned_at } = *request.get_ref();
         let (size, cosigned_at) = (TreeSize::new(size), UnixSeconds::new(cosigned_at));
-        self.wait_for_news(size, cosigned_at).await;
+        wait_for_news(&self.sequencer, size, cosigned_at).await;
         let snapshot = self.sequencer.snapshot();
         // Thousands of entries may come from the disk.
         let read = blocking(move || snapshot.page(size, PAGE_ENTRIES_MAX)).await;
@@ -98,44 +84,4 @@ impl ReplicationService for Replication {
             condition: self.sequencer.condition().as_str().to_owned(),
         })))
     }
-}
-
-impl Replication {
-    /// Returns when there is more than the caller has, and in any case after [`NEWS_WAIT`]. Looks
-    /// alone are more once they have gathered.
-    async fn wait_for_news(&self, size: TreeSize, cosigned_at: UnixSeconds) {
-        let mut until = Instant::now() + NEWS_WAIT;
-        let mut gathers = false;
-        let mut published = self.sequencer.published();
-        loop {
-            published.borrow_and_update();
-            let snapshot = self.sequencer.snapshot();
-            let is_newer = snapshot.vouched_at().is_some_and(|at| at > cosigned_at);
-            let has_more = snapshot.size() != size;
-            let is_news = match has_more {
-                true => !adds_looks_alone(&snapshot, size),
-                false => is_newer,
-            };
-            if is_news {
-                return;
-            }
-            if has_more && !gathers {
-                (gathers, until) = (true, until.min(Instant::now() + LOOKS_GATHER));
-            }
-            if !matches!(timeout_at(until, published.changed()).await, Ok(Ok(()))) {
-                return;
-            }
-        }
-    }
-}
-
-/// Whether what the log has beyond this size are looks, as far as a short search tells.
-fn adds_looks_alone(snapshot: &Snapshot, size: TreeSize) -> bool {
-    let (from, to) = (size.get(), snapshot.size().get());
-    let is_look = |index| match snapshot.entry(LeafIndex::new(index)) {
-        Ok(Some(entry)) => entry.header().kind == Kind::Access,
-        // Whoever reads the page is told why it cannot be read.
-        Ok(None) | Err(_) => false,
-    };
-    from < to && to - from <= SEARCHED_MAX && (from..to).all(is_look)
 }
