@@ -32,9 +32,17 @@ pub enum Access {
     TillOrPayer,
 }
 
+/// A method of the schema with who may call it.
+pub type Method = (&'static str, Access);
+
+/// The method under which each append counts, alone or in a stream.
+pub const APPEND: Method = ("/vitrail.v1.LedgerService/Append", Access::Admitted);
+/// The same for what another member's node passes on.
+pub const FORWARD: Method = ("/vitrail.v1.ReplicationService/Forward", Access::Member);
+
 /// Every method of the schema, with who may call it. A method that is not listed cannot be
 /// called at all, and a test compares the list with the schema.
-pub const METHODS: &[(&str, Access)] = &[
+pub const METHODS: &[Method] = &[
     ("/vitrail.v1.AccessService/ListRecords", Access::Member),
     ("/vitrail.v1.CeremonyService/Fetch", Access::Member),
     ("/vitrail.v1.ClaimService/ListClaims", Access::Member),
@@ -45,7 +53,8 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.EngineService/Transfer", Access::Member),
     ("/vitrail.v1.EngineService/Vote", Access::Member),
     ("/vitrail.v1.EvaluatorService/Evaluate", Access::TillOrPayer),
-    ("/vitrail.v1.LedgerService/Append", Access::Admitted),
+    APPEND,
+    ("/vitrail.v1.LedgerService/AppendEach", Access::Admitted),
     ("/vitrail.v1.LedgerService/Lookup", Access::Recorded),
     ("/vitrail.v1.LedgerService/Open", Access::Admitted),
     ("/vitrail.v1.LogService/GetCatalogue", Access::Anyone),
@@ -56,13 +65,14 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/vitrail.v1.QuoteService/Quote", Access::RecordedTill),
     ("/vitrail.v1.ReplicationService/Cosign", Access::Member),
     ("/vitrail.v1.ReplicationService/Follow", Access::Member),
-    ("/vitrail.v1.ReplicationService/Forward", Access::Member),
+    FORWARD,
+    ("/vitrail.v1.ReplicationService/ForwardEach", Access::Member),
     ("/vitrail.v1.ReplicationService/Status", Access::Member),
 ];
 
 /// The listed method with this path.
 #[must_use]
-pub fn method(path: &str) -> Option<(&'static str, Access)> {
+pub fn method(path: &str) -> Option<Method> {
     METHODS.iter().copied().find(|(listed, _)| *listed == path)
 }
 

@@ -11,6 +11,7 @@ use proto::receipt::EntryProof;
 use proto::roster::{Address, Epoch, Roster};
 use proto::signing::{PublicKey, SecretKey};
 use proto::wire::batch::read_cosigned;
+use proto::wire::lane::{Appends, Lane};
 use proto::wire::replication::{Page, read_page};
 use proto::wire::rosters::read_roster;
 use proto::wire::status::{NodeStatus, read_status};
@@ -19,6 +20,7 @@ use proto::wire::v1::log_service_client::LogServiceClient;
 use proto::wire::v1::replication_service_client::ReplicationServiceClient;
 use proto::wire::{WireError, v1};
 use thiserror::Error;
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -90,6 +92,7 @@ impl PeerError {
 pub struct Peer {
     member: MemberName,
     channel: Channel,
+    forwards: Appends,
 }
 
 /// The way to the node that must hold `key`, as the owner of `secret`. It dials when it is first
@@ -137,7 +140,11 @@ impl Peer {
         secret: &SecretKey,
     ) -> Result<Self, TlsError> {
         let channel = channel(key, address, secret)?;
-        Ok(Self { member, channel })
+        Ok(Self {
+            member,
+            channel,
+            forwards: Appends::default(),
+        })
     }
 
     /// The ways to all other members whose address is known, voting ones first.
@@ -192,7 +199,7 @@ impl Peer {
         request.set_timeout(FOLLOW_DEADLINE);
         // The deadline is kept here too: a peer that is cut off does not keep it for us.
         let mut client = self.client();
-        let answered = tokio::time::timeout(FOLLOW_DEADLINE, client.follow(request)).await;
+        let answered = timeout(FOLLOW_DEADLINE, client.follow(request)).await;
         let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
         let page = answered.map_err(|status| PeerError::Call {
             member: self.member.clone(),
@@ -212,15 +219,38 @@ impl Peer {
         &self,
         append: v1::AppendRequest,
     ) -> Result<v1::AppendResponse, Box<Status>> {
+        let place = self.forwards.enter();
+        let answered = match place.is_alone() {
+            true => timeout(FORWARD_DEADLINE, self.forward_alone(append)).await,
+            false => timeout(FORWARD_DEADLINE, self.forward_lane().append(append)).await,
+        };
+        let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
+        answered.map_err(Box::new)
+    }
+
+    async fn forward_alone(&self, append: v1::AppendRequest) -> Result<v1::AppendResponse, Status> {
         let mut request = Request::new(v1::ForwardRequest {
             append: Some(append),
         });
         request.set_timeout(FORWARD_DEADLINE);
-        let mut client = self.client();
-        let answered = tokio::time::timeout(FORWARD_DEADLINE, client.forward(request)).await;
-        let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
-        let answer = answered.map_err(Box::new)?.into_inner().append;
-        answer.ok_or_else(|| Box::new(Status::internal("the answer is empty")))
+        let answer = self.client().forward(request).await?.into_inner();
+        let missing = || Status::internal("the answer is empty");
+        answer.append.ok_or_else(missing)
+    }
+
+    /// The stream that appends share which are passed on at the same time.
+    fn forward_lane(&self) -> Lane {
+        self.forwards.lane(|appends, answers| {
+            let mut client = self.client();
+            let mut request = Request::new(appends);
+            request.set_timeout(FORWARD_DEADLINE);
+            tokio::spawn(async move {
+                match client.forward_each(request).await {
+                    Ok(answered) => answers.hand_out(answered.into_inner()).await,
+                    Err(status) => answers.refuse(&status),
+                }
+            });
+        })
     }
 
     /// Hands over this member's newest cosignature.
@@ -233,7 +263,7 @@ impl Peer {
         });
         request.set_timeout(COSIGN_DEADLINE);
         let mut client = self.client();
-        let answered = tokio::time::timeout(COSIGN_DEADLINE, client.cosign(request)).await;
+        let answered = timeout(COSIGN_DEADLINE, client.cosign(request)).await;
         let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
         let answer = answered.map_err(|status| PeerError::Call {
             member: self.member.clone(),
@@ -253,7 +283,7 @@ impl Peer {
         let mut request = Request::new(v1::StatusRequest {});
         request.set_timeout(COSIGN_DEADLINE);
         let mut client = self.client();
-        let answered = tokio::time::timeout(COSIGN_DEADLINE, client.status(request)).await;
+        let answered = timeout(COSIGN_DEADLINE, client.status(request)).await;
         let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
         let answer = answered.map_err(|status| PeerError::Call {
             member: self.member.clone(),
@@ -273,7 +303,7 @@ impl Peer {
         let mut request = Request::new(v1::GetRosterRequest { epoch: epoch.get() });
         request.set_timeout(COSIGN_DEADLINE);
         let mut client = LogServiceClient::new(self.channel.clone());
-        let answered = tokio::time::timeout(COSIGN_DEADLINE, client.get_roster(request)).await;
+        let answered = timeout(COSIGN_DEADLINE, client.get_roster(request)).await;
         let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
         let answer = answered.map_err(|status| PeerError::Call {
             member: self.member.clone(),
@@ -293,7 +323,7 @@ impl Peer {
         let mut request = Request::new(v1::EnlistRequest { engine_id });
         request.set_timeout(COSIGN_DEADLINE);
         let mut client = self.engine();
-        let answered = tokio::time::timeout(COSIGN_DEADLINE, client.enlist(request)).await;
+        let answered = timeout(COSIGN_DEADLINE, client.enlist(request)).await;
         let answered = answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("")));
         let answer = answered.map_err(|status| PeerError::Call {
             member: self.member.clone(),

@@ -472,6 +472,7 @@ fn serve_grpc<T: Transport>(
         quoter,
         fresh_for: config.fresh_for,
         metrics: metrics.clone(),
+        stopping: stopping.clone(),
     };
 
     let incoming = incoming(acceptor, is_known);

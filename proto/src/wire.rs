@@ -7,6 +7,7 @@ pub mod access;
 pub mod batch;
 pub mod ceremony;
 pub mod claims;
+pub mod lane;
 pub mod open;
 pub mod quote;
 pub mod replication;

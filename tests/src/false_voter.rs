@@ -16,7 +16,8 @@ use proto::wire::v1;
 use proto::wire::v1::replication_service_server::{ReplicationService, ReplicationServiceServer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 /// How long it waits with an answer that has no news, as an honest node does.
 const NO_NEWS: Duration = Duration::from_secs(1);
@@ -77,6 +78,15 @@ impl ReplicationService for FalseVoter {
         &self,
         _: Request<v1::ForwardRequest>,
     ) -> Result<Response<v1::ForwardResponse>, Status> {
+        Err(Status::unavailable("nothing is taken"))
+    }
+
+    type ForwardEachStream = BoxStream<v1::NumberedAnswer>;
+
+    async fn forward_each(
+        &self,
+        _: Request<Streaming<v1::NumberedAppend>>,
+    ) -> Result<Response<Self::ForwardEachStream>, Status> {
         Err(Status::unavailable("nothing is taken"))
     }
 

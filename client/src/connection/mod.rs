@@ -23,6 +23,7 @@ use proto::roster::{Address, Epoch};
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::wire::access::{self, RecordsAsked, RecordsPage};
+use proto::wire::lane::{Appends, Lane};
 use proto::wire::open::{self, OpenAnswer};
 use proto::wire::quote::{self, QuoteAnswer, QuoteAsked};
 use proto::wire::rosters::read_roster;
@@ -71,6 +72,7 @@ pub struct Outbound<'a> {
 pub struct Connection {
     member: MemberName,
     channel: Channel,
+    appends: Appends,
     observer: Option<Arc<dyn Observer>>,
     retries: u32,
     deadline: Duration,
@@ -108,6 +110,7 @@ impl Connection {
         Ok(Self {
             member,
             channel,
+            appends: Appends::default(),
             observer: None,
             retries: RETRIES_MAX,
             deadline: DEADLINE,
@@ -151,11 +154,34 @@ impl Connection {
     ) -> Result<AppendAnswer, CallError> {
         let request = write::append(entry, payload);
         let channel = &self.channel;
+        let place = self.appends.enter();
         let answer = self.call("vitrail.v1.LedgerService/Append", request, |request| {
             let mut client = v1::ledger_service_client::LedgerServiceClient::new(channel.clone());
-            async move { client.append(request).await }
+            let lane = (!place.is_alone()).then(|| self.append_lane());
+            async move {
+                match lane {
+                    None => client.append(request).await,
+                    Some(lane) => lane.append(request.into_inner()).await.map(Response::new),
+                }
+            }
         });
         read::append_answer(answer.await?, entry).map_err(|e| self.unreadable(e))
+    }
+
+    /// The stream that appends share which are on their way at the same time.
+    fn append_lane(&self) -> Lane {
+        self.appends.lane(|appends, answers| {
+            let channel = self.channel.clone();
+            let mut client = v1::ledger_service_client::LedgerServiceClient::new(channel);
+            let mut request = Request::new(appends);
+            request.set_timeout(DEADLINE);
+            tokio::spawn(async move {
+                match client.append_each(request).await {
+                    Ok(answered) => answers.hand_out(answered.into_inner()).await,
+                    Err(status) => answers.refuse(&status),
+                }
+            });
+        })
     }
 
     /// Asks for the state of slots and coverages, in this order, and for the checkpoint that the

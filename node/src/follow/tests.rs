@@ -16,7 +16,8 @@ use proto::wire::v1::replication_service_server::{ReplicationService, Replicatio
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::*;
 use crate::example::{Alone, first_roster, origin, roster_parts, secret};
@@ -55,6 +56,15 @@ impl ReplicationService for Served {
         &self,
         _: Request<v1::ForwardRequest>,
     ) -> Result<Response<v1::ForwardResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type ForwardEachStream = BoxStream<v1::NumberedAnswer>;
+
+    async fn forward_each(
+        &self,
+        _: Request<Streaming<v1::NumberedAppend>>,
+    ) -> Result<Response<Self::ForwardEachStream>, Status> {
         Err(Status::unimplemented(""))
     }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response};
+use proto::signing::PublicKey;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -54,29 +55,40 @@ impl GateLayer {
         if access == Access::Anyone {
             return Ok(());
         }
-        let key = request
-            .extensions()
-            .get::<PeerKey>()
-            .ok_or(CallError::NoPeer)?
-            .0;
+        let key = request.extensions().get::<PeerKey>();
+        let key = key.ok_or(CallError::NoPeer)?.0;
+        match self.admit(access, &key) {
+            Err(CallError::Admission(AdmissionError::Refused(reason)))
+                if access.is_recorded() && admission::was_granted(reason) =>
+            {
+                request.extensions_mut().insert(RefusedTill(reason));
+            }
+            admitted => {
+                request.extensions_mut().insert(admitted?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a key is that may make a call of this access now.
+    ///
+    /// # Errors
+    /// [`CallError`]: it may not, or this node lets nobody in.
+    pub(super) fn admit(&self, access: Access, key: &PublicKey) -> Result<Admission, CallError> {
         if self.sequencer.condition() == Condition::Stopped(StopReason::Contradicted) {
             return Err(CallError::Contradicted);
         }
         let (snapshot, now) = (self.sequencer.snapshot(), clock::now());
-        let admission = match admission::admit(&snapshot, &key, now) {
-            Err(AdmissionError::Refused(reason))
-                if access.is_recorded() && admission::was_granted(reason) =>
-            {
-                request.extensions_mut().insert(RefusedTill(reason));
-                return Ok(());
-            }
-            admitted => admitted?,
-        };
+        let admission = admission::admit(&snapshot, key, now)?;
         admission::allow(access, admission).map_err(AdmissionError::Refused)?;
         let is_member = matches!(admission, Admission::Member(_));
         self.require_fresh(is_member, snapshot.age(now.seconds()))?;
-        request.extensions_mut().insert(admission);
-        Ok(())
+        Ok(admission)
+    }
+
+    /// Times a call of this method that is one of many in a stream.
+    pub(super) fn timed(&self, method: &'static str) -> Timer {
+        Timer::start(method, self.metrics.clone())
     }
 }
 
@@ -151,7 +163,7 @@ fn answer(status: Status) -> Answering {
 }
 
 /// Times one call. A call that is given up, by deadline or by the peer, counts as cancelled.
-struct Timer {
+pub(super) struct Timer {
     method: &'static str,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -168,7 +180,7 @@ impl Timer {
         }
     }
 
-    fn end(mut self, code: Code) {
+    pub(super) fn end(mut self, code: Code) {
         self.code = code;
     }
 }

@@ -9,12 +9,13 @@ use proto::signing::PublicKey;
 use proto::wire::v1::append_response::Answer;
 use proto::wire::v1::ledger_service_server::LedgerService;
 use proto::wire::{Append, read, v1, write};
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::lane::LaneAnswers;
 use super::status::CallError;
 use super::{Services, open, peer_key};
 use crate::access::alarm::Reading;
-use crate::admission::RefusedTill;
+use crate::admission::{APPEND, RefusedTill};
 use crate::clock;
 use crate::ledger::Outcome;
 use crate::sequencer::{Decided, Unavailable};
@@ -31,14 +32,23 @@ impl LedgerService for Ledger {
         &self,
         request: Request<v1::AppendRequest>,
     ) -> Result<Response<v1::AppendResponse>, Status> {
-        let (peer, message) = (peer_key(&request)?, request.get_ref());
-        let append = read::append(message, &peer.0).map_err(CallError::Malformed)?;
-        let is_claim = append.0.header().kind == Kind::Claim;
-        let answer = self.append_anywhere(message, append, &peer.0).await?;
-        if is_claim && matches!(answer.answer, Some(Answer::Receipt(_))) {
-            self.0.watch(peer, Reading::Claimed);
-        }
-        Ok(Response::new(answer))
+        let answer = self.append_for(peer_key(&request)?, request.get_ref());
+        Ok(Response::new(answer.await?))
+    }
+
+    type AppendEachStream = LaneAnswers;
+
+    async fn append_each(
+        &self,
+        request: Request<Streaming<v1::NumberedAppend>>,
+    ) -> Result<Response<LaneAnswers>, Status> {
+        let (ledger, peer) = (self.clone(), peer_key(&request)?);
+        let lane = self.0.lane(APPEND, peer.0);
+        let answers = lane.answer_each(request.into_inner(), move |append| {
+            let ledger = ledger.clone();
+            async move { ledger.append_for(peer, &append).await }
+        });
+        Ok(Response::new(answers))
     }
 
     async fn lookup(
@@ -63,6 +73,21 @@ impl LedgerService for Ledger {
 }
 
 impl Ledger {
+    /// Appends what the peer has sent and issued.
+    async fn append_for(
+        &self,
+        peer: PeerKey,
+        message: &v1::AppendRequest,
+    ) -> Result<v1::AppendResponse, Status> {
+        let append = read::append(message, &peer.0).map_err(CallError::Malformed)?;
+        let is_claim = append.0.header().kind == Kind::Claim;
+        let answer = self.append_anywhere(message, append, &peer.0).await?;
+        if is_claim && matches!(answer.answer, Some(Answer::Receipt(_))) {
+            self.0.watch(peer, Reading::Claimed);
+        }
+        Ok(answer)
+    }
+
     /// Appends here while this node leads, and passes on otherwise.
     async fn append_anywhere(
         &self,

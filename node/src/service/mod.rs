@@ -5,6 +5,7 @@ mod claims;
 mod engine;
 mod evaluator;
 mod gate;
+mod lane;
 mod ledger;
 mod log;
 mod news;
@@ -26,15 +27,18 @@ use proto::wire::v1::ledger_service_server::LedgerServiceServer;
 use proto::wire::v1::log_service_server::LogServiceServer;
 use proto::wire::v1::quote_service_server::QuoteServiceServer;
 use proto::wire::v1::replication_service_server::ReplicationServiceServer;
+use tokio::sync::watch;
 use tonic::Request;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
 pub use self::gate::{Gate, GateLayer};
+use self::lane::Lane;
 pub use self::news::NEWS_WAIT;
 pub use self::status::{CallError, DEADLINE_MAX, ERROR_DOMAIN, NOT_LEADING};
 use crate::access::Recorder;
 use crate::access::alarm::{Alarms, Reading};
+use crate::admission::Method;
 use crate::clock;
 use crate::coverage::Quoter;
 use crate::evaluator::Evaluator;
@@ -81,6 +85,8 @@ pub struct Services {
     pub fresh_for: Duration,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether the node stops: long streams end then.
+    pub stopping: watch::Receiver<bool>,
 }
 
 impl Services {
@@ -125,6 +131,16 @@ impl Services {
 }
 
 impl Services {
+    /// A stream of appends, each let in and counted as a call of this method.
+    fn lane(&self, method: Method, key: PublicKey) -> Lane {
+        Lane {
+            gate: self.gate(),
+            method,
+            key,
+            stopping: self.stopping.clone(),
+        }
+    }
+
     /// Tells the watch of a till what it did. Members are not watched, and what cannot be read now
     /// fails where it is needed.
     fn watch(&self, peer: PeerKey, reading: Reading) {

@@ -6,11 +6,14 @@ use proto::wire::replication::{PAGE_ENTRIES_MAX, read_forwarded, write_page};
 use proto::wire::status::{NodeStatus, write_status};
 use proto::wire::v1;
 use proto::wire::v1::replication_service_server::ReplicationService;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::lane::LaneAnswers;
 use super::ledger::Ledger;
 use super::news::wait_for_news;
+use super::peer;
 use super::status::CallError;
+use crate::admission::FORWARD;
 use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::sequencer::{Condition, Sequencer, Unavailable};
@@ -43,18 +46,26 @@ impl ReplicationService for Replication {
         &self,
         request: Request<v1::ForwardRequest>,
     ) -> Result<Response<v1::ForwardResponse>, Status> {
-        // Before anything costs: while nobody leads, everybody is asked again and again.
-        if self.sequencer.condition() == Condition::Following {
-            return Err(CallError::from(Unavailable::NotLeading).into());
-        }
-        // The member's node has admitted the issuer at its place of the log; here the ledger
-        // decides at its own. That the issuer signed it is checked like any entry's.
-        let append = read_forwarded(request.get_ref()).map_err(CallError::Malformed)?;
-        let issuer = append.0.header().issuer;
-        let answer = self.ledger.append(append, &issuer).await?;
+        let append = request.into_inner().append;
+        let answer = forwarded(&self.ledger, append.as_ref()).await?;
         Ok(Response::new(v1::ForwardResponse {
             append: Some(answer),
         }))
+    }
+
+    type ForwardEachStream = LaneAnswers;
+
+    async fn forward_each(
+        &self,
+        request: Request<Streaming<v1::NumberedAppend>>,
+    ) -> Result<Response<LaneAnswers>, Status> {
+        let (ledger, key) = (self.ledger.clone(), peer(&request)?);
+        let lane = ledger.0.lane(FORWARD, key);
+        let answers = lane.answer_each(request.into_inner(), move |append| {
+            let ledger = ledger.clone();
+            async move { Ok(forwarded(&ledger, Some(&append)).await?) }
+        });
+        Ok(Response::new(answers))
     }
 
     async fn cosign(
@@ -84,4 +95,20 @@ impl ReplicationService for Replication {
             condition: self.sequencer.condition().as_str().to_owned(),
         })))
     }
+}
+
+/// Appends what another member's node passes on.
+async fn forwarded(
+    ledger: &Ledger,
+    append: Option<&v1::AppendRequest>,
+) -> Result<v1::AppendResponse, CallError> {
+    // Before anything costs: while nobody leads, everybody is asked again and again.
+    if ledger.0.sequencer.condition() == Condition::Following {
+        return Err(Unavailable::NotLeading.into());
+    }
+    // The member's node has admitted the issuer at its place of the log; here the ledger decides
+    // at its own. That the issuer signed it is checked like any entry's.
+    let append = read_forwarded(append)?;
+    let issuer = append.0.header().issuer;
+    ledger.append(append, &issuer).await
 }

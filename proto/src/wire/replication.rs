@@ -82,11 +82,8 @@ pub fn write_page(page: &Page) -> v1::FollowResponse {
 ///
 /// # Errors
 /// The first field that is missing or wrong.
-pub fn read_forwarded(message: &v1::ForwardRequest) -> Result<Append, WireError> {
-    let append = message
-        .append
-        .as_ref()
-        .ok_or(WireError::Missing { field: "append" })?;
+pub fn read_forwarded(append: Option<&v1::AppendRequest>) -> Result<Append, WireError> {
+    let append = append.ok_or(WireError::Missing { field: "append" })?;
     let payload = append.payload.as_ref().map(read::payload).transpose()?;
     Ok((Entry::parse(&append.entry)?, payload))
 }
@@ -125,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_passed_on_without_an_append_is_refused() {
-        let refused = read_forwarded(&v1::ForwardRequest::default()).map(|_| ());
+        let refused = read_forwarded(None).map(|_| ());
         assert_eq!(refused, Err(WireError::Missing { field: "append" }));
     }
 }
