@@ -3,7 +3,7 @@
 use proto::attestation::{Attestation, Look, LookOutcome};
 use proto::entry::{Entry, Kind, VerifiedEntry};
 use proto::hash::Hash;
-use proto::ids::{CoverageKey, LeafIndex, Origin, SlotKey};
+use proto::ids::{CoverageKey, LeafIndex, SlotKey};
 use proto::seal::{Salt, SealedPayload};
 use proto::signing::PublicKey;
 use proto::wire::v1::append_response::Answer;
@@ -102,7 +102,8 @@ impl Ledger {
                 answered => return Ok(answered?),
             }
         } else {
-            self.check(append, issuer)?;
+            // The signature is left to whoever leads: the connection shows whose append it is.
+            check_form(&append, issuer)?;
         }
         match upstream.append(message).await {
             Err(_) if upstream.leads() => {
@@ -180,12 +181,14 @@ impl Ledger {
 
     fn check(
         &self,
-        (entry, payload): Append,
+        append: Append,
         issuer: &PublicKey,
     ) -> Result<(VerifiedEntry, Option<(SealedPayload, Salt)>), CallError> {
+        check_form(&append, issuer)?;
+        let (entry, payload) = append;
         let snapshot = self.0.sequencer.snapshot();
-        let origin = snapshot.roster().origin();
-        Ok((check(entry, payload.as_ref(), issuer, origin)?, payload))
+        let verified = entry.verify(snapshot.roster().origin());
+        Ok((verified.map_err(CallError::Entry)?, payload))
     }
 
     fn answer(&self, asked: &Entry, decided: &Decided) -> Result<v1::AppendResponse, ReadError> {
@@ -214,26 +217,26 @@ impl Ledger {
     }
 }
 
-/// What can be said of an entry without the ledger. It is said here, on the caller's own task, so
-/// that signatures are checked on every core and the sequencer only sees entries that hold.
-fn check(
-    entry: Entry,
-    payload: Option<&(SealedPayload, Salt)>,
-    issuer: &PublicKey,
-    origin: &Origin,
-) -> Result<VerifiedEntry, CallError> {
+/// What can be said of an append without the ledger, but for the signature. All of it is said on
+/// the caller's own task, so that signatures are checked on every core and the sequencer only sees
+/// entries that hold.
+fn check_form((entry, payload): &Append, issuer: &PublicKey) -> Result<(), CallError> {
     // Before the signature: who has stolen an entry on its way cannot even have it checked.
     if entry.header().issuer != *issuer {
         return Err(CallError::NotTheIssuer);
     }
     Attestation::read(entry.header())?;
-    check_payload(entry.header().commitment.as_ref(), payload)?;
+    check_payload(entry.header().commitment.as_ref(), payload.as_ref())?;
     // A record is what an access entry has, and nothing else has one.
     let is_access = entry.header().kind == Kind::Access;
-    if payload.is_some_and(|(sealed, _)| sealed.is_record() != is_access) {
+    let is_record = |it: &(SealedPayload, Salt)| it.0.is_record();
+    if payload
+        .as_ref()
+        .is_some_and(|it| is_record(it) != is_access)
+    {
         return Err(CallError::PayloadMismatch);
     }
-    entry.verify(origin).map_err(CallError::Entry)
+    Ok(())
 }
 
 fn check_payload(
