@@ -1,6 +1,7 @@
 //! A small federation for the tests of this crate: four members, one of them voting.
 
 use std::num::NonZeroU16;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +18,9 @@ use tokio::sync::watch;
 
 use crate::engine::Applied;
 use crate::order::{Leadership, Lost, Orderer};
-use crate::sequencer::{Condition, Sequencer};
+use crate::sequencer::{Condition, Sequencer, found, open};
+use crate::store::{Store, StoreOptions};
+use crate::witness::Witness;
 
 /// The key of whoever has this name.
 pub(crate) fn secret(name: &str) -> SecretKey {
@@ -88,6 +91,25 @@ pub(crate) fn first_roster() -> SignedRoster {
         Roster::new(roster_parts(Epoch::default(), None)).unwrap(),
         "cnam",
     )
+}
+
+/// The member whose vote is the only one.
+pub(crate) fn witness() -> Witness {
+    Witness::new("cnam".parse().unwrap(), secret("cnam"))
+}
+
+/// A ledger founded in this folder, which takes writes.
+pub(crate) fn founded(dir: &Path) -> Sequencer {
+    let store = Store::open(dir, StoreOptions::default()).unwrap();
+    found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
+    taken_up(&store)
+}
+
+/// The ledger in this store, which takes writes.
+pub(crate) fn taken_up(store: &Store) -> Sequencer {
+    let sequencer = open(store, witness(), None, Box::new(|_| ())).unwrap();
+    Alone::lead(&sequencer);
+    sequencer
 }
 
 /// An engine that orders what it is given, and no other member's: for the tests of what stands on

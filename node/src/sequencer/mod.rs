@@ -60,7 +60,7 @@ use crate::snapshot::Snapshot;
 /// Bytes of entries and payloads after which a batch takes no further entry: it is written while
 /// the store's write lock is held, and sent to each member in one message.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// How long a batch waits to be as large as the one before it: a batch costs the same syncs and
+/// How long a batch waits to be half as large as the one before it: a batch costs the same syncs and
 /// signature whatever its size. A lone till does not wait.
 pub const LINGER: Duration = Duration::from_millis(3);
 /// Most entries that wait: a second of work at full load. Beyond it a write is refused at once.

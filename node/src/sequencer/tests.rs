@@ -10,31 +10,17 @@ use proto::hash::Hash;
 use proto::ids::{CoverageKey, LeafIndex, RequestId, SlotKey, UnixMillis};
 use proto::receipt::{Receipt, Step};
 use proto::refusal::Reason;
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::clock;
-use crate::example::{Alone, first_roster, origin, secret};
+use crate::example::{founded, origin, secret, taken_up};
 use crate::ledger::Outcome;
-use crate::store::{Store, StoreOptions};
+use crate::store::{Store, StoreOptions, SyncMode};
 use crate::witness::Witness;
 
-fn witness() -> Witness {
-    Witness::new("cnam".parse().unwrap(), secret("cnam"))
-}
-
-pub(super) fn founded(dir: &Path) -> Sequencer {
-    let store = Store::open(dir, StoreOptions::default()).unwrap();
-    found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
-    let sequencer = open(&store, witness(), None, Box::new(|_| ())).unwrap();
-    Alone::lead(&sequencer);
-    sequencer
-}
-
 fn reopened(dir: &Path) -> Sequencer {
-    let store = Store::open(dir, StoreOptions::default()).unwrap();
-    let sequencer = open(&store, witness(), None, Box::new(|_| ())).unwrap();
-    Alone::lead(&sequencer);
-    sequencer
+    taken_up(&Store::open(dir, StoreOptions::default()).unwrap())
 }
 
 pub(super) fn sign(by: &str, attestation: &Attestation) -> VerifiedEntry {
@@ -189,6 +175,45 @@ fn slot_of(claim: &Attestation) -> SlotKey {
         panic!("a claim")
     };
     claim.slots[0]
+}
+
+/// On a slow disk batches come close upon each other: nothing is lost, and no slot is taken twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_tills_that_fight_for_slots_leave_a_ledger_that_is_taken_up_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    founded(dir.path()).stop();
+    let slow = StoreOptions {
+        sync: SyncMode::Delayed(Duration::from_millis(2)),
+        ..StoreOptions::default()
+    };
+    let ledger = taken_up(&Store::open(dir.path(), slow).unwrap());
+    let coverage = prepare(&ledger).await;
+    let before = ledger.snapshot().size().get();
+    let mut tills = JoinSet::new();
+    for till in 0..24 {
+        let ledger = ledger.clone();
+        tills.spawn(async move {
+            let mut accepted = 0;
+            // Half of the slots are another till's too.
+            for round in 0..8 {
+                let slot = round * 100 + till / (1 + round % 2);
+                let decided = ledger.append(sign("till", &claim(slot, coverage)), None);
+                let outcome = decided.await.unwrap().verdict.outcome;
+                accepted += u64::from(matches!(outcome, Outcome::Appended(_)));
+            }
+            accepted
+        });
+    }
+    let accepted: u64 = tills.join_all().await.into_iter().sum();
+    assert_eq!(accepted, 4 * 24 + 4 * 12);
+    let last = ledger.snapshot().checkpoint().claimed().clone();
+    assert_eq!(last.size.get(), before + accepted);
+    ledger.stop();
+    drop(ledger);
+    // Taking it up recomputes both roots from what is on the disk.
+    let ledger = reopened(dir.path());
+    assert_eq!(*ledger.snapshot().checkpoint().claimed(), last);
+    ledger.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

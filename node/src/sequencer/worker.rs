@@ -165,8 +165,8 @@ impl Worker {
         own.is_some_and(|own| own.is_voting())
     }
 
-    /// Whatever came in while the last batch was on its way, and if that is less than the last
-    /// batch had, what comes within [`LINGER`].
+    /// Whatever came in while the last batch was on its way, and if that is less than half of what
+    /// the last batch had, what comes within [`LINGER`].
     async fn collect(&mut self, first: Box<Waiting>) -> Vec<Waiting> {
         let lingers_until = Instant::now() + LINGER;
         let mut bytes = first.bytes();
@@ -174,7 +174,7 @@ impl Worker {
         while batch.len() < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX {
             let next = match self.inbox.try_recv() {
                 Ok(next) => Some(next),
-                Err(_) if batch.len() < self.company => {
+                Err(_) if batch.len() < self.company / 2 => {
                     let next = timeout_at(lingers_until, self.inbox.recv()).await;
                     next.ok().flatten()
                 }

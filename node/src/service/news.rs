@@ -86,8 +86,6 @@ fn is_look(snapshot: &Snapshot, index: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use futures_util::future::join_all;
     use proto::attestation::{Access, Attestation, CatalogueNotice};
     use proto::entry::Entry;
@@ -96,20 +94,8 @@ mod tests {
 
     use super::*;
     use crate::clock;
-    use crate::example::{Alone, first_roster, origin, secret};
+    use crate::example::{founded, origin, secret};
     use crate::ledger::Outcome;
-    use crate::sequencer::{found, open};
-    use crate::store::{Store, StoreOptions};
-    use crate::witness::Witness;
-
-    fn founded(dir: &Path) -> Sequencer {
-        let store = Store::open(dir, StoreOptions::default()).unwrap();
-        let witness = || Witness::new("cnam".parse().unwrap(), secret("cnam"));
-        found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
-        let sequencer = open(&store, witness(), None, Box::new(|_| ())).unwrap();
-        Alone::lead(&sequencer);
-        sequencer
-    }
 
     async fn append(ledger: &Sequencer, number: u16, attestation: &Attestation) {
         let mut random = [0; 10];

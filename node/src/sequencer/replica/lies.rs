@@ -12,11 +12,11 @@ use proto::signing::SecretKey;
 
 use super::super::found;
 use super::super::steps::grow;
-use super::super::tests::{claim, founded, must, prepare, sign};
+use super::super::tests::{claim, must, prepare, sign};
 use super::tests::{entries, now, open_at, page};
 use super::*;
 use crate::clock;
-use crate::example::{first_roster, origin, secret};
+use crate::example::{first_roster, founded, origin, secret};
 use crate::store::StoreOptions;
 
 /// Entries of a page here: some pages of each ledger lie in between.

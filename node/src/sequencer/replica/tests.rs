@@ -10,10 +10,10 @@ use proto::merkle::ConsistencyProof;
 use proto::wire::Append;
 use proto::wire::replication::{read_page, write_page};
 
-use super::super::tests::{claim, founded, must, prepare, sign};
+use super::super::tests::{claim, must, prepare, sign};
 use super::*;
 use crate::clock;
-use crate::example::{first_roster, roster_parts, secret};
+use crate::example::{first_roster, founded, roster_parts, secret};
 use crate::store::StoreOptions;
 
 pub(super) fn open_at(dir: &Path) -> Replica {
