@@ -20,9 +20,8 @@ use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::*;
-use crate::example::{Alone, first_roster, origin, roster_parts, secret};
+use crate::example::{first_roster, founded, origin, roster_parts, secret};
 use crate::metrics::Metrics;
-use crate::sequencer::{found, open};
 use crate::store::{Store, StoreOptions};
 use crate::tls;
 use crate::witness::Witness;
@@ -109,11 +108,7 @@ async fn serve(
 /// A ledger of so many grants.
 async fn ledger(dir: &Path, grants: u64) -> Sequencer {
     static REQUESTS: AtomicU64 = AtomicU64::new(0);
-    let store = Store::open(dir, StoreOptions::default()).unwrap();
-    let witness = || Witness::new("cnam".parse().unwrap(), secret("cnam"));
-    found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
-    let ledger = open(&store, witness(), None, Box::new(|_| ())).unwrap();
-    Alone::lead(&ledger);
+    let ledger = founded(dir);
     for till in 0..grants {
         let grant = Attestation::Grant(Grant {
             till: secret(&format!("till {till}")).public(),

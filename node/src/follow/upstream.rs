@@ -13,7 +13,7 @@ use proto::signing::SecretKey;
 use proto::wire::v1::append_response::Answer;
 use proto::wire::{AppendAnswer, read, v1, write};
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -21,7 +21,7 @@ use tonic_types::StatusExt as _;
 use crate::ledger::Outcome;
 use crate::order::Leadership;
 use crate::peer::Peer;
-use crate::sequencer::{Condition, Decided, Sequencer, StopReason, Unavailable};
+use crate::sequencer::{Condition, Decided, QUEUE_ENTRIES_MAX, Sequencer, StopReason, Unavailable};
 use crate::service::{CallError, NOT_LEADING};
 
 /// How long an entry that nobody takes is offered again: an election takes about a second.
@@ -53,6 +53,8 @@ pub struct Upstream {
     secret: SecretKey,
     leadership: Option<watch::Receiver<Leadership>>,
     peers: Arc<Mutex<Known>>,
+    /// As many entries wait here for whoever leads as may wait there.
+    places: Arc<Semaphore>,
 }
 
 /// The ways to the voting members of the roster with this hash; of none yet.
@@ -72,6 +74,7 @@ impl Upstream {
             secret,
             leadership,
             peers: Arc::default(),
+            places: Arc::new(Semaphore::new(QUEUE_ENTRIES_MAX)),
         }
     }
 
@@ -84,8 +87,10 @@ impl Upstream {
     /// Passes an append on. The same bytes may be sent again: they get the first answer again.
     ///
     /// # Errors
-    /// The leader's own status, or that none can be reached.
+    /// The leader's own status, or that none can be reached, or that too many wait here already.
     pub async fn append(&self, append: &v1::AppendRequest) -> Result<v1::AppendResponse, Status> {
+        let full = |_| CallError::from(Unavailable::QueueFull);
+        let _place = self.places.try_acquire().map_err(full)?;
         let answer = self.forward(append).await?;
         if let Some(wanted) = size_with(&answer) {
             self.catch_up(wanted).await;
@@ -274,4 +279,40 @@ fn is_out_of_reach(status: &Status) -> bool {
         Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
     );
     status.code() == Code::Unavailable || is_silence && status.details().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::example::{first_roster, origin, secret, witness};
+    use crate::sequencer::{found, open};
+    use crate::store::{Store, StoreOptions};
+
+    fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        matches!(future.poll(&mut context), Poll::Pending)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_passes_on_lets_as_many_wait_as_who_leads() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
+        let ledger = open(&store, witness(), None, Box::new(|_| ())).unwrap();
+        let upstream = Upstream::new(ledger.clone(), secret("amc"), None);
+
+        let append = v1::AppendRequest::default();
+        let waits = || Box::pin(upstream.append(&append));
+        let mut waiting: Vec<_> = (0..QUEUE_ENTRIES_MAX).map(|_| waits()).collect();
+        assert!(waiting.iter_mut().all(|it| is_pending(it.as_mut())));
+        let refused = waits().await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        drop(waiting.pop());
+        assert!(is_pending(waits().as_mut()));
+        drop(waiting);
+        ledger.stop();
+    }
 }
