@@ -62,7 +62,8 @@ pub struct Outbound<'a> {
     pub member: &'a MemberName,
     /// The method, as the schema names it.
     pub method: &'static str,
-    /// The encoded request.
+    /// The encoded request. An append that shares a stream with others leaves in an envelope that adds
+    /// its number in the stream.
     pub request: &'a [u8],
 }
 
