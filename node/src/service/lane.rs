@@ -115,8 +115,9 @@ async fn run<A, F>(
     let mut unreadable = None;
     while let Ok(place) = places.clone().acquire_owned().await {
         let next = tokio::select! {
-            next = appends.next() => next,
+            biased; // a node that stops takes nothing more, however much waits in the stream
             _ = stopping.wait_for(|stopping| *stopping) => None,
+            next = appends.next() => next,
         };
         let message = match next {
             Some(Ok(message)) => message,
@@ -235,9 +236,8 @@ mod tests {
         scene.inbound.send(append(1)).unwrap();
         settled().await;
         scene.stop.send_replace(true);
-        settled().await;
-        scene.inbound.send(append(2)).unwrap();
-        scene.may_end.add_permits(2);
+        (2..40).for_each(|number| scene.inbound.send(append(number)).unwrap());
+        scene.may_end.add_permits(40);
         assert_eq!(scene.answers.next().await.unwrap().unwrap().number, 1);
         assert!(scene.answers.next().await.is_none());
     }
