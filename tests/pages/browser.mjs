@@ -35,6 +35,8 @@ export async function withBrowser(executablePath, use) {
 export async function openPage(browser, address, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 900 }, ...options });
   const page = await context.newPage();
+  // Choices of files are caught from the start: a browser told to with the key itself may be too late.
+  page.on("filechooser", () => {});
   const [requested, complaints] = [[], []];
   page.on("request", (request) => requested.push(request.url()));
   page.on("pageerror", (error) => complaints.push(String(error)));
