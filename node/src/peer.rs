@@ -2,6 +2,8 @@
 //!
 //! Nothing that comes back is believed here.
 
+pub(crate) mod names;
+
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -106,7 +108,7 @@ pub fn channel(key: PublicKey, address: &Address, secret: &SecretKey) -> Result<
     let dial = tower::service_fn(move |_: http::Uri| {
         let (connector, name, address) = (connector.clone(), name.clone(), address.clone());
         async move {
-            let tcp = connect(address).await?;
+            let tcp = connect(&address).await?;
             connector.connect(name, tcp).await.map(TokioIo::new)
         }
     });
@@ -122,11 +124,7 @@ pub fn channel(key: PublicKey, address: &Address, secret: &SecretKey) -> Result<
 use crate::simulation::network::connect;
 
 #[cfg(not(test))]
-async fn connect(address: String) -> std::io::Result<tokio::net::TcpStream> {
-    let tcp = tokio::net::TcpStream::connect(address).await?;
-    tcp.set_nodelay(true)?;
-    Ok(tcp)
-}
+use self::names::dial as connect;
 
 impl Peer {
     /// Prepares the way to `member`, which must hold `key`, as the owner of `secret`.

@@ -208,7 +208,12 @@ pub(crate) fn run() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let output = cli.output.unwrap_or_else(Format::usual);
     let answer = match runtime(&cli.command) {
-        Ok(runtime) => runtime.block_on(answer(cli.command, output, &matches)),
+        Ok(runtime) => {
+            let answer = runtime.block_on(answer(cli.command, output, &matches));
+            // The name of a node that is down may still be looked up, for half a minute or more.
+            runtime.shutdown_background();
+            answer
+        }
         Err(_) => Err(Failed {
             kind: FailureKind::Unavailable,
             message: "the system gives no threads to work with".to_owned(),

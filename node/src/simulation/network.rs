@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::machine;
+use crate::peer::names::dial;
 
 /// Connections that wait to be let in.
 const WAITING_MAX: usize = 16;
@@ -25,7 +26,7 @@ pub(crate) enum Tcp {
 pub(crate) type Incoming = ReceiverStream<io::Result<(turmoil::net::TcpStream, Option<IpAddr>)>>;
 
 /// Dials where this thread's network is.
-pub(crate) async fn connect(address: String) -> io::Result<Tcp> {
+pub(crate) async fn connect(address: &str) -> io::Result<Tcp> {
     if machine::is_simulated() {
         let unreadable = |_| io::Error::from(io::ErrorKind::InvalidInput);
         let address: SocketAddr = address.parse().map_err(unreadable)?;
@@ -33,9 +34,7 @@ pub(crate) async fn connect(address: String) -> io::Result<Tcp> {
             turmoil::net::TcpStream::connect(address).await?,
         ));
     }
-    let tcp = tokio::net::TcpStream::connect(address).await?;
-    tcp.set_nodelay(true)?;
-    Ok(Tcp::Real(tcp))
+    Ok(Tcp::Real(dial(address).await?))
 }
 
 /// Listens on the simulated host that calls this, until the stream is dropped.
