@@ -28,11 +28,15 @@ const HOW: [(&str, &str); 3] = [
 ];
 
 /// Runs the calling test of this program again, in a process whose clock can be moved, and takes
-/// its failure for the own. Where there is no libfaketime, says that it is skipped.
+/// its failure for the own. `path` is the test's, from the program on, as `module_path!` begins it.
+/// Where there is no libfaketime, says that it is skipped.
 ///
 /// # Panics
 /// When the test fails.
-pub fn run_shifted(test: &str) {
+pub fn run_shifted(path: &str) {
+    let (_, test) = path
+        .split_once("::")
+        .expect("a test's path begins with its program");
     let Some(preload) = library() else {
         println!("skipped: scenarios whose clock is moved: need faketime (package faketime)");
         return;
