@@ -25,6 +25,7 @@ mod network;
 pub mod record;
 mod refused;
 mod running;
+mod runtime;
 mod tail;
 mod type_config;
 

@@ -28,6 +28,7 @@ use super::machine::Machine;
 use super::mandate::Mandates;
 use super::network::Links;
 use super::refused::Refusals;
+use super::runtime::EngineRuntime;
 use super::{
     Applied, CommittedLeaderId, EngineId, LogId, Membership, Record, Seat, TypeConfig, Vote,
 };
@@ -66,7 +67,7 @@ pub enum EngineError {
     /// What it has on the disk cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The log's writer cannot be started.
+    /// A thread of the engine cannot be started.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The engine itself says no.
@@ -95,6 +96,7 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     raft: EngineRaft,
+    runtime: EngineRuntime,
     id: EngineId,
     name: MemberName,
     secret: SecretKey,
@@ -156,11 +158,11 @@ impl Engine {
             id,
         };
         let config = Arc::new(config(heartbeat).validate().map_err(said)?);
-        let raft = Raft::new(id, config, links, log, machine)
-            .await
-            .map_err(said)?;
+        let runtime = EngineRuntime::start()?;
+        let raft = runtime.spawn(Raft::new(id, config, links, log, machine));
         let engine = Self(Arc::new(Inner {
-            raft,
+            raft: raft.await.map_err(said)?.map_err(said)?,
+            runtime,
             id,
             name,
             secret,
@@ -450,10 +452,10 @@ impl Orderer for Engine {
     }
 
     fn propose(&self, term: u64, record: Bytes, lost: Lost) {
-        let engine = self.clone();
-        tokio::spawn(async move {
+        let raft = self.raft().clone();
+        self.0.runtime.spawn(async move {
             let (responder, ordered) = ProgressResponder::complete_only();
-            let write = engine.raft().write(Record::new(record));
+            let write = raft.write(Record::new(record));
             let write = write
                 .responder(responder)
                 .with_leader(CommittedLeaderId::new(term));

@@ -128,7 +128,8 @@ async fn run<A, F>(
             None => break,
         };
         while under_way.try_join_next().is_some() {}
-        let (answered, outbound) = (answer(message), outbound.clone());
+        // In a box: a task is moved several times, and this is most of what is in it.
+        let (answered, outbound) = (Box::pin(answer(message)), outbound.clone());
         under_way.spawn(async move {
             // Fails when nobody waits any more.
             let _ = outbound.send(Ok(answered.await)).await;

@@ -105,7 +105,8 @@ impl Ledger {
             // The signature is left to whoever leads: the connection shows whose append it is.
             check_form(&append, issuer)?;
         }
-        match upstream.append(message).await {
+        // In a box: a leader's appends need no room for it.
+        match Box::pin(upstream.append(message)).await {
             Err(_) if upstream.leads() => {
                 let append = read::append(message, issuer).map_err(CallError::Malformed)?;
                 Ok(self.append(append, issuer).await?)
