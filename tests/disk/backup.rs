@@ -8,19 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use client::session::Session;
 use proto::checkpoint::Checkpoint;
 use proto::ids::{LeafIndex, MemberName};
-use proto::roster::Roster;
 use proto::signing::SecretKey;
-use proto::wire::AppendAnswer;
 use serde::Deserialize;
 use tests::answers::answer;
 use tests::binary::{scratch_folder, vitrail_node};
 use tests::nodes::Nodes;
 use tests::process::{NodeProcess, copy_folder};
 use tests::replicated::{all_voting, reaches};
-use tests::workload::{Ground, fresh_slots};
+use tests::workload::Ground;
 
 /// How long something may take to become so, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,16 +66,6 @@ fn back_up(nodes: &Nodes, member: &str, folder: &Path) -> BackedUp {
     serde_json::from_str(&said).unwrap()
 }
 
-async fn claim(session: &Session, ground: &Ground, till: &SecretKey, roster: &Roster) -> LeafIndex {
-    let claim = ground.claim(till, &fresh_slots(1));
-    let payload = Some((&claim.payload, &claim.salt));
-    let answer = session.home().append(&claim.entry, payload).await.unwrap();
-    let AppendAnswer::Accepted(receipt) = answer else {
-        panic!("a claim of a free slot is refused");
-    };
-    receipt.verify(roster, &mut |_| {}).unwrap().index
-}
-
 /// Claims through a member's node for as long as it is not told to end.
 fn under_load(nodes: &Nodes, ground: &Ground, till: &SecretKey) -> Load {
     let ends = Arc::new(AtomicBool::new(false));
@@ -87,7 +74,7 @@ fn under_load(nodes: &Nodes, ground: &Ground, till: &SecretKey) -> Load {
     let claims = tokio::spawn(async move {
         let mut newest = LeafIndex::new(0);
         while !told.load(Ordering::Relaxed) {
-            newest = claim(&session, &ground, &till, &roster).await;
+            newest = ground.claim_at(&session, &till, &roster).await;
         }
         newest
     });
@@ -205,7 +192,8 @@ async fn a_node_is_backed_up_under_load_and_comes_back_from_it_without_a_second_
     assert!(code == 1 && refused.contains("not empty"), "{refused}");
 
     // The node goes on and signs, the others know of it, and then everything of it is lost.
-    let later = claim(&nodes.session("alpha", till), &ground, till, &roster).await;
+    let alpha = nodes.session("alpha", till);
+    let later = ground.claim_at(&alpha, till, &roster).await;
     assert!(later > newest);
     has_cosigned(&nodes, "alpha", later.get() + 1);
     nodes.kill("alpha");
@@ -216,12 +204,8 @@ async fn a_node_is_backed_up_under_load_and_comes_back_from_it_without_a_second_
     );
     fs::remove_dir_all(nodes.folder("alpha").join("data")).unwrap();
 
-    is_restored(
-        &nodes,
-        &backup,
-        &folder.path().join("damaged"),
-        second.entries,
-    );
+    let damaged = folder.path().join("damaged");
+    is_restored(&nodes, &backup, &damaged, second.entries);
 
     // One remembers what it had signed: it begins a new life, and signs nothing before a quorum has
     // been heard.
@@ -237,7 +221,8 @@ async fn a_node_is_backed_up_under_load_and_comes_back_from_it_without_a_second_
     }
     becomes_ready(nodes.node("alpha"));
 
-    let newest = claim(&nodes.session("alpha", till), &ground, till, &roster).await;
+    let alpha = nodes.session("alpha", till);
+    let newest = ground.claim_at(&alpha, till, &roster).await;
     assert!(newest > later);
     let roots = all_reach(&nodes, till, newest).await;
     let of_backup = [second.log_root, second.map_root];

@@ -5,17 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use client::session::Session;
-use proto::ids::{LeafIndex, MemberName};
-use proto::roster::Roster;
-use proto::signing::SecretKey;
-use proto::wire::AppendAnswer;
+use proto::ids::MemberName;
 use serde::Deserialize;
 use tests::answers::answer;
 use tests::binary::vitrail_node;
 use tests::nodes::Nodes;
 use tests::replicated::{all_voting, reaches};
-use tests::workload::{Ground, fresh_slots};
+use tests::workload::Ground;
 
 /// How often the federation is asked how it is.
 const POLL: Duration = Duration::from_millis(200);
@@ -94,17 +90,6 @@ fn settled(nodes: &Nodes, member: &str, is_settled: impl Fn(&Status) -> bool) ->
     }
 }
 
-/// Claims a fresh slot at a member's node, and verifies the receipt.
-async fn claim(session: &Session, ground: &Ground, till: &SecretKey, roster: &Roster) -> LeafIndex {
-    let claim = ground.claim(till, &fresh_slots(1));
-    let payload = Some((&claim.payload, &claim.salt));
-    let answer = session.home().append(&claim.entry, payload).await.unwrap();
-    let AppendAnswer::Accepted(receipt) = answer else {
-        panic!("a claim of a free slot is refused");
-    };
-    receipt.verify(roster, &mut |_| {}).unwrap().index
-}
-
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for item in fs::read_dir(from).unwrap() {
@@ -140,7 +125,7 @@ async fn a_node_comes_back_from_an_old_backup_and_another_from_nothing() {
     copy(&data, &backup);
     nodes.start(&alpha, &[]);
     for _ in 0..3 {
-        claim(&founder, &ground, till, &roster).await;
+        ground.claim_at(&founder, till, &roster).await;
     }
     let signed = settled(&nodes, "cnam", Status::is_whole).size;
     nodes.kill("alpha");
@@ -153,7 +138,8 @@ async fn a_node_comes_back_from_an_old_backup_and_another_from_nothing() {
     assert!(log.contains("begins a new life"), "{log}");
     let back = settled(&nodes, "cnam", Status::is_whole);
     assert!(back.member("alpha").cosigned >= Some(signed));
-    claim(&nodes.session("alpha", till), &ground, till, &roster).await;
+    let session = nodes.session("alpha", till);
+    ground.claim_at(&session, till, &roster).await;
     let signed = settled(&nodes, "cnam", Status::is_whole).size;
 
     // Nothing is rebuilt over a ledger.
@@ -164,7 +150,7 @@ async fn a_node_comes_back_from_an_old_backup_and_another_from_nothing() {
     assert!(!is_done && refused.contains("already"), "{refused}");
 
     fs::remove_dir_all(nodes.folder("beta").join("data")).unwrap();
-    let newest = claim(&founder, &ground, till, &roster).await;
+    let newest = ground.claim_at(&founder, till, &roster).await;
     let (is_done, said, failed) = operator(&nodes, &["rebuild"], "beta");
     assert!(is_done, "{failed}");
     let rebuilt: Rebuilt = serde_json::from_str(&said).unwrap();
@@ -173,7 +159,8 @@ async fn a_node_comes_back_from_an_old_backup_and_another_from_nothing() {
 
     nodes.start(&"beta".parse().unwrap(), &[]);
     settled(&nodes, "cnam", Status::is_whole);
-    let newest = claim(&nodes.session("beta", till), &ground, till, &roster).await;
+    let session = nodes.session("beta", till);
+    let newest = ground.claim_at(&session, till, &roster).await;
     for member in ["cnam", "alpha", "beta", "opticians"] {
         let checkpoint = reaches(&nodes.session(member, till), newest.get() + 1).await;
         checkpoint.verify(&roster).unwrap();

@@ -2,27 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use client::session::Session;
 use proto::ids::LeafIndex;
-use proto::roster::Roster;
 use proto::signing::SecretKey;
-use proto::wire::AppendAnswer;
 use tests::nodes::Nodes;
 use tests::replicated::{all_voting, reaches};
-use tests::workload::{Ground, fresh_slots};
+use tests::workload::Ground;
 
 const MEMBERS: [&str; 4] = ["cnam", "alpha", "beta", "opticians"];
-
-/// Claims a fresh slot at a member's node, and verifies the receipt.
-async fn claim(session: &Session, ground: &Ground, till: &SecretKey, roster: &Roster) -> LeafIndex {
-    let claim = ground.claim(till, &fresh_slots(1));
-    let payload = Some((&claim.payload, &claim.salt));
-    let answer = session.home().append(&claim.entry, payload).await.unwrap();
-    let AppendAnswer::Accepted(receipt) = answer else {
-        panic!("a claim of a free slot is refused");
-    };
-    receipt.verify(roster, &mut |_| {}).unwrap().index
-}
 
 /// All these members come to this size, and to the same roots.
 async fn agree(nodes: &Nodes, members: &[&str], key: &SecretKey, size: u64) {
@@ -49,13 +35,15 @@ async fn four_members_order_one_ledger_and_go_on_without_their_leader() {
 
     let mut newest = LeafIndex::new(0);
     for member in MEMBERS {
-        newest = claim(&nodes.session(member, till), &ground, till, &roster).await;
+        let session = nodes.session(member, till);
+        newest = ground.claim_at(&session, till, &roster).await;
     }
     agree(&nodes, &MEMBERS, till, newest.get() + 1).await;
 
     nodes.kill("cnam");
     for member in &MEMBERS[1..] {
-        newest = claim(&nodes.session(member, till), &ground, till, &roster).await;
+        let session = nodes.session(member, till);
+        newest = ground.claim_at(&session, till, &roster).await;
     }
     agree(&nodes, &MEMBERS[1..], till, newest.get() + 1).await;
 

@@ -16,9 +16,11 @@ use proto::hash::Hash;
 use proto::ids::{Cents, CoverageKey, LeafIndex, Origin, RequestId, SlotKey};
 use proto::lpp::{GroupedCode, LppCode};
 use proto::renewal::EarlyRenewal;
+use proto::roster::Roster;
 use proto::seal::{self, LppCodeSalt, Salt, SealedPayload};
 use proto::signing::SecretKey;
 use proto::token::{ContractToken, SealingSecret};
+use proto::wire::AppendAnswer;
 
 use crate::federation::{Federation, accepted};
 use crate::process::NodeProcess;
@@ -137,6 +139,20 @@ impl Ground {
             payload,
             salt,
         }
+    }
+
+    /// Claims a fresh slot at a node, and verifies the receipt by this roster.
+    ///
+    /// # Panics
+    /// When it is not accepted, or its receipt does not verify.
+    pub async fn claim_at(&self, node: &Session, till: &SecretKey, roster: &Roster) -> LeafIndex {
+        let claim = self.claim(till, &fresh_slots(1));
+        let payload = Some((&claim.payload, &claim.salt));
+        let answer = node.home().append(&claim.entry, payload).await.unwrap();
+        let AppendAnswer::Accepted(receipt) = answer else {
+            panic!("a claim of a free slot is refused");
+        };
+        receipt.verify(roster, &mut |_| {}).unwrap().index
     }
 
     /// `count` claims of fresh slots, signed on all cores, each till's in a list of its own.
