@@ -43,6 +43,7 @@ impl EngineRuntime {
         })
     }
 
+    /// Begins a task on its thread, whoever calls.
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
