@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use client::session::Session;
 use client::system;
+use node::peer::Peer;
 use proto::attestation::Attestation;
 use proto::checkpoint::SignedCheckpoint;
 use proto::entry::{Entry, VerifiedEntry};
@@ -13,6 +14,7 @@ use proto::ids::{MemberName, RequestId};
 use proto::roster::{Member, MemberChange, Roster, SignedRoster};
 use proto::signing::SecretKey;
 use proto::wire::AppendAnswer;
+use proto::wire::status::NodeStatus;
 use tokio::task::block_in_place;
 
 use crate::federation::cnam;
@@ -84,7 +86,27 @@ async fn let_vote(nodes: &mut Nodes) {
     };
     let taken = tokio::time::timeout(AGREED_MAX, taken).await;
     taken.expect("the members are given their votes");
+    seats_vote(&roster, &secret).await;
     nodes.federation.roster = roster;
+}
+
+/// Returns once each voting member's node knows that all of them vote in the ordering engine: before
+/// that nobody can take over from who leads.
+async fn seats_vote(roster: &Roster, secret: &SecretKey) {
+    let want = roster.voting_members().count();
+    for peer in Peer::voting(roster, secret).unwrap() {
+        let all_vote = async {
+            while peer.status().await.map_or(0, |it| voting_seats(&it)) < want {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let voted = tokio::time::timeout(AGREED_MAX, all_vote).await;
+        voted.expect("the members' nodes vote");
+    }
+}
+
+fn voting_seats(status: &NodeStatus) -> usize {
+    status.seats.iter().filter(|seat| seat.votes).count()
 }
 
 /// The same roster with a vote for every member whose node runs, signed by the founder.
