@@ -1,5 +1,6 @@
 //! A small federation for the tests of this crate: four members, one of them voting.
 
+use std::fs;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
@@ -142,5 +143,22 @@ impl Orderer for Alone {
     fn propose(&self, _term: u64, record: Bytes, _lost: Lost) {
         let sequencer = self.sequencer.clone();
         tokio::spawn(async move { sequencer.ordered(record, Applied::default()).await });
+    }
+}
+
+/// Copies a data folder as a crash would leave it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for found in fs::read_dir(from).unwrap() {
+        let found = found.unwrap();
+        let to = to.join(found.file_name());
+        match found.file_type().unwrap().is_dir() {
+            true => copy_folder(&found.path(), &to),
+            // A node makes itself another one.
+            false if found.file_name() == "ballast" => {}
+            false => {
+                fs::copy(found.path(), to).unwrap();
+            }
+        }
     }
 }

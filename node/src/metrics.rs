@@ -35,6 +35,7 @@ pub struct Metrics {
     prepare_seconds: Histogram,
     commit_seconds: Histogram,
     syncs: Counter,
+    sync_seconds: Histogram,
     appends_waiting: Gauge,
     log_entries: Gauge<u64, AtomicU64>,
     checkpoint_age: Gauge<f64, AtomicU64>,
@@ -185,6 +186,7 @@ impl Metrics {
             prepare_seconds: seconds(),
             commit_seconds: seconds(),
             syncs: Counter::default(),
+            sync_seconds: seconds(),
             appends_waiting: Gauge::default(),
             log_entries: Gauge::default(),
             checkpoint_age: Gauge::default(),
@@ -232,8 +234,10 @@ impl Metrics {
         );
         let (prepare, commit) = (self.prepare_seconds.clone(), self.commit_seconds.clone());
         registry.register_with_unit("prepare", "From collected to cosigned", s.clone(), prepare);
-        registry.register_with_unit("commit", "From cosigned to durable", s.clone(), commit);
+        registry.register_with_unit("commit", "From cosigned to published", s.clone(), commit);
         registry.register("syncs", "Syncs of the store's files", self.syncs.clone());
+        let (what, sync) = ("How long each of them took", self.sync_seconds.clone());
+        registry.register_with_unit("sync", what, s.clone(), sync);
         let (waiting, age) = (self.appends_waiting.clone(), self.checkpoint_age.clone());
         registry.register(
             "appends_waiting",
@@ -318,7 +322,12 @@ impl Metrics {
         self.appends.get_or_create(&labels).inc();
     }
 
-    /// One batch became durable.
+    /// The store has synced one of its files.
+    pub fn synced(&self, took: Duration) {
+        self.sync_seconds.observe(took.as_secs_f64());
+    }
+
+    /// One batch came to the ledger.
     pub fn batch_committed(&self, report: &BatchReport) {
         self.batches.inc();
         self.batch_entries.observe(approximate(report.decided));
@@ -549,6 +558,7 @@ mod tests {
             prepared_in: Duration::from_millis(1),
             committed_in: Duration::from_millis(2),
         });
+        metrics.synced(Duration::from_millis(500));
         let waiting = metrics.append_waits();
         metrics.connection_opened();
         metrics.rpc_answered("/m", tonic::Code::Ok, Duration::from_millis(3));
@@ -560,6 +570,7 @@ mod tests {
             "vitrail_batches_total 1\n",
             "vitrail_batch_entries_sum 3.0\n",
             "vitrail_syncs_total 4\n",
+            "vitrail_sync_seconds_sum 0.5\n",
             "vitrail_appends_waiting 1\n",
             "vitrail_log_entries 7\n",
             "vitrail_checkpoint_age_seconds 1.5\n",

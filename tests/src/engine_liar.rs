@@ -31,6 +31,8 @@ use crate::workload::Prepared;
 /// How often a liar looks whether its node has its vote, and asks for votes again.
 const TRIES: usize = 60;
 const PAUSE: Duration = Duration::from_secs(1);
+/// By then a node at rest has on the disk what it has published.
+const SYNCED: Duration = Duration::from_millis(300);
 /// So many places after the last one nobody has any record.
 const FAR: u64 = 1_000;
 /// Every call has a deadline.
@@ -114,6 +116,7 @@ impl Liar {
             let newest = nodes.session("cnam", &till).home().checkpoint().await;
             let size = newest.unwrap().claimed().size.get();
             reaches(&nodes.session(name.as_str(), &till), size).await;
+            tokio::time::sleep(SYNCED).await;
             nodes.kill(name.as_str());
             if let Some(liar) = Self::read(&name, nodes, size) {
                 return liar;

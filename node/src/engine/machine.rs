@@ -127,7 +127,7 @@ impl Machine {
         let applied = Applied::from(meta);
         let header = manifest.header;
         if let Some(header) = &header {
-            self.store.save_header(header)?;
+            self.store.save_header(header);
         }
         self.store.save_applied(&applied)?;
         let gone_on = self.sequencer.installed(header).await;
@@ -255,7 +255,7 @@ mod tests {
         sequencer::found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
         let newest = store.recover().unwrap().unwrap().checkpoint;
         let first = header(&newest, 1, Hash::from_bytes([0; 32]));
-        store.save_header(&signed(first)).unwrap();
+        store.save_header(&signed(first));
         let ledger = sequencer::open(&store, witness(), None, Box::new(|_| ())).unwrap();
         let lies = Lies::default();
         let refusals = Refusals::new(data.path().to_owned(), lies.clone());

@@ -28,11 +28,13 @@ mod running;
 mod runtime;
 mod tail;
 mod type_config;
+mod unapplied;
 
 pub use self::gate::GateError;
 pub use self::log_store::DiskWork;
 pub use self::message::Manifest;
 pub use self::running::{Engine, EngineError, NotReady, Own};
+pub use self::unapplied::unapplied;
 
 pub use self::type_config::{
     Applied, CommittedLeaderId, EngineId, Entry, LeaderId, LogId, Membership, Payload, Record,

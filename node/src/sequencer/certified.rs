@@ -1,4 +1,4 @@
-//! What happens once a quorum vouches: the batch becomes durable, visible and answered.
+//! What happens once a quorum vouches: the batch comes to the ledger, is published and answered.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,7 +61,7 @@ impl Worker {
         is_same.then(verified).flatten()
     }
 
-    /// Makes a certified batch durable in the ledger, publishes it, and answers.
+    /// Brings a certified batch to the ledger, publishes it, and answers.
     fn commit(&mut self, pending: Pending, certificate: &VerifiedCheckpoint) {
         let Pending {
             prepared,
@@ -103,7 +103,7 @@ impl Worker {
             self.fail(&failure);
             return refuse_all(waiting, Unavailable::Stopped(failure.stop_reason()));
         }
-        // From here the batch is in the ledger, whatever happens to this process.
+        // From here the batch is in the ledger, or comes to it at the next start.
         let committed_in = started.elapsed();
         self.witness.settle_newer(&checkpoint);
         self.chain = Chain::after(header.claimed());

@@ -19,7 +19,7 @@ pub(super) struct Gathering {
 }
 
 /// Most certificates kept for batches still to come: more than the engine hands over at a time.
-const BROUGHT_MAX: usize = 256;
+pub(super) const BROUGHT_MAX: usize = 256;
 
 impl Gathering {
     /// Takes the lines of members that verify and are not older than what is held of the same

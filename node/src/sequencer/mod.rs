@@ -4,11 +4,14 @@
 //! leader:       collect -> decide -> grow -> sign header -> propose
 //! every member: check -> (ordered) -> lock -> cosign -> gather a quorum -> commit -> publish
 //! leader:       answer
+//! then:         sync
 //! ```
 //!
-//! Everything before `commit` is in memory and in the engine's log. What is published is certified
-//! by a quorum and durable here, whatever happens to this process: a client that lost its answer
-//! asks again and gets the first answer again.
+//! What is published is certified by a quorum and durable in the engine's log, whatever happens to
+//! this process: a client that lost its answer asks again and gets the first answer again. The
+//! ledger on the disk follows: `commit` brings a batch into it for whoever reads, and what has
+//! gathered in a few milliseconds is written and synced together, beside the batches that come
+//! after. A start applies again what the log has and the ledger has not, before it leads.
 
 mod accusation;
 mod catching_up;
@@ -20,6 +23,7 @@ mod ordering;
 mod recalling;
 mod replica;
 mod steps;
+mod syncing;
 mod trial;
 mod worker;
 
@@ -45,7 +49,7 @@ pub(crate) use self::accusation::of_refused;
 pub use self::catching_up::Taken;
 use self::catching_up::{Installed, Paged};
 pub use self::checking::{BatchFault, Blame};
-pub use self::opening::{FoundError, OpenError, found, open};
+pub use self::opening::{FoundError, OpenError, Unapplied, found, open};
 pub use self::ordering::{BATCH_SKEW_MS_MAX, Certified, Opinion};
 use self::ordering::{Checking, Ordered};
 use self::recalling::Recalled;
@@ -180,7 +184,7 @@ pub struct BatchReport {
     pub bytes: usize,
     /// From the first step to the last before `commit`.
     pub prepared_in: Duration,
-    /// The `commit` step alone: it ends when the disk has confirmed.
+    /// The `commit` step alone: it ends when the batch is in the ledger for whoever reads.
     pub committed_in: Duration,
 }
 

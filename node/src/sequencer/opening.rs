@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use proto::attestation::{
     Attestation, CLOCK_SKEW_MS_MAX, ORDER_SKEW_MS_MAX, ShapeError, State, roster_index,
 };
-use proto::checkpoint::{Checkpoint, CheckpointError};
+use proto::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use proto::entry::{Entry, EntryError, VerifiedEntry};
 use proto::ids::{LeafIndex, Origin, RequestId, UnixMillis};
 use proto::map::Crown;
@@ -18,10 +18,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::checking::Chain;
-use super::gathering::Gathering;
+use super::gathering::{BROUGHT_MAX, Gathering};
 use super::ordering::votes_alone;
 use super::recalling::Recalling;
 use super::steps::grow_from;
+use super::syncing::keep_durable;
 use super::worker::Worker;
 use super::{BatchObserver, CONTROL_MAX, Condition, QUEUE_ENTRIES_MAX, Sequencer, Shared};
 use crate::clock;
@@ -143,6 +144,31 @@ fn first_entry(
     Entry::sign(&header, origin, witness.secret())
 }
 
+/// What is known, at a start, of batches that the engine's log has and the ledger has not.
+#[derive(Debug, Default)]
+pub struct Unapplied {
+    /// What this member has signed last, or will: of these batches too where it votes alone, since
+    /// then they stay ordered.
+    pub lock: Option<SignedLock>,
+    /// What certifies the state before each of them; nobody has checked it yet.
+    pub certificates: Vec<SignedCheckpoint>,
+}
+
+impl Unapplied {
+    /// Takes a lock that is on a larger size than the one held.
+    pub fn lock_newer(&mut self, lock: SignedLock) {
+        if self.lock.is_none_or(|held| held.size < lock.size) {
+            self.lock = Some(lock);
+        }
+    }
+
+    /// Whether there are as many certificates as are kept.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.certificates.len() >= BROUGHT_MAX
+    }
+}
+
 /// Takes up a ledger: recomputes its roots from what is on disk, checks them against what was
 /// signed, and only then starts the thread that may sign more. Nothing is appended before it is
 /// [given its engine](Sequencer::attach). `lock` is what this node had signed last.
@@ -160,7 +186,11 @@ pub fn open(
 ) -> Result<Sequencer, OpenError> {
     let recovered = store.recover()?.ok_or(OpenError::Empty)?;
     let snapshot = Arc::new(first_snapshot(store, recovered)?);
-    take_up(store, witness, snapshot, lock, observer)
+    let unapplied = Unapplied {
+        lock,
+        ..Unapplied::default()
+    };
+    take_up(store, witness, snapshot, unapplied, observer)
 }
 
 /// Starts the thread over a state that was recovered, or brought up by pages.
@@ -168,7 +198,7 @@ pub(super) fn take_up(
     store: &Store,
     mut witness: Witness,
     snapshot: Arc<Snapshot>,
-    lock: Option<SignedLock>,
+    unapplied: Unapplied,
     observer: BatchObserver,
 ) -> Result<Sequencer, OpenError> {
     let roster = snapshot.roster();
@@ -179,7 +209,7 @@ pub(super) fn take_up(
     let vouched_at = snapshot.checkpoint().verify(roster)?.time();
     witness.not_before(vouched_at);
     witness.settle(snapshot.checkpoint().claimed());
-    if let Some(lock) = lock {
+    if let Some(lock) = unapplied.lock {
         witness.settle_lock(&lock.checkpoint(roster.origin()));
     }
     let header = store.last_header()?;
@@ -196,6 +226,7 @@ pub(super) fn take_up(
         snapshot,
         chain,
         came_by_pages,
+        certificates: unapplied.certificates,
     };
     Ok(start(store.clone(), witness, observer, begun))
 }
@@ -261,6 +292,7 @@ struct Begun {
     snapshot: Arc<Snapshot>,
     chain: Chain,
     came_by_pages: bool,
+    certificates: Vec<SignedCheckpoint>,
 }
 
 fn start(store: Store, witness: Witness, observer: BatchObserver, begun: Begun) -> Sequencer {
@@ -268,15 +300,20 @@ fn start(store: Store, witness: Witness, observer: BatchObserver, begun: Begun) 
         snapshot,
         chain,
         came_by_pages,
+        certificates,
     } = begun;
     let (inbox, appends) = mpsc::channel(QUEUE_ENTRIES_MAX);
     let (control, controls) = mpsc::channel(CONTROL_MAX);
     let (cosigned, own_cosignature) = watch::channel(None);
     let mut gathering = Gathering::default();
     gathering.add(snapshot.checkpoint(), snapshot.roster());
+    for certificate in certificates {
+        gathering.bring(certificate);
+    }
     let recalling = Recalling::begin(witness.name(), snapshot.roster());
     let shared = Arc::new(Shared::new(snapshot, Condition::Following));
     shared.recalling.send_replace(recalling.is_some());
+    keep_durable(store.clone(), &shared);
     let mut worker = Worker {
         inbox: appends,
         control: controls,

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Until a quorum has cosigned it a batch is in memory and in the engine's log, and nowhere else:
-//! the ledger on the disk holds what is certified. A member checks a batch when it arrives, before
+//! the ledger holds what is certified. On the disk it may be moments behind, since the log has what it lacks. A member checks a batch when it arrives, before
 //! its engine takes it, so that a batch with a lie in it is not ordered by honest members at all.
 
 use std::sync::Arc;
@@ -112,7 +112,7 @@ pub(super) struct Pending {
     pub(super) done: oneshot::Sender<Result<Certified, BatchFault>>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) prepared_in: Duration,
-    /// Whether this member is the only one that votes: its commit is then its lock.
+    /// Whether this member is the only one that votes: the engine's log is then its lock.
     pub(super) alone: bool,
 }
 
@@ -320,14 +320,13 @@ impl Worker {
 
     /// The chain after a batch that came by pages: it goes on, or begins anew at what a quorum
     /// vouches for. Anything else is left to a later batch.
-    fn rejoin(&mut self, header: &SignedHeader) -> Result<(), BatchFault> {
+    fn rejoin(&mut self, header: &SignedHeader) {
         let claimed = header.claimed();
         let snapshot = self.shared.snapshot();
         if self.chain.is_extended_by(claimed) || states(claimed, &snapshot) {
             self.chain = Chain::after(claimed);
-            self.store.save_header(header)?;
+            self.store.save_header(header);
         }
-        Ok(())
     }
 
     /// An ordered batch that does not follow what this node holds: it holds another one of a leader
@@ -355,8 +354,8 @@ impl Worker {
         let size = self.shared.snapshot().size();
         let has_come = |it: &mut Awaited| it.header.claimed().size <= size;
         if let Some(Awaited { header, done }) = self.awaited.take_if(has_come) {
-            let gone_on = self.rejoin(&header).map(|()| Certified::Before);
-            let _ = done.send(gone_on);
+            self.rejoin(&header);
+            let _ = done.send(Ok(Certified::Before));
         }
     }
 
@@ -410,7 +409,7 @@ impl Worker {
         let record = BatchRecord::from_bytes(record).map_err(BatchFault::Malformed)?;
         if self.holds(record.header.claimed()) {
             if self.came_by_pages {
-                self.rejoin(&record.header)?;
+                self.rejoin(&record.header);
             }
             return Ok(None);
         }
@@ -419,8 +418,8 @@ impl Worker {
         Ok(Some((prepared, Vec::new(), started.elapsed())))
     }
 
-    /// The lock is durable before the signature leaves. A member that votes alone locks by its
-    /// commit, and its signature leaves after that.
+    /// The lock is durable before the signature leaves. A member that votes alone locks by the record
+    /// in its engine's log, which nobody takes out again.
     fn cosign(&mut self, pending: Pending) {
         self.pending = Some(pending);
         self.sign_pending();
@@ -434,10 +433,11 @@ impl Worker {
         let Some(pending) = self.pending.take() else {
             return;
         };
-        let alone = pending.alone;
-        let past = !alone && self.witness.is_past(&pending.checkpoint);
-        if past {
-            tracing::error!(size = %pending.checkpoint.size, "an ordered batch is not cosigned");
+        let (alone, checkpoint) = (pending.alone, &pending.checkpoint);
+        let past = self.witness.is_past(checkpoint);
+        // One that is past by its size alone is applied again after a crash.
+        if self.witness.remembers(checkpoint).is_err() {
+            tracing::error!(size = %checkpoint.size, "an ordered batch is not cosigned");
         }
         if past || self.recalling.is_some() {
             self.pending = Some(pending);

@@ -32,13 +32,13 @@ use tokio::sync::{mpsc, watch};
 pub use self::faults::{ApplyError, PageError};
 use super::accusation::Accusation;
 use super::checking::verify_signatures;
-use super::opening::{OpenError, first_snapshot, take_up};
+use super::opening::{OpenError, Unapplied, first_snapshot, take_up};
 use super::steps::{Grown, GrownLog, commit_batch, grow_from, grow_map};
 use super::worker::{EXPIRY_INTERVAL, expire_answers};
 use super::{BatchObserver, Condition, Sequencer, Shared, StopReason};
 use crate::ledger::{Commit, GenesisError, ReplayError, genesis, replay};
 use crate::snapshot::Snapshot;
-use crate::store::{SignedLock, Store};
+use crate::store::Store;
 use crate::witness::Witness;
 
 /// What a page brought.
@@ -164,12 +164,12 @@ impl Replica {
     /// [`OpenError`]; [`OpenError::Empty`] before anything is published.
     pub fn into_sequencer(
         self,
-        lock: Option<SignedLock>,
+        unapplied: Unapplied,
         observer: BatchObserver,
     ) -> Result<Sequencer, OpenError> {
         let published = self.shared.is_some();
         let held = self.held.filter(|_| published).ok_or(OpenError::Empty)?;
-        take_up(&self.store, self.witness, held, lock, observer)
+        take_up(&self.store, self.witness, held, unapplied, observer)
     }
 
     /// A replica of what a voting member's node has published, to be brought further by pages.

@@ -170,6 +170,8 @@ pub(super) fn write_salts(
     })
 }
 
+/// Brings a batch to the ledger. One that was ordered is in the engine's log, so the ledger may be
+/// behind on the disk; not so for a roster, from which a start reads who this node is.
 pub(super) fn commit_batch(
     store: &Store,
     first: LeafIndex,
@@ -179,7 +181,7 @@ pub(super) fn commit_batch(
     checkpoint: &SignedCheckpoint,
     placed: Option<&Placed<'_>>,
 ) -> Result<(), StoreError> {
-    store.commit(&Writes {
+    let writes = Writes {
         first,
         entries: &commit.entries,
         tiles: &grown.tiles,
@@ -190,5 +192,9 @@ pub(super) fn commit_batch(
         checkpoint,
         applied: placed.map(|placed| placed.applied),
         header: placed.map(|placed| placed.header),
-    })
+    };
+    match placed {
+        Some(_) if commit.roster.is_none() => store.apply(&writes),
+        _ => store.commit(&writes),
+    }
 }

@@ -45,7 +45,8 @@ pub struct StepTimes {
     pub salted: Duration,
     /// What is to be signed durable.
     pub locked: Duration,
-    /// Cosigned, and durable in the ledger.
+    /// Cosigned, and durable in the ledger. A running node syncs several batches together, beside
+    /// those that come after.
     pub committed: Duration,
     /// Bytes of the record.
     pub bytes: usize,
@@ -209,6 +210,7 @@ impl Trial {
             certificate.signed(),
             Some(&placed),
         )?;
+        self.store.sync()?;
         self.witness.settle_newer(&checkpoint);
         self.chain = Chain::after(held.header.claimed());
         let (edge, crown) = (held.grown.edge, held.grown.map.crown().clone());

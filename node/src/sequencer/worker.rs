@@ -250,6 +250,9 @@ impl Worker {
     }
 
     fn end(&mut self) {
+        if let Err(error) = self.store.sync() {
+            tracing::warn!(%error, "the engine's log has what the ledger on the disk lacks");
+        }
         let reason = StopReason::ShuttingDown;
         self.shared.enter(Condition::Stopped(reason));
         let flight = self.flight.take().map(|flight| flight.waiting);

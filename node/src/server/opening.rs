@@ -70,6 +70,8 @@ impl Opened {
         let first = read_roster(&config.roster)?;
         refuse_evidence(&config.data)?;
         let store = open_store(config)?;
+        let observed = metrics.clone();
+        store.observe_syncs(Box::new(move |took| observed.synced(took)));
         let quotas = open_quotas(config)?.into();
         let (keys, replica) = replica(config, keys, &store, &first)?;
         Ok(Self {

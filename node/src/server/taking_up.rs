@@ -12,12 +12,12 @@ use super::keys::Keys;
 use super::{LEAD_WAIT, StartError};
 use crate::config::Config;
 use crate::cosigning::Cosigner;
-use crate::engine::{Engine, EngineId, Own};
+use crate::engine::{Engine, EngineId, Own, unapplied};
 use crate::follow::{FollowEnd, Following};
 use crate::metrics::Metrics;
 use crate::order::{Leadership, Orderer as _};
 use crate::recall;
-use crate::sequencer::{OpenError, Replica, Sequencer};
+use crate::sequencer::{OpenError, Replica, Sequencer, Unapplied};
 use crate::standing;
 use crate::store::{EngineState, SignedLock, Store};
 
@@ -51,11 +51,15 @@ impl Ledger {
             let following = following.counting(metrics.lies().clone());
             return Self::followed(config, store, following).await;
         }
-        let state = begin_engine(store, &config.data)?;
+        let (state, unapplied) = begin_engine(store, &config.data)?;
         let (replica, state) = remembered(config, secret, store, replica, state).await?;
         let counted = metrics.clone();
         let observer = Box::new(move |report: &_| counted.batch_committed(report));
-        let sequencer = replica.into_sequencer(state.lock, observer)?;
+        let unapplied = Unapplied {
+            lock: state.lock,
+            ..unapplied
+        };
+        let sequencer = replica.into_sequencer(unapplied, observer)?;
         let own = Own {
             data: config.data.clone(),
             lies: metrics.lies().clone(),
@@ -79,7 +83,7 @@ impl Ledger {
         mut following: Following,
     ) -> Result<Self, StartError> {
         let sequencer = following.published().await?;
-        let state = begin_engine(store, &config.data)?;
+        let (state, _) = begin_engine(store, &config.data)?;
         Ok(Self {
             sequencer,
             cosigner: following.cosigner(state.lock).map(Box::new),
@@ -163,13 +167,17 @@ async fn remembered(
     Ok((following.into_replica()?, state))
 }
 
-fn begin_engine(store: &Store, data: &Path) -> Result<EngineState, StartError> {
+/// What the engine has on the disk. Its log says more of what was signed than the lock there.
+fn begin_engine(store: &Store, data: &Path) -> Result<(EngineState, Unapplied), StartError> {
     let failed = |error| StartError::Store {
         path: data.to_owned(),
         error,
     };
     let fresh = EngineId::draw().map_err(|_| StartError::NoRandomness)?;
-    store.begin_engine(fresh).map_err(failed)
+    let mut state = store.begin_engine(fresh).map_err(failed)?;
+    let unapplied = unapplied(store, &state).map_err(failed)?;
+    state.lock = unapplied.lock;
+    Ok((state, unapplied))
 }
 
 /// Starts the engine and gives it to the sequencer. One that votes alone leads before it serves.

@@ -122,20 +122,3 @@ pub(super) fn config(ground: &Path, place: usize) -> Config {
     };
     Config::complete(&ground.join(MEMBERS[place]), settings).unwrap()
 }
-
-/// Copies the folders, so that a run has its own.
-pub(super) fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_folder(&entry.path(), &to),
-            // A node makes itself another one.
-            false if entry.file_name() == "ballast" => {}
-            false => {
-                fs::copy(entry.path(), to).unwrap();
-            }
-        }
-    }
-}

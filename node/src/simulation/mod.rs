@@ -32,6 +32,8 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use crate::example::copy_folder;
+
 /// How many seeds are run, unless `VITRAIL_SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 24;
 /// Seeds that once failed, and what they found.
@@ -93,7 +95,7 @@ fn a_process_of_its_own() {
     let ran = thread::spawn(move || {
         LATE_LOCKS.set(env::var_os(LATE).is_some());
         let folders = place();
-        federation::copy_folder(&ground, folders.path());
+        copy_folder(&ground, folders.path());
         run::run(seed, folders.path())
     });
     let (trace, ended) = ran.join().unwrap();

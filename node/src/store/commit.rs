@@ -1,8 +1,13 @@
 //! One commit: everything that a batch changes becomes durable at once, or not at all.
+//!
+//! A batch that the engine's log holds need not be durable here as well before it is answered: a
+//! crash that loses it has it applied again. Such batches are applied, gather for moments, and
+//! become durable together.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use proto::attestation::Attestation;
 use proto::batch::SignedHeader;
@@ -16,6 +21,7 @@ use proto::seal::{Salt, SealedPayload};
 use proto::tile::{ENTRIES_PER_CHUNK, Tile, TileId, encode_entry};
 
 use super::payloads::{Bundles, bundles};
+use super::unwritten::Batch;
 use super::vault::Mark;
 use super::{Store, StoreError, Stored, answer, engine, keys, lock};
 use crate::engine::Applied;
@@ -23,6 +29,20 @@ use crate::ledger::{Answered, RequestKey};
 
 /// The format that this code writes and reads.
 pub(super) const FORMAT_VERSION: u8 = 2;
+/// Most batches that are applied and not durable yet: after a crash a node applies them again
+/// before it serves.
+pub(super) const WAITING_MAX: u64 = 128;
+/// Most bytes of them: they are written at once, and readers of the file wait meanwhile.
+const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// When a batch is to be durable in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lasting {
+    /// Before its commit returns.
+    Now,
+    /// With the next sync: the engine's log has it.
+    Later,
+}
 
 /// What a commit writes. The caller has decided it, hashed it and signed its checkpoint.
 #[derive(Debug, Clone, Copy)]
@@ -160,6 +180,41 @@ impl Store {
     /// anything is written. [`StoreError::SyncFailed`] leaves open whether the batch is durable;
     /// after it every commit is refused with [`StoreError::Poisoned`], and reads go on.
     pub fn commit(&self, writes: &Writes<'_>) -> Result<(), StoreError> {
+        self.take(writes, Lasting::Now)
+    }
+
+    /// Applies a batch whose record is durable in the engine's log: from here on it is read, and
+    /// with the next [`sync`](Self::sync) it is durable here too. Records are not purged before
+    /// ([`purge_records`](Self::purge_records)).
+    ///
+    /// A batch with erasures is durable when this returns, and so is one after which more would wait
+    /// than may. Cost: one sync of the salts, unless they were [written ahead](Self::write_ahead).
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub fn apply(&self, writes: &Writes<'_>) -> Result<(), StoreError> {
+        self.take(writes, Lasting::Later)
+    }
+
+    /// Makes durable what was applied. Others go on applying meanwhile.
+    ///
+    /// Cost: one sync; nothing when nothing waits.
+    ///
+    /// # Errors
+    /// [`StoreError::SyncFailed`], after which every write is refused with
+    /// [`StoreError::Poisoned`], and reads go on.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        if !lock(&self.0.progress).waits() {
+            return Ok(());
+        }
+        self.write_and_sync([])?;
+        match &*lock(&self.0.writer) {
+            Writer::Ready(tail) => self.mark(tail),
+            Writer::NotRecovered | Writer::Poisoned => Ok(()),
+        }
+    }
+
+    fn take(&self, writes: &Writes<'_>, lasting: Lasting) -> Result<(), StoreError> {
         let mut writer = lock(&self.0.writer);
         let tail = writer.ready()?;
         self.refuse_after_failure()?;
@@ -175,7 +230,11 @@ impl Store {
             self.write_vault(&salts)
                 .map_err(|error| self.failed(error))?;
         }
-        match self.write(writes, batch, replaced, next) {
+        lock(&self.0.buckets).begin(TreeSize::new(writes.first.get()), replaced);
+        self.0.database.apply(batch);
+        lock(&self.0.progress).apply(next.size, writes.applied);
+        self.show(writes);
+        match self.complete(writes, lasting, next) {
             Ok(Some(tail)) => *writer = Writer::Ready(tail),
             Ok(None) => {}
             Err(error) => return Err(self.failed(error)),
@@ -183,34 +242,20 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a batch that was found right, and says where the next one goes: nowhere, when this
-    /// one is durable but what should follow it failed.
-    fn write(
+    /// Makes durable what was applied, if this batch may not wait, and says where the next one goes:
+    /// nowhere, when this one is durable but what should follow it failed.
+    fn complete(
         &self,
         writes: &Writes<'_>,
-        batch: sled::Batch,
-        replaced: Vec<(Prefix, Arc<Bucket>)>,
+        lasting: Lasting,
         mut tail: Tail,
     ) -> Result<Option<Tail>, StoreError> {
-        self.0
-            .database
-            .keep_reserve()
-            .map_err(StoreError::SyncFailed)?;
-        lock(&self.0.buckets).begin(TreeSize::new(writes.first.get()), replaced);
-        self.write_batches([batch])?;
-        self.sync_database()?;
-        // Durable before visible: from here the batch is in the ledger, whatever happens to this
-        // process. Only now do readers of the newest state get to see it.
-        self.show(writes);
-        // Not synced: after a power cut the mark before it still allows this size.
-        let reached = Mark {
-            durable: tail.size,
-            intended: tail.size,
-        };
-        self.0
-            .vault
-            .write_mark(reached)
-            .map_err(StoreError::SyncFailed)?;
+        let may_wait = lasting == Lasting::Later && writes.erased.is_empty();
+        if may_wait && self.has_room_in_memory() {
+            return Ok(Some(tail));
+        }
+        self.write_and_sync([])?;
+        self.mark(&tail)?;
         match self.erase_salts(writes.erased) {
             Ok(()) => {
                 tail.carried_out = writes.erased.to_vec();
@@ -224,12 +269,29 @@ impl Store {
         }
     }
 
+    fn has_room_in_memory(&self) -> bool {
+        let waiting = lock(&self.0.progress).waiting();
+        waiting < WAITING_MAX && self.0.database.unwritten_bytes() < WAITING_BYTES_MAX
+    }
+
+    /// Says outside of the database how far it is. Not synced: after a power cut the mark before it
+    /// allows the same sizes.
+    fn mark(&self, tail: &Tail) -> Result<(), StoreError> {
+        let ahead = tail.ahead.map_or(tail.size, |ahead| ahead.size);
+        let mark = Mark {
+            durable: lock(&self.0.progress).durable_size(),
+            intended: ahead.max(tail.size),
+        };
+        let written = self.0.vault.write_mark(mark);
+        written.map_err(|error| self.failed(StoreError::SyncFailed(error)))
+    }
+
     /// A salt without its entry is harmless, an entry without its salt has lost its payload: so
     /// salts are durable first. The mark goes with them: without it, what a broken byte takes
     /// back would not be missed.
     fn write_vault(&self, salts: &Salts<'_>) -> Result<(), StoreError> {
         let mark = Mark {
-            durable: TreeSize::new(salts.first.get()),
+            durable: lock(&self.0.progress).durable_size(),
             intended: salts.size,
         };
         let vault = &self.0.vault;
@@ -241,38 +303,37 @@ impl Store {
         synced.map_err(StoreError::SyncFailed)
     }
 
-    /// Brings batches to the database's file; the sync after it makes them durable.
-    pub(super) fn write_batches(
+    /// Makes batches durable, and all that was applied before them.
+    pub(super) fn write_and_sync(
         &self,
-        batches: impl IntoIterator<Item = sled::Batch>,
+        batches: impl IntoIterator<Item = Batch>,
     ) -> Result<(), StoreError> {
-        let mut batches = batches.into_iter();
-        let applied = batches.try_for_each(|batch| self.0.database.apply(batch));
-        let flushed = applied.and_then(|()| self.0.database.flush());
-        flushed.map_err(|error| StoreError::SyncFailed(io_error(error)))
+        self.refuse_after_failure()?;
+        let reached = lock(&self.0.progress).newest();
+        for batch in batches {
+            self.0.database.apply(batch);
+        }
+        let written = self.0.database.write();
+        written.map_err(|error| self.failed(StoreError::SyncFailed(io_error(error))))?;
+        self.sync_database()?;
+        lock(&self.0.progress).became_durable(reached);
+        Ok(())
     }
 
-    /// Makes what was flushed durable.
+    /// Makes what was written durable.
     ///
     /// One at a time: the system reports a write that failed to one of its callers alone, and
     /// another one that syncs beside it is told that all is well.
-    pub(super) fn sync_database(&self) -> Result<(), StoreError> {
-        let mut failed = lock(&self.0.failed);
-        if *failed {
-            return Err(StoreError::Poisoned);
-        }
-        *failed = true;
-        self.0
-            .syncs
-            .sync(self.0.database.file())
-            .map_err(StoreError::SyncFailed)?;
-        *failed = false;
-        Ok(())
+    fn sync_database(&self) -> Result<(), StoreError> {
+        let _one = lock(&self.0.syncing);
+        self.refuse_after_failure()?;
+        let synced = self.0.syncs.sync(self.0.database.file());
+        synced.map_err(|error| self.failed(StoreError::SyncFailed(error)))
     }
 
     /// Ledger and engine share one file: what failed for one is not durable for the other.
     pub(super) fn refuse_after_failure(&self) -> Result<(), StoreError> {
-        match *lock(&self.0.failed) {
+        match self.0.failed.load(Ordering::Acquire) {
             true => Err(StoreError::Poisoned),
             false => Ok(()),
         }
@@ -280,7 +341,7 @@ impl Store {
 
     /// Notes that a write or sync failed, for whoever writes next.
     pub(super) fn failed(&self, error: StoreError) -> StoreError {
-        *lock(&self.0.failed) = true;
+        self.0.failed.store(true, Ordering::Release);
         error
     }
 
@@ -382,12 +443,8 @@ fn in_place(writes: &Writes<'_>, tail: &Tail) -> Result<(), StoreError> {
 
 /// The one database batch of a commit, and the end of what is stored after it. `left` is what
 /// erasures leave of earlier payloads.
-fn batch_of(
-    writes: &Writes<'_>,
-    left: Bundles,
-    tail: &Tail,
-) -> Result<(sled::Batch, Tail), StoreError> {
-    let mut batch = sled::Batch::default();
+fn batch_of(writes: &Writes<'_>, left: Bundles, tail: &Tail) -> Result<(Batch, Tail), StoreError> {
+    let mut batch = Batch::default();
     let tail = append_entries(writes.entries, tail, &mut batch)?;
     for (id, tile) in writes.tiles {
         batch.insert(&keys::tile(*id), tile.to_bytes());
@@ -439,7 +496,7 @@ fn batch_of(
 fn append_entries(
     entries: &[VerifiedEntry],
     tail: &Tail,
-    batch: &mut sled::Batch,
+    batch: &mut Batch,
 ) -> Result<Tail, StoreError> {
     let mut tail = Tail {
         ahead: None,
@@ -497,12 +554,9 @@ impl Store {
 
     /// Takes note of a batch that came to the ledger by pages. Not synced: after a power cut the
     /// engine hands it over again.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub fn save_header(&self, header: &SignedHeader) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
+    pub fn save_header(&self, header: &SignedHeader) {
+        let mut batch = Batch::default();
         batch.insert(keys::BATCH_HEADER, header.to_bytes());
-        self.0.database.apply(batch)
+        self.0.database.apply(batch);
     }
 }

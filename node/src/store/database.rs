@@ -5,17 +5,18 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::ops::{Range, RangeInclusive};
+use std::ops::{Bound, Range, RangeBounds, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use sled::{Batch, Db, IVec};
+use sled::{Db, IVec};
 
 use super::disk::sync_folder;
 use super::reserve::SegmentReserve;
+use super::unwritten::{Batch, Layer, Unwritten, merged};
 use super::{StoreError, Stored};
 
 /// The database puts a page above a quarter of this into a file of its own, which it never syncs.
@@ -27,13 +28,16 @@ const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// One open database: one tree, and its file once more, since nobody but us syncs it.
+/// One open database: one tree, what is newer than its file, and that file once more, since nobody
+/// but us syncs it.
 pub(super) struct Database {
     /// Taken only to be dropped.
     tree: Option<Db>,
+    unwritten: RwLock<Unwritten>,
     /// Held while the database is open; the last to go.
     _lock: Option<File>,
     file: File,
+    /// Held by whoever writes to the file.
     reserve: Mutex<Option<SegmentReserve>>,
 }
 
@@ -55,16 +59,11 @@ impl Database {
         sync_folder(dir)?;
         Ok(Self {
             tree: Some(tree),
+            unwritten: RwLock::default(),
             _lock: Some(lock),
             file,
             reserve: Mutex::new(Some(reserve)),
         })
-    }
-
-    /// Keeps room ahead of what is written. Call it between two commits.
-    pub(super) fn keep_reserve(&self) -> io::Result<()> {
-        let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
-        reserve.as_mut().map_or(Ok(()), SegmentReserve::keep)
     }
 
     /// The file, to be synced.
@@ -74,7 +73,8 @@ impl Database {
 
     /// The value under a key.
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        contained(|| Ok(self.tree()?.get(key)?))
+        let newer = self.unwritten().find(key);
+        newer.map_or_else(|| contained(|| Ok(self.tree()?.get(key)?)), Ok)
     }
 
     /// The keys and values under a prefix, in the order of the keys. The first error is the last
@@ -83,15 +83,25 @@ impl Database {
         &self,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<> {
-        until_an_error(self.tree().map(|tree| tree.scan_prefix(prefix)))
+        self.range((Bound::Included(prefix.to_vec()), after(prefix)))
     }
 
-    /// The last key of a range, and its value.
+    fn range<R: RangeBounds<Vec<u8>>>(
+        &self,
+        range: R,
+    ) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<R> {
+        let newer = self.unwritten().range(&range);
+        let file = self.tree().map(|tree| tree.range(range));
+        merged(newer, until_an_error(file))
+    }
+
+    /// The last key of a range, and its value. Reads the whole range.
     pub(super) fn last(
         &self,
         range: RangeInclusive<[u8; 9]>,
     ) -> Result<Option<(IVec, IVec)>, StoreError> {
-        contained(|| Ok(self.tree()?.range(range).next_back().transpose()?))
+        let (start, end) = range.into_inner();
+        self.range(start.to_vec()..=end.to_vec()).last().transpose()
     }
 
     /// Up to `at_most` of the first keys of a range.
@@ -100,10 +110,8 @@ impl Database {
         range: Range<Vec<u8>>,
         at_most: usize,
     ) -> Result<Vec<IVec>, StoreError> {
-        contained(|| {
-            let keys = self.tree()?.range(range).keys().take(at_most);
-            Ok(keys.collect::<Result<_, _>>()?)
-        })
+        let keys = self.range(range).map(|found| Ok(found?.0));
+        keys.take(at_most).collect()
     }
 
     /// Whether there is any key under a prefix.
@@ -111,15 +119,45 @@ impl Database {
         Ok(self.scan(prefix).next().transpose()?.is_some())
     }
 
-    /// Applies a batch in memory: all of it, or nothing.
-    pub(super) fn apply(&self, batch: Batch) -> Result<(), StoreError> {
-        contained(|| Ok(self.tree()?.apply_batch(batch)?))
+    /// Applies a batch in memory: from here on it is read. A process that ends loses it.
+    pub(super) fn apply(&self, batch: Batch) {
+        self.unwritten_mut().apply(batch);
     }
 
-    /// Writes what was applied to the file. That is not durable: it ends in `sync_file_range`,
-    /// which syncs neither the length of the file nor where its blocks are.
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
-        contained(|| Ok(self.tree()?.flush()?)).map(|_| ())
+    /// What was applied and waits to be written, in bytes.
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        self.unwritten().bytes()
+    }
+
+    /// Writes what was applied to the file: all of it, or nothing. That is not durable: it ends in
+    /// `sync_file_range`, which syncs neither the length of the file nor where its blocks are.
+    ///
+    /// One at a time; others go on applying meanwhile.
+    pub(super) fn write(&self) -> Result<(), StoreError> {
+        let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        reserve.as_mut().map_or(Ok(()), SegmentReserve::keep)?;
+        let changes = self.unwritten_mut().begin();
+        contained(|| {
+            let tree = self.tree()?;
+            if !changes.is_empty() {
+                tree.apply_batch(batch_of(&changes))?;
+            }
+            Ok(tree.flush()?)
+        })?;
+        drop(changes);
+        let written = self.unwritten_mut().written();
+        drop(written);
+        Ok(())
+    }
+
+    fn unwritten(&self) -> RwLockReadGuard<'_, Unwritten> {
+        let unwritten = self.unwritten.read();
+        unwritten.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unwritten_mut(&self) -> RwLockWriteGuard<'_, Unwritten> {
+        let unwritten = self.unwritten.write();
+        unwritten.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tree(&self) -> Result<&Db, StoreError> {
@@ -137,6 +175,7 @@ impl Database {
     pub(super) fn another(&self) -> Self {
         Self {
             tree: self.tree.clone(),
+            unwritten: RwLock::default(),
             _lock: None,
             file: self.file.try_clone().unwrap(),
             reserve: Mutex::default(),
@@ -156,6 +195,29 @@ impl Drop for Database {
             tracing::error!("the database could not be closed in order");
         }
     }
+}
+
+/// The end of the keys with this prefix.
+fn after(prefix: &[u8]) -> Bound<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return Bound::Excluded(end);
+        }
+    }
+    Bound::Unbounded
+}
+
+fn batch_of(changes: &Layer) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    batch
 }
 
 /// What is found, up to and with the first error.

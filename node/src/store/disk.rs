@@ -1,12 +1,13 @@
 //! What the store asks of the disk: that a sync is a sync, and that there is room.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::StoreError;
@@ -35,11 +36,15 @@ pub enum SyncMode {
     Skipped,
 }
 
+/// Told how long each sync took.
+pub type SyncObserver = Box<dyn Fn(Duration) + Send + Sync>;
+
 /// Syncs files, and counts how often.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Syncs {
     mode: SyncMode,
     count: AtomicU64,
+    observer: OnceLock<SyncObserver>,
     #[cfg(test)]
     pub(super) fail_next: std::sync::atomic::AtomicBool,
 }
@@ -56,6 +61,11 @@ impl Syncs {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Has the first observer there is told of each sync from now on.
+    pub(super) fn observe(&self, observer: SyncObserver) {
+        let _ = self.observer.set(observer);
+    }
+
     /// Returns when the bytes of the file, and its length, would survive a power cut.
     ///
     /// A sync that failed is not tried again: the kernel may have dropped the very pages it could
@@ -66,14 +76,25 @@ impl Syncs {
             return Err(io::ErrorKind::Other.into());
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        match self.mode {
+        let started = Instant::now();
+        let synced = match self.mode {
             SyncMode::Durable => file.sync_data(),
             SyncMode::Delayed(delay) => {
                 std::thread::sleep(delay);
                 file.sync_data()
             }
             SyncMode::Skipped => Ok(()),
+        };
+        if let Some(observer) = self.observer.get() {
+            observer(started.elapsed());
         }
+        synced
+    }
+}
+
+impl fmt::Debug for Syncs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Syncs({:?})", self.mode)
     }
 }
 

@@ -13,8 +13,8 @@ use proto::head_log::HeadLogLife;
 use proto::ids::{LeafIndex, TreeSize};
 use proto::merkle::{Sha256, TreeHasher as _};
 use proto::tile::{TileId, TileSource, TileWith};
-use sled::Batch;
 
+use super::unwritten::Batch;
 use super::{Store, StoreError, Stored, keys};
 
 /// The format of the state that this code writes and reads.
@@ -164,8 +164,7 @@ impl Store {
                 }
                 let mut batch = Batch::default();
                 found.into_iter().for_each(|(key, _)| batch.remove(key));
-                self.refuse_after_failure()?;
-                self.0.database.apply(batch)?;
+                self.write_and_sync([batch])?;
             }
         }
         let state = HeadLogState::begun(life);
@@ -178,9 +177,7 @@ impl Store {
     fn write_head_log(&self, batch: Batch) -> Result<(), StoreError> {
         self.refuse_after_failure()?;
         self.0.free_space.check()?;
-        let written = self.write_batches([batch]);
-        written.map_err(|error| self.failed(error))?;
-        self.sync_database()
+        self.write_and_sync([batch])
     }
 
     /// The full tiles of the head log.

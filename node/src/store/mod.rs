@@ -1,7 +1,7 @@
 //! What is durable: the log, the map, the answers to requests, and the erasable vault.
 //!
-//! One database (sled) with one tree, one batch a commit and our own sync after it; beside it a
-//! flat file with the salts of sealed payloads, because salts must be erasable in place.
+//! One database (sled) with one tree, all that was applied in one write and our own sync after it;
+//! beside it a flat file with the salts of sealed payloads, because salts must be erasable in place.
 //!
 //! ```text
 //! ledger/db        everything but the salts, under the keys of `keys`
@@ -27,8 +27,10 @@ mod engine;
 mod head_log;
 mod keys;
 mod payloads;
+mod progress;
 mod recover;
 mod reserve;
+mod unwritten;
 mod vault;
 
 use std::fmt;
@@ -46,7 +48,9 @@ use thiserror::Error;
 
 pub use self::commit::{Salts, Writes};
 pub use self::database::is_held;
-pub use self::disk::{BALLAST_BYTES, DISK_WATERMARK_BYTES, DiskSpace, SyncMode, SyncProbe};
+pub use self::disk::{
+    BALLAST_BYTES, DISK_WATERMARK_BYTES, DiskSpace, SyncMode, SyncObserver, SyncProbe,
+};
 pub use self::engine::{EngineState, RecordSpan, SignedLock};
 pub use self::head_log::{HeadLogState, HeadLogTiles};
 pub use self::recover::{RecoverError, Recovered};
@@ -56,6 +60,8 @@ use self::commit::Writer;
 use self::database::Database;
 use self::disk::{FreeSpace, Syncs};
 use self::engine::{EngineWriter, Segments};
+use self::progress::Progress;
+use self::unwritten::Batch;
 use self::vault::Vault;
 use crate::engine::record::RecordError;
 use crate::ledger::{Answered, RequestKey};
@@ -254,13 +260,14 @@ struct Inner {
     syncs: Syncs,
     free_space: FreeSpace,
     /// Whether a write or sync of the database failed.
-    failed: Mutex<bool>,
+    failed: AtomicBool,
+    /// Held by whoever syncs the database.
+    syncing: Mutex<()>,
+    progress: Mutex<Progress>,
     writer: Mutex<Writer>,
     engine: Mutex<EngineWriter>,
     engine_dir: PathBuf,
     engine_segments: Mutex<Segments>,
-    /// Whether how far was applied was written alone, and not synced since.
-    applied_waits: AtomicBool,
     buckets: Mutex<Buckets>,
     tiles: Mutex<Generations<TileId, Arc<Tile>>>,
     entries: Mutex<Generations<LeafIndex, Arc<Entry>>>,
@@ -287,6 +294,9 @@ impl Store {
         disk::keep_ballast(dir, &free_space)?;
         let database = Database::open(&dir.join("ledger"), options.cache_bytes / 2)?;
         let vault = Vault::open(&dir.join("vault"))?;
+        // What cannot be read here cannot be when it is asked for either, which says so.
+        let applied = engine::applied_in(&database).ok().flatten();
+        let progress = Progress::found(applied.and_then(|it| it.log_id));
         sync_names(dir, &vault)?;
         let buckets = options.cache_bytes / 2 / CACHED_BUCKET_BYTES;
         Ok(Self(Arc::new(Inner {
@@ -294,12 +304,13 @@ impl Store {
             vault,
             syncs: Syncs::new(options.sync),
             free_space,
-            failed: Mutex::default(),
+            failed: AtomicBool::default(),
+            syncing: Mutex::default(),
+            progress: Mutex::new(progress),
             writer: Mutex::default(),
             engine: Mutex::default(),
             engine_dir: dir.join("vault/engine"),
             engine_segments: Mutex::default(),
-            applied_waits: AtomicBool::default(),
             buckets: Mutex::new(Buckets::new(usize::try_from(buckets).unwrap_or(usize::MAX))),
             tiles: Mutex::new(Generations::new(TILES_CACHED)),
             entries: Mutex::new(Generations::new(ENTRIES_CACHED)),
@@ -312,6 +323,11 @@ impl Store {
     /// What the system says.
     pub fn disk_space(&self) -> io::Result<DiskSpace> {
         self.0.free_space.measured()
+    }
+
+    /// Has this observer told of each sync from now on; only the first one ever is.
+    pub fn observe_syncs(&self, observer: SyncObserver) {
+        self.0.syncs.observe(observer);
     }
 
     /// How many syncs were made since it was opened.
@@ -404,9 +420,9 @@ impl Store {
             .0
             .database
             .first_keys(keys::answers_before(before), at_most)?;
-        let mut batch = sled::Batch::default();
+        let mut batch = Batch::default();
         expired.iter().for_each(|key| batch.remove(key));
-        self.0.database.apply(batch)?;
+        self.0.database.apply(batch);
         Ok(expired.len())
     }
 

@@ -106,6 +106,9 @@ impl Store {
         };
         let recovered = self.recompute(&mut tail)?;
         self.require_mark(tail.size)?;
+        if matches!(*writer, Writer::NotRecovered) {
+            lock(&self.0.progress).recovered(tail.size);
+        }
         // After a failed sync, what can be read is not what is durable: only a restart helps.
         if !matches!(*writer, Writer::Poisoned) {
             *writer = Writer::Ready(tail);

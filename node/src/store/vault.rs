@@ -32,12 +32,12 @@ const STEP_BYTES: u64 = 1024 * 1024;
 /// What lies where no salt is.
 const NO_SALT: [u8; SALT_BYTES] = [0; SALT_BYTES];
 
-/// How far the log had come when a commit began, and how far that commit was to take it.
+/// How far the log was durable when a batch began, and how far that batch was to take it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     /// Entries that were durable.
     pub(super) durable: TreeSize,
-    /// Entries that there are if the commit succeeded.
+    /// Entries that there are once that batch is durable too.
     pub(super) intended: TreeSize,
 }
 
@@ -62,7 +62,7 @@ impl Mark {
 
     /// Whether a log of this size is one that a crash can have left.
     pub(super) fn allows(self, size: TreeSize) -> bool {
-        size == self.durable || size == self.intended
+        (self.durable..=self.intended).contains(&size)
     }
 }
 
@@ -222,8 +222,11 @@ mod tests {
         };
         vault.write_mark(mark).unwrap();
         assert_eq!(vault.mark().unwrap(), Some(mark));
-        assert!(mark.allows(TreeSize::new(7)) && mark.allows(TreeSize::new(9)));
-        assert!(!mark.allows(TreeSize::new(6)) && !mark.allows(TreeSize::new(8)));
+        let allowed = |size| mark.allows(TreeSize::new(size));
+        assert_eq!(
+            [6, 7, 8, 9, 10].map(allowed),
+            [false, true, true, true, false]
+        );
         for place in 0..SALT_BYTES {
             let mut broken = mark.to_bytes();
             broken[place] ^= 1;

@@ -29,15 +29,14 @@ mod slots;
 mod state;
 
 use std::io;
-use std::sync::atomic::Ordering;
-
-use sled::Batch;
 
 use self::segments::Folder;
 pub(super) use self::segments::Segments;
 use self::slots::{Mark, StateFile};
 use self::state::State;
 pub use self::state::{RecordSpan, SignedLock};
+use super::database::Database;
+use super::unwritten::Batch;
 use super::{Store, StoreError, Stored, disk, keys, lock};
 use crate::engine::record::{applied_from_bytes, applied_to_bytes, record_to_bytes};
 use crate::engine::{Applied, EngineId, Entry, LogId, Vote};
@@ -177,6 +176,7 @@ impl Store {
         ] {
             batch.remove(key);
         }
+        lock(&self.0.progress).apply_place(None);
         self.sync_values(&mut writer, [batch])?;
         self.change(&mut writer, |written, folder| {
             self.purge_all(written, folder)?;
@@ -313,7 +313,7 @@ impl Store {
             return Ok(());
         }
         // What is gone from the log must be known to have been applied.
-        if self.0.applied_waits.swap(false, Ordering::AcqRel) {
+        if lock(&self.0.progress).may_lack(upto) {
             self.sync_values(&mut writer, [])?;
         }
         self.change(&mut writer, |written, folder| {
@@ -378,7 +378,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] when it is not what was stored.
     pub fn applied(&self) -> Result<Option<Applied>, StoreError> {
-        self.stored_applied(keys::APPLIED, Stored::EngineApplied)
+        applied_in(&self.0.database)
     }
 
     /// Notes that records without a batch were applied: those of a batch come with its commit
@@ -393,9 +393,8 @@ impl Store {
         self.refuse_after_failure()?;
         let mut batch = Batch::default();
         batch.insert(keys::APPLIED, applied_value(keys::APPLIED, applied)?);
-        let written = self.0.database.apply(batch);
-        written.map_err(|error| self.failed(error))?;
-        self.0.applied_waits.store(true, Ordering::Release);
+        self.0.database.apply(batch);
+        lock(&self.0.progress).apply_place(applied.log_id);
         Ok(())
     }
 
@@ -404,7 +403,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] when it is not what was stored.
     pub fn engine_snapshot(&self) -> Result<Option<Applied>, StoreError> {
-        self.stored_applied(keys::SNAPSHOT, Stored::EngineSnapshot)
+        stored_applied(&self.0.database, keys::SNAPSHOT, Stored::EngineSnapshot)
     }
 
     /// Makes durable up to where a snapshot reaches.
@@ -465,12 +464,8 @@ impl Store {
         writer: &mut EngineWriter,
         batches: impl IntoIterator<Item = Batch>,
     ) -> Result<(), StoreError> {
-        let written = self.write_batches(batches);
-        let synced = written.and_then(|()| self.sync_database());
-        synced.map_err(|error| {
-            *writer = EngineWriter::Poisoned;
-            self.failed(error)
-        })
+        let synced = self.write_and_sync(batches);
+        synced.inspect_err(|_| *writer = EngineWriter::Poisoned)
     }
 
     fn engine_folder(&self) -> Folder<'_> {
@@ -583,15 +578,24 @@ impl Store {
             }),
         }
     }
+}
 
-    fn stored_applied(&self, key: &[u8], what: Stored) -> Result<Option<Applied>, StoreError> {
-        let Some(bytes) = self.0.database.value(key)? else {
-            return Ok(None);
-        };
-        let content = check::unchecked(key, &bytes);
-        let applied = content.and_then(|content| applied_from_bytes(content).ok());
-        applied.map(Some).ok_or(StoreError::Corrupt { what })
-    }
+/// How far the engine's log was applied, by what is in the database.
+pub(super) fn applied_in(database: &Database) -> Result<Option<Applied>, StoreError> {
+    stored_applied(database, keys::APPLIED, Stored::EngineApplied)
+}
+
+fn stored_applied(
+    database: &Database,
+    key: &[u8],
+    what: Stored,
+) -> Result<Option<Applied>, StoreError> {
+    let Some(bytes) = database.value(key)? else {
+        return Ok(None);
+    };
+    let content = check::unchecked(key, &bytes);
+    let applied = content.and_then(|content| applied_from_bytes(content).ok());
+    applied.map(Some).ok_or(StoreError::Corrupt { what })
 }
 
 /// The value that says how far was applied, or up to where a snapshot reaches.

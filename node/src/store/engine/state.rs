@@ -16,6 +16,7 @@
 //!
 //! All of it is one value, so that a lost vote is a lost state and cannot pass for "not voted yet".
 
+use proto::batch::BatchHeader;
 use proto::hash::Hash;
 use proto::ids::TreeSize;
 
@@ -37,6 +38,18 @@ pub struct SignedLock {
     pub log_root: Hash,
     /// The root of the map.
     pub map_root: Hash,
+}
+
+impl SignedLock {
+    /// What a member signs that cosigns the batch with this header.
+    #[must_use]
+    pub const fn after(header: &BatchHeader) -> Self {
+        Self {
+            size: header.size,
+            log_root: header.log_root,
+            map_root: header.map_root,
+        }
+    }
 }
 
 /// The records that are in the engine's log: all from the first index to the last place.

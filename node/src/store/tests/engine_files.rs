@@ -251,6 +251,7 @@ fn a_lost_file_is_an_error() {
         .append_records(&(0..9).map(|at| longest(1, at)).collect::<Vec<_>>())
         .unwrap();
     store.save_applied(&applied(1)).unwrap();
+    store.sync().unwrap();
     store.save_vote(&Vote::new(1, ID)).unwrap();
     let want = begun(&store).unwrap();
     drop(store);

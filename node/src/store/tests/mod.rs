@@ -1,5 +1,6 @@
 //! The store driven as a node drives it, with a small ledger whose every state is remembered.
 
+mod applied;
 mod commits;
 mod damage;
 mod engine;
@@ -21,6 +22,7 @@ use proto::tile::RightEdge;
 use proto::token::SealingSecret;
 
 use super::*;
+use crate::example::copy_folder as copy;
 use crate::ledger::Outcome;
 
 /// Small caches and a watermark that any disk has.
@@ -68,6 +70,8 @@ struct Batch {
     erased: Vec<LeafIndex>,
     removed: Vec<u64>,
     applied: Option<crate::engine::Applied>,
+    /// Whether the engine's log has it, so that the ledger may be behind.
+    is_logged: bool,
 }
 
 impl Ledger {
@@ -118,7 +122,7 @@ impl Ledger {
             .iter()
             .map(|(at, p, salt)| (*at, p, salt))
             .collect();
-        self.store.commit(&Writes {
+        let writes = Writes {
             first,
             entries: &entries,
             tiles: &tiles,
@@ -129,7 +133,11 @@ impl Ledger {
             applied: batch.applied.as_ref(),
             checkpoint: &self.checkpoint(&edge, &map),
             header: None,
-        })?;
+        };
+        match batch.is_logged {
+            true => self.store.apply(&writes)?,
+            false => self.store.commit(&writes)?,
+        }
         (self.edge, self.crown) = (edge, map.crown().clone());
         self.map.extend(changes);
         self.entries.extend(entries);
@@ -233,18 +241,4 @@ fn sealed(salt: [u8; 32]) -> (SealedPayload, Salt) {
 fn recovered(store: &Store) -> Result<Option<Roots>, RecoverError> {
     let found = store.recover()?;
     Ok(found.map(|found| (found.edge.size(), found.edge.root(), found.crown.root())))
-}
-
-/// A copy of a data folder as a crash would leave it.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for found in std::fs::read_dir(from).unwrap() {
-        let found = found.unwrap();
-        let target = to.join(found.file_name());
-        if found.file_type().unwrap().is_dir() {
-            copy(&found.path(), &target);
-        } else if found.file_name() != "ballast" {
-            std::fs::copy(found.path(), target).unwrap();
-        }
-    }
 }
