@@ -17,6 +17,7 @@
 //! The log's leaf is `BLAKE3(0x00 || entry)`, signature included. The origin is signed but not
 //! carried: an entry of one ledger is no entry of another.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -209,6 +210,22 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedEntry(Arc<Entry>);
 
+/// The keys of those who issued the entries that were read before: most of a batch or a page comes
+/// from a few issuers.
+#[derive(Debug, Default)]
+pub struct Issuers(BTreeMap<[u8; PUBLIC_KEY_BYTES], PublicKey>);
+
+impl Issuers {
+    fn key(&mut self, bytes: &[u8; PUBLIC_KEY_BYTES]) -> Result<PublicKey, SigningError> {
+        if let Some(known) = self.0.get(bytes) {
+            return Ok(*known);
+        }
+        let key = PublicKey::from_bytes(bytes)?;
+        self.0.insert(*bytes, key);
+        Ok(key)
+    }
+}
+
 impl Entry {
     /// Signs a header for one ledger.
     ///
@@ -248,6 +265,14 @@ impl Entry {
             true => Ok(*sender),
             false => PublicKey::from_bytes(issuer),
         })
+    }
+
+    /// Reads one of many entries: the point of each issuer's key is computed once.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and the same entries are read.
+    pub fn parse_among(bytes: &[u8], issuers: &mut Issuers) -> Result<Self, EntryError> {
+        Self::parse_with(bytes, |issuer| issuers.key(issuer))
     }
 
     fn parse_with(
@@ -556,6 +581,26 @@ mod tests {
         let other = SecretKey::from_seed(&[8; 32]);
         let signed = Entry::sign(&claim(1, 1, 0), &origin(), &other);
         assert!(matches!(signed, Err(EntryError::Signature(_))));
+    }
+
+    #[test]
+    fn entries_of_known_issuers_read_as_any_others() {
+        let mut issuers = Issuers::default();
+        for seed in [1, 2, 1, 2] {
+            let secret = SecretKey::from_seed(&[seed; 32]);
+            let mut header = claim(1, 1, 0);
+            header.issuer = secret.public();
+            let entry = Entry::sign(&header, &origin(), &secret).unwrap();
+            let mut bytes = entry.bytes().to_vec();
+            let read = Entry::parse_among(&bytes, &mut issuers).unwrap();
+            assert_eq!(Ok(&read), Entry::parse(&bytes).as_ref());
+            assert!(read.verify(&origin()).is_ok());
+            let last = bytes.last_mut().unwrap();
+            *last ^= 1;
+            let forged = Entry::parse_among(&bytes, &mut issuers).unwrap();
+            assert!(forged.verify(&origin()).is_err());
+        }
+        assert_eq!(issuers.0.len(), 2);
     }
 
     #[test]

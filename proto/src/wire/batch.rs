@@ -1,6 +1,6 @@
 //! What one place of the engine's log carries, and the cosignatures that members exchange.
 
-use super::replication::write_entry;
+use super::replication::{read_entries, write_entry};
 use super::{Append, WireError, read, v1};
 use crate::batch::{BATCH_ENTRIES_MAX, SignedHeader, content_hash};
 use crate::checkpoint::SignedCheckpoint;
@@ -48,11 +48,7 @@ impl BatchRecord {
                 max: BATCH_ENTRIES_MAX,
             });
         }
-        let entries = message.entries.iter().map(|replicated| {
-            let payload = replicated.payload.as_ref().map(read::payload).transpose()?;
-            Ok((Entry::parse(&replicated.entry)?, payload))
-        });
-        let entries = entries.collect::<Result<Vec<_>, WireError>>()?;
+        let entries = read_entries(&message.entries)?;
         let header = read_header(&message.header)?;
         if content_hash(entries.iter().map(|(entry, _)| entry)) != header.claimed().content {
             return Err(WireError::Format {

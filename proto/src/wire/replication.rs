@@ -2,7 +2,7 @@
 
 use super::{Append, WireError, read, v1, write};
 use crate::checkpoint::SignedCheckpoint;
-use crate::entry::Entry;
+use crate::entry::{Entry, Issuers};
 use crate::lineage::LINEAGE_ROSTERS_MAX;
 use crate::merkle::ConsistencyProof;
 use crate::receipt::EntryProof;
@@ -42,12 +42,8 @@ pub struct Page {
 pub fn read_page(message: &v1::FollowResponse) -> Result<Page, WireError> {
     at_most("entries", message.entries.len(), PAGE_ENTRIES_MAX)?;
     at_most("rosters", message.rosters.len(), LINEAGE_ROSTERS_MAX)?;
-    let entries = message.entries.iter().map(|replicated| {
-        let payload = replicated.payload.as_ref().map(read::payload).transpose()?;
-        Ok((Entry::parse(&replicated.entry)?, payload))
-    });
     Ok(Page {
-        entries: entries.collect::<Result<_, WireError>>()?,
+        entries: read_entries(&message.entries)?,
         checkpoint: read::checkpoint(&message.checkpoint)?,
         consistency: read::consistency(&message.consistency)?,
         rosters: message
@@ -62,6 +58,19 @@ fn at_most(field: &'static str, got: usize, max: usize) -> Result<(), WireError>
     (got <= max)
         .then_some(())
         .ok_or(WireError::TooMany { field, got, max })
+}
+
+/// The entries of a page or a batch, each with its payload.
+pub(super) fn read_entries(entries: &[v1::ReplicatedEntry]) -> Result<Vec<Append>, WireError> {
+    let mut issuers = Issuers::default();
+    let read = entries.iter().map(|replicated| {
+        let payload = replicated.payload.as_ref().map(read::payload).transpose()?;
+        Ok((
+            Entry::parse_among(&replicated.entry, &mut issuers)?,
+            payload,
+        ))
+    });
+    read.collect()
 }
 
 /// A page, as it is sent.
