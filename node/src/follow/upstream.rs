@@ -102,8 +102,8 @@ impl Upstream {
     /// be over, or this node leads.
     async fn forward(&self, append: &v1::AppendRequest) -> Result<v1::AppendResponse, Status> {
         let until = Instant::now() + ELECTION_WAIT;
-        let unreachable = Unavailable::Stopped(StopReason::NoWriter);
-        let mut last = CallError::from(unreachable).into();
+        let unreachable = || CallError::from(Unavailable::Stopped(StopReason::NoWriter));
+        let mut last = None;
         loop {
             for peer in self.leading() {
                 let answered = tokio::select! {
@@ -115,14 +115,14 @@ impl Upstream {
                     Err(status) if is_out_of_reach(&status) => {
                         tracing::debug!(member = %peer.member(), code = ?status.code(), "not passed on");
                         if says_why(&status) {
-                            last = *status;
+                            last = Some(*status);
                         }
                     }
                     Err(status) => return Err(*status),
                 }
             }
             if Instant::now() >= until || self.leads() {
-                return Err(last);
+                return Err(last.unwrap_or_else(|| unreachable().into()));
             }
             self.wait_for_news().await;
         }
