@@ -21,6 +21,7 @@
 //! mark, every record after it), or the last records and all that. An old copy of the folder is
 //! sound: peers find it. A thief with these files has sealed payloads and their salts.
 
+mod applied;
 mod check;
 mod opening;
 mod segment;
@@ -30,15 +31,16 @@ mod state;
 
 use std::io;
 
+use self::applied::stored_applied;
+pub(super) use self::applied::{applied_in, applied_value};
 use self::segments::Folder;
 pub(super) use self::segments::Segments;
 use self::slots::{Mark, StateFile};
 use self::state::State;
 pub use self::state::{RecordSpan, SignedLock};
-use super::database::Database;
 use super::unwritten::Batch;
 use super::{Store, StoreError, Stored, disk, keys, lock};
-use crate::engine::record::{applied_from_bytes, applied_to_bytes, record_to_bytes};
+use crate::engine::record::record_to_bytes;
 use crate::engine::{Applied, EngineId, Entry, LogId, Vote};
 
 /// Whether, and from what, the engine's files may be written.
@@ -578,27 +580,4 @@ impl Store {
             }),
         }
     }
-}
-
-/// How far the engine's log was applied, by what is in the database.
-pub(super) fn applied_in(database: &Database) -> Result<Option<Applied>, StoreError> {
-    stored_applied(database, keys::APPLIED, Stored::EngineApplied)
-}
-
-fn stored_applied(
-    database: &Database,
-    key: &[u8],
-    what: Stored,
-) -> Result<Option<Applied>, StoreError> {
-    let Some(bytes) = database.value(key)? else {
-        return Ok(None);
-    };
-    let content = check::unchecked(key, &bytes);
-    let applied = content.and_then(|content| applied_from_bytes(content).ok());
-    applied.map(Some).ok_or(StoreError::Corrupt { what })
-}
-
-/// The value that says how far was applied, or up to where a snapshot reaches.
-pub(super) fn applied_value(key: &[u8], applied: &Applied) -> Result<Vec<u8>, StoreError> {
-    Ok(check::checked(key, applied_to_bytes(applied)?))
 }
