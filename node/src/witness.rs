@@ -15,8 +15,8 @@ use crate::next_key::NextKey;
 use crate::sequencer::StopReason;
 use crate::store::SignedLock;
 
-/// Cosigns what this node found itself. The sequencer commits each signature with its batch, so
-/// that what was signed is durable before the signature leaves.
+/// Cosigns what this node found itself. What is signed is durable before the signature
+/// leaves: as a lock, or at a member that votes alone as the record in the engine's log.
 #[derive(Debug, Clone)]
 pub struct Witness {
     name: MemberName,

@@ -1,8 +1,9 @@
 //! The state machine of the engine: what is ordered goes to the sequencer, and comes back certified.
 //!
-//! A batch counts as applied once a quorum has cosigned it and it is durable in the ledger, with
-//! how far the engine is in the same commit. So the ledger on the disk is the snapshot of the
-//! engine: to make one costs nothing, and to install one is to fetch pages from any member.
+//! A batch counts as applied once a quorum has cosigned it and it is in the ledger, with how far the
+//! engine is in the same batch. So the ledger is the snapshot of the engine: to make one costs
+//! nothing, and to install one is to fetch pages from any member. On the disk it may be moments
+//! behind; the store syncs it before records are purged that it has not.
 
 use std::io;
 

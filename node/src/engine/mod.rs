@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! Engine (Orderer) -> openraft -> network -> gate of another member -> openraft -> log_store
-//!                             \-> machine -> sequencer: checked, cosigned, certified, durable
+//!                             \-> machine -> sequencer: checked, cosigned, certified, applied
 //! ```
 //!
 //! The engine gives availability, and no loss when nodes crash. That nobody lies is not its

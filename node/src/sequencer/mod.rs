@@ -387,7 +387,7 @@ impl Sequencer {
     }
 
     /// Takes a record that has its place in the order; returns once its batch is certified by a
-    /// quorum and durable here, however long that takes.
+    /// quorum and in the ledger, however long that takes.
     ///
     /// # Errors
     /// [`BatchFault`]: this node has stopped over it. `None` when the node is shutting down.

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Until a quorum has cosigned it a batch is in memory and in the engine's log, and nowhere else:
-//! the ledger holds what is certified. On the disk it may be moments behind, since the log has what it lacks. A member checks a batch when it arrives, before
-//! its engine takes it, so that a batch with a lie in it is not ordered by honest members at all.
+//! the ledger holds what is certified. On the disk it may be moments behind, since the log has what
+//! it lacks. A member checks a batch when it arrives, before its engine takes it, so that a batch
+//! with a lie in it is not ordered by honest members at all.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,14 +45,14 @@ pub struct Ordered {
     pub record: Bytes,
     /// How far the engine is once it is applied; stored with the batch.
     pub place: Applied,
-    /// Told once the batch is certified and durable here, or why it never will be.
+    /// Told once the batch is certified and in the ledger, or why it never will be.
     pub done: oneshot::Sender<Result<Certified, BatchFault>>,
 }
 
 /// When a batch that is ordered was certified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certified {
-    /// Now: the place of the engine was committed with it.
+    /// Now: the place of the engine came to the ledger with it.
     Now,
     /// Before: the ledger had it already.
     Before,

@@ -8,7 +8,7 @@
 //! | records cut off at the end | there | when the call returns, and overwritten |
 //! | records purged | there | overwritten, and durably so after [`Store::forget_purged`] |
 //! | snapshot | the database | when the call returns |
-//! | how far was applied | the database | with the commit that it came with; alone, with the next sync |
+//! | how far was applied | the database | with the batch that it came with; alone, with the next sync |
 //!
 //! What is purged was applied, so it lies in the ledger too: there is no second copy for long. The
 //! records lie outside the database because a record has salts, which must be erasable in place,
