@@ -10,13 +10,14 @@
 //! What is published is certified by a quorum and durable in the engine's log, whatever happens to
 //! this process: a client that lost its answer asks again and gets the first answer again. The
 //! ledger on the disk follows: `commit` brings a batch into it for whoever reads, and what has
-//! gathered in a few milliseconds is written and synced together, beside the batches that come
+//! gathered in some milliseconds is written and synced together, beside the batches that come
 //! after. A start applies again what the log has and the ledger has not, before it leads.
 
 mod accusation;
 mod catching_up;
 mod certified;
 mod checking;
+mod company;
 mod gathering;
 mod opening;
 mod ordering;
@@ -64,9 +65,6 @@ use crate::snapshot::Snapshot;
 /// Bytes of entries and payloads after which a batch takes no further entry: it is written while
 /// the store's write lock is held, and sent to each member in one message.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
-/// How long a batch waits to be half as large as the one before it: a batch costs the same syncs and
-/// signature whatever its size. A lone till does not wait.
-pub const LINGER: Duration = Duration::from_millis(3);
 /// Most entries that wait: a second of work at full load. Beyond it a write is refused at once.
 pub const QUEUE_ENTRIES_MAX: usize = 8192;
 /// How old a checkpoint may get while nothing is written. Clients want one younger than 60 s.

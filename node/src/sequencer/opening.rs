@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::checking::Chain;
+use super::company::Company;
 use super::gathering::{BROUGHT_MAX, Gathering};
 use super::ordering::votes_alone;
 use super::recalling::Recalling;
@@ -338,7 +339,7 @@ fn start(store: Store, witness: Witness, observer: BatchObserver, begun: Begun) 
         expired_at: Instant::now(),
         renewed_at: Instant::now(),
         catching_up: None,
-        company: 1,
+        company: Company::none(),
         stops_at: None,
     };
     // What is on disk may be hours old: readers get a fresh cosignature from the start.

@@ -15,13 +15,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use super::checking::{Chain, Prepared};
+use super::company::Company;
 use super::gathering::Gathering;
 use super::ordering::{Awaited, Checking, Flight, Held, Pending};
 use super::recalling::Recalling;
 use super::replica::Replica;
 use super::steps::Failure;
 use super::{
-    BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BatchObserver, Condition, Control, LINGER, RENEWAL, Shared,
+    BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BatchObserver, Condition, Control, RENEWAL, Shared,
     StopReason, Unavailable, Waiting,
 };
 use crate::clock;
@@ -75,8 +76,8 @@ pub(super) struct Worker {
     pub(super) renewed_at: Instant,
     /// The ledger while it is brought up to a snapshot of the engine.
     pub(super) catching_up: Option<Replica>,
-    /// How many entries the last batch had: as many are expected again.
-    pub(super) company: usize,
+    /// Who is expected to come with the next batch.
+    pub(super) company: Company,
     /// When it ends, once it was told to stop.
     pub(super) stops_at: Option<Instant>,
 }
@@ -145,7 +146,6 @@ impl Worker {
     /// Takes what is waiting and proposes it, or answers all of it with why not.
     async fn take(&mut self, first: Box<Waiting>) {
         let waiting = self.collect(first).await;
-        self.company = waiting.len();
         if let Condition::Stopped(reason) = self.shared.condition() {
             return refuse_all(waiting, Unavailable::Stopped(reason));
         }
@@ -155,6 +155,7 @@ impl Worker {
         if self.recalling.is_some() || !self.is_free() || !self.may_lead() {
             return refuse_all(waiting, Unavailable::NotLeading);
         }
+        self.company.leaves(waiting.len());
         self.propose(term, waiting);
     }
 
@@ -165,17 +166,16 @@ impl Worker {
         own.is_some_and(|own| own.is_voting())
     }
 
-    /// Whatever came in while the last batch was on its way, and if that is less than half of what
-    /// the last batch had, what comes within [`LINGER`].
+    /// Whatever came in while the last batch was on its way, and what is waited for.
     async fn collect(&mut self, first: Box<Waiting>) -> Vec<Waiting> {
-        let lingers_until = Instant::now() + LINGER;
+        let waits_until = self.company.waits_until();
         let mut bytes = first.bytes();
         let mut batch = vec![*first];
         while batch.len() < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX {
             let next = match self.inbox.try_recv() {
                 Ok(next) => Some(next),
-                Err(_) if batch.len() < self.company / 2 => {
-                    let next = timeout_at(lingers_until, self.inbox.recv()).await;
+                Err(_) if !self.company.is_there(batch.len()) => {
+                    let next = timeout_at(waits_until, self.inbox.recv()).await;
                     next.ok().flatten()
                 }
                 Err(_) => None,
@@ -202,6 +202,7 @@ impl Worker {
         let leads = matches!(self.leadership(), Leadership::Own { .. });
         if !leads {
             self.let_go();
+            self.company = Company::none();
         }
         let condition = match self.shared.condition() {
             Condition::Stopped(_) => return,

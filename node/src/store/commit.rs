@@ -196,6 +196,12 @@ impl Store {
         self.take(writes, Lasting::Later)
     }
 
+    /// What was applied and is not durable here yet, in bytes, about.
+    #[must_use]
+    pub fn unwritten_bytes(&self) -> usize {
+        self.0.database.unwritten_bytes()
+    }
+
     /// Makes durable what was applied. Others go on applying meanwhile.
     ///
     /// Cost: one sync; nothing when nothing waits.
@@ -271,7 +277,7 @@ impl Store {
 
     fn has_room_in_memory(&self) -> bool {
         let waiting = lock(&self.0.progress).waiting();
-        waiting < WAITING_MAX && self.0.database.unwritten_bytes() < WAITING_BYTES_MAX
+        waiting < WAITING_MAX && self.unwritten_bytes() < WAITING_BYTES_MAX
     }
 
     /// Says outside of the database how far it is. Not synced: after a power cut the mark before it
