@@ -19,6 +19,7 @@ use proto::wire::AppendAnswer;
 use proto::wire::replication::Page;
 use serde_json::Value;
 use tests::binary::{scratch_folder, vitrail, vitrail_node};
+use tests::engine_liar::SYNCED;
 use tests::false_voter::FalseVoter;
 use tests::federation::cnam;
 use tests::nodes::Nodes;
@@ -190,6 +191,7 @@ async fn who_follows_does_not_cosign_a_map_that_does_not_follow() {
     cosigned(&nodes, "alpha", &newest).await;
 
     // The voting member lies from here on, with its own key.
+    sleep(SYNCED).await;
     nodes.kill("cnam");
     let (held, page) = with_wrong_map(&nodes);
     let (address, secret) = (nodes.listens[&cnam()], nodes.keys[&cnam()].clone());

@@ -32,7 +32,7 @@ use crate::workload::Prepared;
 const TRIES: usize = 60;
 const PAUSE: Duration = Duration::from_secs(1);
 /// By then a node at rest has on the disk what it has published.
-const SYNCED: Duration = Duration::from_millis(300);
+pub const SYNCED: Duration = Duration::from_millis(300);
 /// So many places after the last one nobody has any record.
 const FAR: u64 = 1_000;
 /// Every call has a deadline.

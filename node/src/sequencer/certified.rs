@@ -87,6 +87,7 @@ impl Worker {
         let placed = Placed {
             applied: &place,
             header: &header,
+            alone,
         };
         let first = self.shared.snapshot().size().next_index();
         let committed = commit_batch(

@@ -61,6 +61,8 @@ impl Grown {
 pub(super) struct Placed<'a> {
     pub(super) applied: &'a Applied,
     pub(super) header: &'a SignedHeader,
+    /// Whether this member votes alone, so that a start applies all of its log before it serves.
+    pub(super) alone: bool,
 }
 
 /// Why a batch was thrown away before it was durable.
@@ -170,8 +172,10 @@ pub(super) fn write_salts(
     })
 }
 
-/// Brings a batch to the ledger. One that was ordered is in the engine's log, so the ledger may be
-/// behind on the disk; not so for a roster, from which a start reads who this node is.
+/// Brings a batch to the ledger. A member that votes alone has it in its engine's log and applies it
+/// again before it serves, so its ledger may be behind on the disk; not so for a roster, from which
+/// a start reads who this node is. Where others vote too, a start would wait for them to say what of
+/// its log is ordered, and show less meanwhile than it had shown: there the ledger is durable first.
 pub(super) fn commit_batch(
     store: &Store,
     first: LeafIndex,
@@ -194,7 +198,7 @@ pub(super) fn commit_batch(
         header: placed.map(|placed| placed.header),
     };
     match placed {
-        Some(_) if commit.roster.is_none() => store.apply(&writes),
+        Some(placed) if placed.alone && commit.roster.is_none() => store.apply(&writes),
         _ => store.commit(&writes),
     }
 }

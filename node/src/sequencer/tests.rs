@@ -11,10 +11,11 @@ use proto::ids::{CoverageKey, LeafIndex, RequestId, SlotKey, UnixMillis};
 use proto::receipt::{Receipt, Step};
 use proto::refusal::Reason;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::*;
 use crate::clock;
-use crate::example::{founded, origin, secret, taken_up};
+use crate::example::{first_roster, founded, origin, secret, taken_up, witness};
 use crate::ledger::Outcome;
 use crate::store::{Store, StoreOptions, SyncMode};
 use crate::witness::Witness;
@@ -231,6 +232,44 @@ async fn a_stopped_ledger_takes_no_more_and_goes_on_answering() {
     let slot = slot_of(&claim(1, coverage));
     let answer = ledger.snapshot().slot(&slot).unwrap();
     assert_eq!(answer.entry.unwrap().index, index);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_of_the_ledger_that_fails_stops_writes_and_reads_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    found(&store, &witness(), &first_roster(), &origin(), [1; 10]).unwrap();
+    let ledger = taken_up(&store);
+    let coverage = prepare(&ledger).await;
+    let last = claim_before_a_failing_sync(&ledger, &store, coverage).await;
+    let stopped = Unavailable::Stopped(StopReason::SyncFailed);
+    let refused = ledger
+        .append(sign("till", &claim(99, coverage)), None)
+        .await;
+    assert_eq!(refused.map(|_| ()), Err(stopped));
+    let answer = ledger.snapshot().slot(&slot_of(&last)).unwrap();
+    assert!(answer.entry.is_some());
+    ledger.stop();
+}
+
+/// The claim after whose answer the ledger was synced, which failed. A busy machine may have synced
+/// before it is told to fail: then the next claim is as good.
+async fn claim_before_a_failing_sync(
+    ledger: &Sequencer,
+    store: &Store,
+    coverage: LeafIndex,
+) -> Attestation {
+    for slot in 1..20 {
+        let claim = claim(slot, coverage);
+        must(ledger, "till", &claim).await;
+        store.fail_next_sync(true);
+        sleep(Duration::from_millis(500)).await;
+        if ledger.condition() == Condition::Stopped(StopReason::SyncFailed) {
+            return claim;
+        }
+        store.fail_next_sync(false);
+    }
+    panic!("no sync of the ledger failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -200,6 +200,7 @@ impl Trial {
         let placed = Placed {
             applied: &applied,
             header: &held.header,
+            alone: true,
         };
         commit_batch(
             &self.store,

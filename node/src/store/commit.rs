@@ -220,6 +220,12 @@ impl Store {
         }
     }
 
+    /// Has the next sync of anything fail, or no longer.
+    #[cfg(test)]
+    pub(crate) fn fail_next_sync(&self, fails: bool) {
+        self.0.syncs.fail_next.store(fails, Ordering::Relaxed);
+    }
+
     fn take(&self, writes: &Writes<'_>, lasting: Lasting) -> Result<(), StoreError> {
         let mut writer = lock(&self.0.writer);
         let tail = writer.ready()?;
