@@ -8,10 +8,11 @@
 //! ```
 //!
 //! What is published is certified by a quorum and durable in the engine's log, whatever happens to
-//! this process: a client that lost its answer asks again and gets the first answer again. The
-//! ledger on the disk follows: `commit` brings a batch into it for whoever reads, and what has
-//! gathered in some milliseconds is written and synced together, beside the batches that come
-//! after. A start applies again what the log has and the ledger has not, before it leads.
+//! this process: a client that lost its answer asks again and gets the first answer again. Where
+//! several members vote it is durable in the ledger too. At one that votes alone the ledger on the
+//! disk follows: `commit` brings a batch into it for whoever reads, and what has gathered in some
+//! milliseconds is written and synced together, beside the batches that come after. A start applies
+//! again what the log has and the ledger has not, before it leads.
 
 mod accusation;
 mod catching_up;

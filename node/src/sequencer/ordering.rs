@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Until a quorum has cosigned it a batch is in memory and in the engine's log, and nowhere else:
-//! the ledger holds what is certified. On the disk it may be moments behind, since the log has what
-//! it lacks. A member checks a batch when it arrives, before its engine takes it, so that a batch
-//! with a lie in it is not ordered by honest members at all.
+//! the ledger holds what is certified. On the disk of a member that votes alone it may be moments
+//! behind, since the log has what it lacks. A member checks a batch when it arrives, before its
+//! engine takes it, so that a batch with a lie in it is not ordered by honest members at all.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
