@@ -126,9 +126,7 @@ impl Worker {
             prepared_in,
             committed_in,
         });
-        if !waiting.is_empty() {
-            self.company.returned();
-        }
+        self.company.returned();
         for (waiting, verdict) in waiting.into_iter().zip(verdicts) {
             answer_one(waiting, verdict, &snapshot);
         }

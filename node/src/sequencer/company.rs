@@ -46,7 +46,7 @@ impl Company {
         self.left_at = Instant::now();
     }
 
-    /// The last batch is answered.
+    /// A batch is answered: the last one, where somebody is expected.
     pub(super) fn returned(&mut self) {
         self.took = self.left_at.elapsed();
     }
