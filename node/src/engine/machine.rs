@@ -2,8 +2,8 @@
 //!
 //! A batch counts as applied once a quorum has cosigned it and it is in the ledger, with how far the
 //! engine is in the same batch. So the ledger is the snapshot of the engine: to make one costs
-//! nothing, and to install one is to fetch pages from any member. On the disk it may be moments
-//! behind; the store syncs it before records are purged that it has not.
+//! nothing, and to install one is to fetch pages from any member. On the disk of a member that votes
+//! alone it may be moments behind; the store syncs it before records are purged that it has not.
 
 use std::io;
 
